@@ -1,0 +1,68 @@
+#include "base/duration.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static const struct {
+    const char *name;
+    int64_t ms;
+} units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+
+// The unit at text, longest name first so that "ms" is not "m".
+static int unit_at(const char *text)
+{
+    if (strncmp(text, "ms", 2) == 0)
+        return 3;
+    for (int i = 0; i < 3; i++)
+        if (text[0] == units[i].name[0])
+            return i;
+    return -1;
+}
+
+int kp_duration_parse(const char *text, int64_t *ret_ms, struct kp_error *err)
+{
+    const char *p = text;
+    int64_t total = 0;
+    int last_unit = -1;
+    if (*p == '\0')
+        return kp_fail(err, KP_INVALID, "a duration is missing; write it like 90s or 1h30m");
+    while (*p != '\0') {
+        int64_t number = 0;
+        int digits = 0;
+        for (; *p >= '0' && *p <= '9'; p++, digits++) {
+            if (digits == 5)
+                return kp_fail(err, KP_INVALID, "duration '%.40s' has a number of more than 5 digits", text);
+            number = number * 10 + (*p - '0');
+        }
+        int unit = unit_at(p);
+        if (digits == 0 || unit < 0 || unit <= last_unit)
+            return kp_fail(err, KP_INVALID,
+                "'%.40s' is not a duration; write it like 90s or 1h30m (units h, m, s, ms)", text);
+        last_unit = unit;
+        total += number * units[unit].ms;
+        p += strlen(units[unit].name);
+    }
+    *ret_ms = total;
+    return 0;
+}
+
+const char *kp_duration_format(char out[KP_DURATION_TEXT], int64_t ms)
+{
+    size_t n = 0;
+    if (ms < 0) {
+        out[n++] = '-';
+        ms = -ms;
+    }
+    if (ms == 0)
+        snprintf(out, KP_DURATION_TEXT, "0s");
+    for (size_t i = 0; i < sizeof units / sizeof units[0] && ms > 0; i++) {
+        int64_t count = ms / units[i].ms;
+        if (count == 0)
+            continue;
+        ms -= count * units[i].ms;
+        n += (size_t)snprintf(out + n, KP_DURATION_TEXT - n, "%lld%s", (long long)count, units[i].name);
+    }
+    return out;
+}

@@ -1,0 +1,188 @@
+#include "base/selector.h"
+
+#include <regex.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "base/banned.h"
+
+#define MAX_REQUIREMENTS 64
+#define MAX_VALUES       64
+#define MAX_REGEX        512
+
+struct kp_selector {
+    size_t n;
+    struct kp_requirement *reqs;
+    regex_t *regexes; // one a requirement; used where the operation is a match
+};
+
+static bool is_match(enum kp_selector_op op)
+{
+    return op == KP_SELECTOR_MATCHES || op == KP_SELECTOR_NOT_MATCHES;
+}
+
+static void requirement_finish(struct kp_requirement *req)
+{
+    for (size_t i = 0; i < req->n_values; i++)
+        kp_free((void *)(uintptr_t)req->values[i]);
+    kp_free((void *)(uintptr_t)req->values);
+    kp_free((void *)(uintptr_t)req->key);
+}
+
+static void requirement_copy(struct kp_requirement *to, const struct kp_requirement *from)
+{
+    char **values = KP_NEW_ARRAY(char *, from->n_values);
+    for (size_t i = 0; i < from->n_values; i++)
+        values[i] = kp_strdup(from->values[i]);
+    *to = (struct kp_requirement){.key = kp_strdup(from->key),
+        .op = from->op,
+        .n_values = from->n_values,
+        .values = (const char *const *)values};
+}
+
+static int compile(regex_t *ret, const char *text, struct kp_error *err)
+{
+    if (strlen(text) > MAX_REGEX)
+        return kp_fail(err, KP_LIMIT, "regex is longer than %d bytes", MAX_REGEX);
+    kp_auto_free char *anchored = kp_asprintf("^(%s)$", text);
+    int failed = regcomp(ret, anchored, REG_EXTENDED | REG_NOSUB);
+    if (failed != 0) {
+        char words[100];
+        regerror(failed, ret, words, sizeof words);
+        return kp_fail(err, KP_INVALID, "regex '%.60s' is wrong: %s", text, words);
+    }
+    return 0;
+}
+
+static int check(const struct kp_requirement *req, struct kp_error *err)
+{
+    bool wants_values = req->op != KP_SELECTOR_EXISTS && req->op != KP_SELECTOR_NOT_EXISTS;
+    if (req->key == NULL || req->key[0] == '\0')
+        return kp_fail(err, KP_INVALID, "a selector requirement has no key");
+    if (req->n_values > MAX_VALUES)
+        return kp_fail(err, KP_LIMIT, "selector key '%.60s' has more than %d values", req->key, MAX_VALUES);
+    if (wants_values && req->n_values == 0)
+        return kp_fail(err, KP_INVALID, "selector key '%.60s' needs at least one value", req->key);
+    if (!wants_values && req->n_values > 0)
+        return kp_fail(err, KP_INVALID, "selector key '%.60s' takes no values with this operator", req->key);
+    return 0;
+}
+
+int kp_selector_create(
+    const struct kp_requirement *reqs, size_t n, struct kp_selector **ret, struct kp_error *err)
+{
+    if (n > MAX_REQUIREMENTS)
+        return kp_fail(err, KP_LIMIT, "a selector has more than %d requirements", MAX_REQUIREMENTS);
+    struct kp_selector *selector = KP_NEW(struct kp_selector);
+    selector->reqs = KP_NEW_ARRAY(struct kp_requirement, n);
+    selector->regexes = KP_NEW_ARRAY(regex_t, n);
+    for (size_t i = 0; i < n; i++) {
+        struct kp_error failure = {0};
+        if (check(&reqs[i], &failure) != 0 ||
+            (is_match(reqs[i].op) && compile(&selector->regexes[i], reqs[i].values[0], &failure) != 0)) {
+            kp_selector_destroy(selector);
+            return kp_fail(err, failure.code, "%s", failure.text);
+        }
+        requirement_copy(&selector->reqs[i], &reqs[i]);
+        selector->n = i + 1;
+    }
+    *ret = selector;
+    return 0;
+}
+
+void kp_selector_destroy(struct kp_selector *selector)
+{
+    if (selector == NULL)
+        return;
+    for (size_t i = 0; i < selector->n; i++) {
+        if (is_match(selector->reqs[i].op))
+            regfree(&selector->regexes[i]);
+        requirement_finish(&selector->reqs[i]);
+    }
+    kp_free(selector->reqs);
+    kp_free(selector->regexes);
+    kp_free(selector);
+}
+
+static bool has_value(const struct kp_requirement *req, const char *value)
+{
+    for (size_t i = 0; i < req->n_values; i++)
+        if (strcmp(req->values[i], value) == 0)
+            return true;
+    return false;
+}
+
+static bool holds(const struct kp_selector *selector, size_t i, const char *value)
+{
+    const struct kp_requirement *req = &selector->reqs[i];
+    switch (req->op) {
+    case KP_SELECTOR_IN:
+        return value != NULL && has_value(req, value);
+    case KP_SELECTOR_NOT_IN:
+        return value == NULL || !has_value(req, value);
+    case KP_SELECTOR_EXISTS:
+        return value != NULL;
+    case KP_SELECTOR_NOT_EXISTS:
+        return value == NULL;
+    case KP_SELECTOR_MATCHES:
+        return regexec(&selector->regexes[i], value != NULL ? value : "", 0, NULL, 0) == 0;
+    case KP_SELECTOR_NOT_MATCHES:
+        return regexec(&selector->regexes[i], value != NULL ? value : "", 0, NULL, 0) != 0;
+    }
+    return false;
+}
+
+bool kp_selector_matches_fn(const struct kp_selector *selector, kp_label_lookup_fn lookup, const void *user)
+{
+    for (size_t i = 0; selector != NULL && i < selector->n; i++)
+        if (!holds(selector, i, lookup(user, selector->reqs[i].key)))
+            return false;
+    return true;
+}
+
+static const char *lookup_labels(const void *user, const char *key)
+{
+    return kp_labels_get(user, key);
+}
+
+bool kp_selector_matches(const struct kp_selector *selector, const struct kp_labels *labels)
+{
+    return kp_selector_matches_fn(selector, lookup_labels, labels);
+}
+
+bool kp_selector_is_empty(const struct kp_selector *selector)
+{
+    return selector == NULL || selector->n == 0;
+}
+
+const struct kp_requirement *kp_selector_requirements(const struct kp_selector *selector, size_t *ret_n)
+{
+    *ret_n = selector != NULL ? selector->n : 0;
+    return selector != NULL ? selector->reqs : NULL;
+}
+
+void kp_selector_format(const struct kp_selector *selector, struct kp_strbuf *out)
+{
+    static const char *const words[] = {[KP_SELECTOR_IN] = " in ",
+        [KP_SELECTOR_NOT_IN] = " notin ",
+        [KP_SELECTOR_EXISTS] = "",
+        [KP_SELECTOR_NOT_EXISTS] = "",
+        [KP_SELECTOR_MATCHES] = "=~",
+        [KP_SELECTOR_NOT_MATCHES] = "!~"};
+    for (size_t i = 0; selector != NULL && i < selector->n; i++) {
+        const struct kp_requirement *req = &selector->reqs[i];
+        bool set = req->op == KP_SELECTOR_IN || req->op == KP_SELECTOR_NOT_IN;
+        bool single = set && req->n_values == 1;
+        kp_strbuf_adds(out, i > 0 ? "," : "");
+        kp_strbuf_adds(out, req->op == KP_SELECTOR_NOT_EXISTS ? "!" : "");
+        kp_strbuf_adds(out, req->key);
+        kp_strbuf_adds(out, single ? (req->op == KP_SELECTOR_IN ? "=" : "!=") : words[req->op]);
+        kp_strbuf_adds(out, set && !single ? "(" : "");
+        for (size_t v = 0; v < req->n_values; v++) {
+            kp_strbuf_adds(out, v > 0 ? "," : "");
+            kp_strbuf_adds(out, req->values[v]);
+        }
+        kp_strbuf_adds(out, set && !single ? ")" : "");
+    }
+}

@@ -1,0 +1,154 @@
+#include "base/text.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+bool kp_streq(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+bool kp_starts_with(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+bool kp_ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && memcmp(s + n - m, suffix, m) == 0;
+}
+
+bool kp_copy(char *out, size_t size, const char *s)
+{
+    size_t n = strlen(s);
+    size_t take = n < size ? n : size - 1;
+    memcpy(out, s, take);
+    out[take] = '\0';
+    return n < size;
+}
+
+int kp_parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struct kp_error *err)
+{
+    const char *p = text;
+    bool negative = min < 0 && *p == '-';
+    int64_t v = 0;
+    p += negative ? 1 : 0;
+    if (*p == '\0')
+        return kp_fail(err, KP_INVALID, "'%.40s' is not a whole number", text);
+    for (; *p != '\0'; p++) {
+        if (*p < '0' || *p > '9')
+            return kp_fail(err, KP_INVALID, "'%.40s' is not a whole number", text);
+        int digit = negative ? '0' - *p : *p - '0';
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
+            return kp_fail(err, KP_INVALID, "'%.40s' is too large", text);
+    }
+    if (v < min || v > max)
+        return kp_fail(
+            err, KP_INVALID, "'%.40s' is not between %lld and %lld", text, (long long)min, (long long)max);
+    *ret = v;
+    return 0;
+}
+
+int kp_parse_bool(const char *text, bool *ret, struct kp_error *err)
+{
+    static const char *const yes[] = {"true", "1", "yes", "on", "True", "TRUE"};
+    static const char *const no[] = {"false", "0", "no", "off", "False", "FALSE"};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+            *ret = strcmp(text, yes[i]) == 0;
+            return 0;
+        }
+    }
+    return kp_fail(err, KP_INVALID, "'%.40s' is neither true nor false", text);
+}
+
+// Length of the sequence at s, 0 if it is not valid UTF-8 (RFC 3629).
+static size_t sequence(const unsigned char *s, size_t n)
+{
+    if (s[0] < 0x80)
+        return 1;
+    size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || n < want)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+    bool beyond = s[0] == 0xf4 && s[1] > 0x8f;
+    return overlong || surrogate || beyond ? 0 : want;
+}
+
+bool kp_utf8_valid(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t n = sequence((const unsigned char *)s + i, len - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    if (a_len != b_len)
+        return false;
+    const volatile unsigned char *x = a, *y = b;
+    unsigned char different = 0;
+    for (size_t i = 0; i < a_len; i++)
+        different |= x[i] ^ y[i];
+    return different == 0;
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool kp_url_decode(const char *s, size_t len, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = s[i];
+        if (c == '%') {
+            if (i + 2 >= len || hex(s[i + 1]) < 0 || hex(s[i + 2]) < 0)
+                return false;
+            c = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
+            i += 2;
+        }
+        if (c == '\0')
+            return false;
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return true;
+}
+
+const char *kp_printable(char *out, size_t size, const char *s, size_t len)
+{
+    size_t n = 0, i = 0;
+    while (i < len && n + 8 < size) {
+        size_t take = sequence((const unsigned char *)s + i, len - i);
+        unsigned char c = (unsigned char)s[i];
+        if (take == 0 || c < 0x20 || c == 0x7f) {
+            out[n++] = take == 0 ? '?' : ' ';
+            i++;
+            continue;
+        }
+        memcpy(out + n, s + i, take);
+        n += take;
+        i += take;
+    }
+    if (i < len && n + 4 <= size) {
+        memcpy(out + n, "...", 3);
+        n += 3;
+    }
+    out[n] = '\0';
+    return out;
+}

@@ -1,0 +1,29 @@
+// Small things about strings that several modules need.
+#ifndef KP_BASE_TEXT_H
+#define KP_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+bool kp_streq(const char *a, const char *b); // NULLs are equal to each other only
+bool kp_starts_with(const char *s, const char *prefix);
+bool kp_ends_with(const char *s, const char *suffix);
+// Like strlcpy: copies, cuts, terminates; returns whether all of it fitted.
+bool kp_copy(char *out, size_t size, const char *s);
+// Whole text as a number within [min, max]; no spaces, no sign unless min < 0.
+KP_MUST_CHECK int kp_parse_int(
+    const char *text, int64_t min, int64_t max, int64_t *ret, struct kp_error *err);
+KP_MUST_CHECK int kp_parse_bool(
+    const char *text, bool *ret, struct kp_error *err); // true false (also 1 0 yes no on off)
+bool kp_utf8_valid(const char *s, size_t len);
+// Constant-time comparison for secrets.
+bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
+// Percent-decodes into out (size >= strlen + 1); false on a bad escape or a NUL.
+bool kp_url_decode(const char *s, size_t len, char *out);
+// Makes text from outside fit for a log or status: one line, printable, at most max bytes (cut with "...").
+const char *kp_printable(char *out, size_t size, const char *s, size_t len);
+
+#endif

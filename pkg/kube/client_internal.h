@@ -1,0 +1,39 @@
+// What client.c shares with reflector.c: streams on the same connections and credentials. Internal to kube.
+#ifndef KP_KUBE_CLIENT_INTERNAL_H
+#define KP_KUBE_CLIENT_INTERNAL_H
+
+#include "base/list.h"
+#include "kube/client.h"
+#include "kube/credentials.h"
+
+struct kp_kube {
+    struct kp_loop *loop;
+    struct kp_http *http;
+    struct kp_credentials credentials;
+    char *user_agent;
+    struct kp_list calls; // kp_kube_call
+    int n_calls;
+    bool destroying;
+    uint64_t random;
+    double write_interval_ms, write_burst_ms; // token bucket by time of arrival (GCRA)
+    double write_due_ms;
+    int64_t watch_list_again_ms; // the server does not serve WatchList: not tried again before; monotonic
+    struct kp_metric_family *requests, *durations, *retries; // NULL = none
+};
+
+// A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones given.
+struct kp_kube_stream_request {
+    const char *path;
+    int64_t timeout_ms, idle_timeout_ms;
+    // 2xx: the answer begins.
+    void (*on_begin)(void *user);
+    bool (*on_data)(void *user, const uint8_t *data, size_t len); // false = stop; on_done says KP_CANCELED
+    void (*on_done)(void *user, const struct kp_error *err);      // NULL = clean end
+    void *user;
+};
+struct kp_kube_stream;
+KP_MUST_CHECK int kp_kube_stream_start(struct kp_kube *kube, const struct kp_kube_stream_request *request,
+    struct kp_kube_stream **ret, struct kp_error *err);
+void kp_kube_stream_cancel(struct kp_kube_stream *stream); // on_done comes later
+
+#endif

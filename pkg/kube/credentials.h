@@ -1,0 +1,33 @@
+// Who we are towards the API server: the configuration, the token file read again as it rotates, the CA read again, and the
+// rule that an Authorization header goes over https only (or to a server on this machine). Internal to kube.
+#ifndef KP_KUBE_CREDENTIALS_H
+#define KP_KUBE_CREDENTIALS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aio/http.h"
+#include "kube/config.h"
+
+struct kp_credentials {
+    struct kp_kube_config config;
+    bool may_authorize;    // server is https, a unix socket or loopback
+    char *unix_socket;     // of a server "unix:/path"
+    char *base;            // what paths are appended to: "https://10.96.0.1:443"
+    char *host;            // "10.96.0.1:443", for metrics
+    char *header;          // "Authorization: Bearer ..."; NULL = none
+    int64_t token_read_ms; // monotonic; 0 = read at next use
+    char *ca_pem;          // of config.ca_file
+    int64_t ca_read_ms;
+};
+
+void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *config);
+void kp_credentials_finish(struct kp_credentials *c);
+// The header to send, borrowed until the next call; NULL = none. Reads the token file when its time has come; a failed
+// read keeps the old token.
+const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms);
+// After a 401: the next use reads the token file again.
+void kp_credentials_drop(struct kp_credentials *c);
+void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp_http_tls *ret);
+
+#endif

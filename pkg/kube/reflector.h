@@ -1,0 +1,63 @@
+// One resource kept in step with the API server: WatchList where served, list + watch otherwise; pages, bookmarks, 410, backoff
+// with jitter, silent watches noticed. Objects are taken apart one at a time while the answer streams in: memory is the cache and
+// one object. Never deletes anything because the API server is away: the cache stands until a new list is complete.
+#ifndef KP_KUBE_REFLECTOR_H
+#define KP_KUBE_REFLECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kube/client.h"
+
+// How one kind is read. A value is what decode makes of an object's JSON text; it is handed to unref when it leaves the cache.
+struct kp_reflector_kind {
+    const char *name; // metric label and log: "pods"
+    const char *path; // "/api/v1/pods" or "/api/v1/namespaces/NS/pods"
+    const char *query; // extra selector "fieldSelector=...", or NULL
+    // Fills key (ns/name, at most 512 bytes) and resource version and returns a value; NULL with err: the object is left out and counted.
+    void *(*decode)(void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
+    void (*unref)(void *value);
+};
+
+enum kp_reflector_state {
+    KP_REFLECTOR_IDLE,     // not started
+    KP_REFLECTOR_LISTING,  // a list or the initial events of a WatchList are coming in
+    KP_REFLECTOR_WATCHING, // in step
+    KP_REFLECTOR_WAITING,  // backing off after a failure
+};
+
+struct kp_reflector_events {
+    // old or new is NULL for an object that came or went. Values are borrowed; new is in the cache already.
+    void (*on_change)(void *user, const char *key, void *old_value, void *new_value);
+    void (*on_synced)(void *user); // the first complete list is in the cache
+    // In trouble (once per failure: no connection, 403, CRD missing ...) and well again (err NULL).
+    void (*on_trouble)(void *user, const struct kp_error *err);
+    void *user;
+};
+
+struct kp_reflector;
+struct kp_reflector *kp_reflector_create(struct kp_kube *kube, const struct kp_reflector_kind *kind,
+    const struct kp_reflector_events *events, struct kp_metrics *metrics);
+void kp_reflector_start(struct kp_reflector *reflector);
+void kp_reflector_destroy(struct kp_reflector *reflector);
+
+bool kp_reflector_synced(const struct kp_reflector *reflector);
+enum kp_reflector_state kp_reflector_state(const struct kp_reflector *reflector);
+const char *kp_reflector_trouble(const struct kp_reflector *reflector); // sentence, NULL if well
+size_t kp_reflector_count(const struct kp_reflector *reflector);
+void *kp_reflector_get(const struct kp_reflector *reflector, const char *key); // borrowed, NULL if not there
+void kp_reflector_each(const struct kp_reflector *reflector, void (*each)(void *user, const char *key, void *value), void *user);
+// Newest resource version seen (object, bookmark or list) and when, on the monotonic clock: "has the watch delivered anything newer
+// than T?". 0 = nothing yet.
+int64_t kp_reflector_last_event_mono_ms(const struct kp_reflector *reflector);
+
+// Ready-made kinds. path is copied into the kind by the caller.
+// Pods: a streaming field-picking scanner, never a JSON tree (podscan.c). Values are struct kp_pod.
+void *kp_decode_pod(void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
+void kp_unref_pod(void *value);
+// Anything small: values are json_t without managedFields.
+void *kp_decode_json(void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
+void kp_unref_json(void *value);
+
+#endif

@@ -1,0 +1,13 @@
+// What tests share: folders that vanish, files, golden texts. Tests only.
+#ifndef KP_TESTKIT_TESTKIT_H
+#define KP_TESTKIT_TESTKIT_H
+
+#include <stddef.h>
+
+// A new empty folder below $TMPDIR; kp_test_rmdir() removes it with all that is in it and frees the path.
+char *kp_test_tmpdir(void);
+void kp_test_rmdir(char *path);
+// A file of the test data, whole, with a NUL behind it; a missing file fails the test. Free it.
+char *kp_test_read_file(const char *path, size_t *ret_len);
+
+#endif
