@@ -41,6 +41,9 @@ void kp_log_write(enum kp_log_level level, const char *message, const struct kp_
             kp_log_write((level), (message), kp_fields_, sizeof kp_fields_ / sizeof kp_fields_[0]);          \
         }                                                                                                    \
     } while (0)
+// A message without fields.
+#define KP_SAY(level, message)                                                                               \
+    ((level) >= kp_log_level() ? kp_log_write((level), (message), NULL, 0) : (void)0)
 #define KP_DEBUG(message, ...) KP_LOG_(KP_LOG_DEBUG, message, __VA_ARGS__)
 #define KP_INFO(message, ...)  KP_LOG_(KP_LOG_INFO, message, __VA_ARGS__)
 #define KP_WARN(message, ...)  KP_LOG_(KP_LOG_WARN, message, __VA_ARGS__)
