@@ -1,7 +1,8 @@
 // HTTP client (libcurl multi on the loop), HTTP/1.1 only, never a redirect, never an environment proxy.
 //
-// A request is started with kp_http_start(); if that returns an error there is no callback. Otherwise on_done comes exactly
-// once, never from inside start, also after kp_http_cancel() (code KP_CANCELED, later). After on_done the handle is gone.
+// A request is started with kp_http_start(); if that returns an error there is no callback. Otherwise on_done
+// comes exactly once, never from inside start, also after kp_http_cancel() (code KP_CANCELED, later). After
+// on_done the handle is gone.
 #ifndef KP_AIO_HTTP_H
 #define KP_AIO_HTTP_H
 
@@ -39,11 +40,11 @@ struct kp_http_tls {
 };
 
 struct kp_http_result {
-    int code;              // KP_OK when an HTTP answer came in whole, whatever its status
-    int status;            // HTTP status, 0 if none came
-    struct kp_error error; // set when code is not KP_OK; names the peer and the cause, ready to be shown
-    int os_errno;          // of the failed connect, 0 otherwise
-    struct kp_blob *body;  // NULL with on_data; borrowed (ref it to keep it)
+    int code;                 // KP_OK when an HTTP answer came in whole, whatever its status
+    int status;               // HTTP status, 0 if none came
+    struct kp_error error;    // set when code is not KP_OK; names the peer and the cause, ready to be shown
+    int os_errno;             // of the failed connect, 0 otherwise
+    struct kp_blob *body;     // NULL with on_data; borrowed (ref it to keep it)
     const char *content_type; // borrowed; "" if none
     int retry_after_s;
     char peer_ip[46];
@@ -54,10 +55,11 @@ struct kp_http_result {
 struct kp_http_request {
     const char *method; // "GET"
     const char *url;
-    const char *const *headers; // "Name: value", NULL-terminated; names and values without CR LF (KP_INVALID otherwise)
-    struct kp_blob *body;       // referenced until done; NULL = none
-    struct kp_http_tls tls;     // copied
-    const char *connect_ip;     // connect there whatever the URL's host is (an IP literal), NULL = the URL's host
+    const char *const
+        *headers; // "Name: value", NULL-terminated; names and values without CR LF (KP_INVALID otherwise)
+    struct kp_blob *body;   // referenced until done; NULL = none
+    struct kp_http_tls tls; // copied
+    const char *connect_ip; // connect there whatever the URL's host is (an IP literal), NULL = the URL's host
     const char *unix_socket;    // connect to this socket instead
     const char *proxy;          // explicit only; NULL = none
     int64_t connect_timeout_ms; // 0 = 5 s
@@ -66,21 +68,22 @@ struct kp_http_request {
     size_t max_body;            // more is KP_LIMIT; with on_data it bounds the sum; 0 = KP_MAX_JSON_BYTES
     bool keepalive;             // TCP keep-alive and TCP_USER_TIMEOUT (watches)
 
-    // May refuse the address about to be used, after v4-in-v6 was un-mapped; sentence into err. KP_DENIED to the caller.
+    // May refuse the address about to be used, after v4-in-v6 was un-mapped; sentence into err. KP_DENIED to
+    // the caller.
     bool (*allow_address)(void *user, const struct sockaddr *addr, struct kp_error *err);
     // Status line and headers are complete. Optional. Returning false ends the call with KP_CANCELED.
     bool (*on_head)(void *user, int status, const char *content_type);
     // A response header, optional; name without regard to case, borrowed.
     void (*on_header)(void *user, const char *name, const char *value);
-    // Body bytes as they come instead of result.body; only for status 2xx, other bodies (up to 64 KiB) go to result.body.
-    // Returning false ends the call with KP_CANCELED.
+    // Body bytes as they come instead of result.body; only for status 2xx, other bodies (up to 64 KiB) go to
+    // result.body. Returning false ends the call with KP_CANCELED.
     bool (*on_data)(void *user, const uint8_t *data, size_t len);
     void (*on_done)(void *user, const struct kp_http_result *result);
     void *user;
 };
 
-KP_MUST_CHECK int kp_http_start(
-    struct kp_http *http, const struct kp_http_request *request, struct kp_http_call **ret_call, struct kp_error *err);
+KP_MUST_CHECK int kp_http_start(struct kp_http *http, const struct kp_http_request *request,
+    struct kp_http_call **ret_call, struct kp_error *err);
 void kp_http_cancel(struct kp_http_call *call);
 // Stops and goes on reading (back-pressure).
 void kp_http_pause(struct kp_http_call *call, bool paused);

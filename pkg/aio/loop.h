@@ -1,6 +1,6 @@
-// The event loop (libuv). One loop thread; everything that is not a job runs on it, and no callback may hold it for more
-// than 5 ms. Objects made here are destroyed with kp_x_destroy() at any time, also from inside their own callback; the
-// loop frees them when libuv lets go.
+// The event loop (libuv). One loop thread; everything that is not a job runs on it, and no callback may hold
+// it for more than 5 ms. Objects made here are destroyed with kp_x_destroy() at any time, also from inside
+// their own callback; the loop frees them when libuv lets go.
 #ifndef KP_AIO_LOOP_H
 #define KP_AIO_LOOP_H
 
@@ -15,7 +15,7 @@ struct kp_wake;
 struct kp_loop *kp_loop_create(void);
 // Runs what is still closing, then frees. Every object on it must have been destroyed before.
 void kp_loop_destroy(struct kp_loop *loop);
-void kp_loop_run(struct kp_loop *loop);  // until kp_loop_stop()
+void kp_loop_run(struct kp_loop *loop); // until kp_loop_stop()
 void kp_loop_stop(struct kp_loop *loop);
 // Runs until *done becomes true or deadline_ms from now have passed; returns *done. For tests and shutdown.
 bool kp_loop_run_until(struct kp_loop *loop, const bool *done, int64_t deadline_ms);
@@ -26,7 +26,8 @@ int64_t kp_loop_mono_ms(struct kp_loop *loop);
 
 typedef void (*kp_loop_fn)(void *user);
 
-// A timer that is not running. start() replaces what was set; repeat_ms 0 = once. The callback may destroy the timer.
+// A timer that is not running. start() replaces what was set; repeat_ms 0 = once. The callback may destroy
+// the timer.
 struct kp_timer *kp_timer_create(struct kp_loop *loop, kp_loop_fn on_timer, void *user);
 void kp_timer_start(struct kp_timer *timer, int64_t after_ms, int64_t repeat_ms);
 void kp_timer_stop(struct kp_timer *timer);

@@ -1,0 +1,62 @@
+// Inside aio only: a call and the client it belongs to.
+#ifndef KP_AIO_HTTP_PRIVATE_H
+#define KP_AIO_HTTP_PRIVATE_H
+
+#include <curl/curl.h>
+
+#include "aio/http.h"
+#include "aio/loop_private.h"
+#include "base/list.h"
+#include "base/strbuf.h"
+
+enum kp_call_state {
+    CALL_PENDING, // waits for the next turn to be given to curl
+    CALL_RUNNING, // curl has it
+    CALL_ENDING,  // ended by us (cancel, idle, limit); waits for the next turn
+};
+
+struct kp_http_call {
+    struct kp_http *http;
+    enum kp_call_state state;
+    struct kp_list in_all;  // every call of the client
+    struct kp_list in_turn; // pending and ending ones
+    CURL *easy;
+    struct curl_slist *headers, *connect_to;
+    char curl_error[CURL_ERROR_SIZE];
+    char *what; // "GET http://10.0.0.7:6060/debug/pprof/heap" for sentences
+    struct kp_blob *request_body;
+    struct kp_http_request request; // callbacks and limits; strings are not kept
+    struct kp_error why;            // set when we ended it
+    struct kp_timer *idle;
+    // the answer
+    int status;
+    bool head_over, has_length;
+    char content_type[128], peer_ip[46];
+    int retry_after_s;
+    uint8_t *body;
+    size_t body_len, body_cap, received;
+    bool paused;
+};
+
+struct kp_http {
+    struct kp_loop *loop;
+    CURLM *multi;
+    struct kp_timer *curl_timer, *turn;
+    struct kp_list all, in_turn;
+    int n;
+    bool reuse, destroying;
+};
+
+// http_setup.c: everything that is set before the start. KP_INVALID for a bad URL or header.
+int kp_http_call_setup(
+    struct kp_http_call *call, const struct kp_http_request *request, struct kp_error *err);
+// http_answer.c: curl's callbacks, the result.
+void kp_http_call_hook(struct kp_http_call *call);
+void kp_http_call_result(struct kp_http_call *call, CURLcode code, struct kp_http_result *ret);
+// Ends a call at the next turn for our own reason; the first reason wins.
+void kp_http_call_end(struct kp_http_call *call, int code, const char *fmt, ...) KP_PRINTF(3, 4);
+// http_address.c
+bool kp_http_address_allowed(struct kp_http_call *call, const struct sockaddr *addr);
+bool kp_http_address_parse(const char *ip, struct sockaddr_storage *ret);
+
+#endif
