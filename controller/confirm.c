@@ -1,0 +1,177 @@
+#include "controller/confirm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/text.h"
+#include "kube/reflector.h"
+#include "base/banned.h"
+
+#define TICK_MS  100
+#define FETCH_MS 2000 // patience with the watch
+
+struct waiting {
+    struct kp_list node;
+    struct kp_capture_result result;
+    char ip[46];
+    int64_t ended_mono_ms, fetch_after_ms;
+    struct kp_kube_call *call;
+    struct kp_confirm *owner;
+};
+
+struct kp_confirm {
+    struct kp_confirm_options options;
+    struct kp_list list;
+    size_t n, bytes;
+    struct kp_bucket fetches;
+    struct kp_timer *timer;
+    struct kp_metric *waiting;
+};
+
+static void settle(struct waiting *w, enum kp_outcome outcome, const char *message)
+{
+    struct kp_confirm *confirm = w->owner;
+    kp_list_remove(&w->node);
+    confirm->n--;
+    confirm->bytes -= w->result.bytes;
+    kp_metric_set(confirm->waiting, (double)confirm->n);
+    confirm->options.on_verdict(confirm->options.user, &w->result, outcome, message);
+    kp_capture_result_finish(&w->result);
+    kp_free(w);
+}
+
+// Whether the pod is the one that was captured: same life of the pod, same address, same life of the
+// container.
+static bool stands(const struct waiting *w, const struct kp_pod *pod)
+{
+    if (pod == NULL || !kp_streq(pod->uid, w->result.record.pod_uid) || !kp_streq(pod->ip, w->ip))
+        return false;
+    for (size_t i = 0; i < pod->n_containers; i++)
+        if (kp_streq(pod->containers[i].name, w->result.record.container))
+            return kp_streq(pod->containers[i].container_id, w->result.record.container_id);
+    return false;
+}
+
+static void judge(struct waiting *w, const struct kp_pod *pod)
+{
+    if (stands(w, pod))
+        settle(w, KP_OUTCOME_SUCCEEDED, "");
+    else
+        settle(w, KP_OUTCOME_POD_GONE,
+            "the pod or its container was replaced while the capture ran: dropped, since the address "
+            "may have answered for another process");
+}
+
+static void on_pod(void *user, int http_status, json_t *json, const struct kp_error *err)
+{
+    struct waiting *w = user;
+    w->call = NULL;
+    if (err == NULL && json != NULL) {
+        kp_auto_free char *text = NULL;
+        char *dumped = json_dumps(json, JSON_COMPACT);
+        text = kp_strdup(dumped);
+        kp_free(dumped);
+        char key[512], rv[64];
+        struct kp_pod *pod = kp_decode_pod(NULL, text, strlen(text), key, rv, NULL);
+        judge(w, pod);
+        kp_unref_pod(pod);
+    } else if (http_status == 404) {
+        judge(w, NULL);
+    } else {
+        w->fetch_after_ms = kp_mono_ms() + 5000; // away: the result waits
+    }
+}
+
+static void fetch(struct kp_confirm *confirm, struct waiting *w)
+{
+    const struct kp_record *record = &w->result.record;
+    kp_auto_free char *path = kp_asprintf("/api/v1/namespaces/%s/pods/%s", record->namespace, record->pod);
+    struct kp_kube_request request = {.method = "GET",
+        .path = path,
+        .max_body = KP_MAX_WATCH_OBJECT_BYTES,
+        .timeout_ms = 5000,
+        .max_tries = 1,
+        .on_done = on_pod,
+        .user = w};
+    if (kp_kube_start(confirm->options.kube, &request, &w->call, NULL) != 0)
+        w->fetch_after_ms = kp_mono_ms() + 5000;
+}
+
+static const struct kp_pod *cached(const struct kp_confirm *confirm, const struct waiting *w)
+{
+    return kp_inventory_pod(confirm->options.inventory, w->result.record.namespace, w->result.record.pod);
+}
+
+static void on_tick(void *user)
+{
+    struct kp_confirm *confirm = user;
+    int64_t now = kp_mono_ms();
+    int64_t watched = confirm->options.watch_mono_ms(confirm->options.watch_user);
+    kp_list_foreach_safe (node, &confirm->list) {
+        struct waiting *w = kp_container_of(node, struct waiting, node);
+        if (w->call != NULL)
+            continue;
+        if (watched > w->ended_mono_ms)
+            judge(w, cached(confirm, w));
+        else if (now >= w->fetch_after_ms && kp_bucket_take(&confirm->fetches, now))
+            fetch(confirm, w);
+    }
+    if (confirm->n == 0)
+        kp_timer_stop(confirm->timer);
+}
+
+void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result, const char *pod_ip)
+{
+    struct waiting *w = KP_NEW(struct waiting);
+    w->owner = confirm;
+    w->result = *result;
+    memset(result, 0, sizeof *result);
+    kp_copy(w->ip, sizeof w->ip, pod_ip);
+    w->ended_mono_ms = kp_mono_ms();
+    w->fetch_after_ms = w->ended_mono_ms + FETCH_MS;
+    kp_list_append(&confirm->list, &w->node);
+    confirm->n++;
+    confirm->bytes += w->result.bytes;
+    kp_metric_set(confirm->waiting, (double)confirm->n);
+    if (confirm->bytes > confirm->options.max_bytes)
+        settle(w, KP_OUTCOME_UNDELIVERED,
+            "too many captures wait for the API server to confirm their pods: it has been away too long");
+    else if (!kp_timer_active(confirm->timer))
+        kp_timer_start(confirm->timer, TICK_MS, TICK_MS);
+}
+
+size_t kp_confirm_waiting(const struct kp_confirm *confirm)
+{
+    return confirm->n;
+}
+
+struct kp_confirm *kp_confirm_create(struct kp_loop *loop, const struct kp_confirm_options *options)
+{
+    struct kp_confirm *confirm = KP_NEW(struct kp_confirm);
+    confirm->options = *options;
+    if (confirm->options.max_bytes == 0)
+        confirm->options.max_bytes = 64 * KP_MIB;
+    kp_list_init(&confirm->list);
+    kp_bucket_init(&confirm->fetches, 10, 10, kp_mono_ms());
+    confirm->timer = kp_timer_create(loop, on_tick, confirm);
+    if (options->metrics != NULL)
+        confirm->waiting = kp_gauge(options->metrics, "kube_pprof_captures_unconfirmed",
+            "Captures that wait for the API server to confirm their pod.");
+    return confirm;
+}
+
+void kp_confirm_destroy(struct kp_confirm *confirm)
+{
+    if (confirm == NULL)
+        return;
+    kp_timer_destroy(confirm->timer);
+    kp_list_foreach_safe (node, &confirm->list) {
+        struct waiting *w = kp_container_of(node, struct waiting, node);
+        judge(w, cached(confirm, w));
+    }
+    kp_free(confirm);
+}

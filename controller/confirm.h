@@ -1,0 +1,39 @@
+// Was it the pod we meant? An address may pass to another pod while a capture runs. A result counts once the
+// watch has delivered something newer than the window's end (after 2 s the pod is fetched, at most 10/s) and
+// uid, address and container still stand; else it is dropped as PodGone. While the API server is away results
+// wait here, bounded.
+#ifndef KP_CONTROLLER_CONFIRM_H
+#define KP_CONTROLLER_CONFIRM_H
+
+#include <stdbool.h>
+
+#include "controller/inventory.h"
+#include "kube/client.h"
+#include "record/result.h"
+
+struct kp_confirm;
+
+struct kp_confirm_options {
+    struct kp_kube *kube;
+    struct kp_inventory *inventory;
+    // When the pods' watch last delivered something, monotonic; 0 = never.
+    int64_t (*watch_mono_ms)(void *watch_user);
+    void *watch_user;
+    // The verdict: the pod still stands (KP_OUTCOME_SUCCEEDED), PodGone, or Undelivered (too much waits).
+    // Takes the result over.
+    void (*on_verdict)(
+        void *user, struct kp_capture_result *result, enum kp_outcome outcome, const char *message);
+    void *user;
+    size_t max_bytes; // waiting; 0 = 64 MiB
+    struct kp_metrics *metrics;
+};
+
+struct kp_confirm *kp_confirm_create(struct kp_loop *loop, const struct kp_confirm_options *options);
+// What waits is judged by the cache as it stands. Call after kp_kube_destroy(), so that no answer is
+// outstanding.
+void kp_confirm_destroy(struct kp_confirm *confirm);
+// Takes the result over (its body and record move). pod_ip: where the capture went.
+void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result, const char *pod_ip);
+size_t kp_confirm_waiting(const struct kp_confirm *confirm);
+
+#endif

@@ -1,0 +1,337 @@
+#include "controller/controller.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "controller/confirm.h"
+#include "controller/inventory.h"
+#include "controller/pipeline.h"
+#include "controller/report.h"
+#include "controller/secrets.h"
+#include "controller/watches.h"
+#include "kube/client.h"
+#include "kube/events.h"
+#include "kube/lease.h"
+#include "status/status.h"
+#include "base/banned.h"
+
+#define FIELD_MANAGER "kube-pprof-controller"
+#define REFRESH_MS    600000
+#define SPOOL_BYTES   (512ull << 20)
+
+enum state {
+    STATE_STARTING, // caches are not complete
+    STATE_RUNNING,
+    STATE_STOPPING, // captures are cancelled, deliveries and status go out
+    STATE_STOPPED,
+};
+
+struct kp_controller {
+    const struct kp_controller_config *config;
+    struct kp_loop *loop;
+    enum state state;
+    struct kp_kube *kube;
+    struct kp_events *events;
+    struct kp_lease *lease;
+    struct kp_statuses *statuses;
+    struct kp_plan *plan;
+    struct kp_inventory *inventory;
+    struct kp_watches *watches;
+    struct kp_capturer *capturer;
+    struct kp_secrets *secrets;
+    struct kp_confirm *confirm;
+    struct kp_sink *sink;
+    struct kp_pipeline *pipeline;
+    struct kp_report *report;
+    struct kp_timer *refresh, *stopping;
+    struct kp_metric *leader, *up;
+    int stop_steps; // that have not ended
+    kp_loop_fn on_stopped;
+    void *stopped_user;
+};
+
+// ---- who may act ----
+
+static bool leading(const struct kp_controller *controller)
+{
+    return controller->lease == NULL || kp_lease_leading(controller->lease);
+}
+
+static void decide(struct kp_controller *controller)
+{
+    bool act = controller->state == STATE_RUNNING && leading(controller);
+    kp_pipeline_set_running(controller->pipeline, act);
+    kp_statuses_set_writing(controller->statuses, leading(controller) && controller->state != STATE_STOPPED);
+    kp_report_set_posting(controller->report, act);
+    kp_metric_set(controller->leader, leading(controller) ? 1 : 0);
+}
+
+static void on_lease(void *user, bool is_leading)
+{
+    struct kp_controller *controller = user;
+    KP_INFO(is_leading ? "this replica leads" : "this replica does not lead any more",
+        KP_S("identity", controller->config->identity));
+    decide(controller);
+}
+
+// ---- what modules tell each other ----
+
+static void on_cancel(void *user, uint64_t order_id)
+{
+    kp_pipeline_cancel(((struct kp_controller *)user)->pipeline, order_id);
+}
+
+static void on_replanned(void *user, const char *namespace)
+{
+    struct kp_controller *controller = user;
+    kp_pipeline_kick(controller->pipeline);
+    kp_report_touch(controller->report, namespace);
+}
+
+static void on_annotation_problem(
+    void *user, const struct kp_pod *pod, const struct kp_annotation_problem *problem)
+{
+    struct kp_controller *controller = user;
+    KP_WARN("annotation cannot be read", KP_S("namespace", pod->namespace), KP_S("pod", pod->name),
+        KP_S("message", problem->message));
+    if (leading(controller))
+        kp_events_add(controller->events,
+            &(struct kp_event_object){.api_version = "v1",
+                .kind = "Pod",
+                .namespace = pod->namespace,
+                .name = pod->name,
+                .uid = pod->uid},
+            true, "InvalidAnnotation", "ReadAnnotations", problem->message);
+}
+
+static void on_outcome(void *user, const char *namespace)
+{
+    kp_report_touch(((struct kp_controller *)user)->report, namespace);
+}
+
+static int64_t watch_mono_ms(void *user)
+{
+    return kp_watches_pods_mono_ms(((struct kp_controller *)user)->watches);
+}
+
+static void on_synced(void *user)
+{
+    struct kp_controller *controller = user;
+    if (controller->state != STATE_STARTING)
+        return;
+    KP_SAY(KP_LOG_INFO, "caches complete, scheduling starts");
+    controller->state = STATE_RUNNING;
+    kp_inventory_open(controller->inventory);
+    decide(controller);
+}
+
+static void on_change(void *user, const char *namespace)
+{
+    kp_report_touch(((struct kp_controller *)user)->report, namespace);
+}
+
+static void on_refresh(void *user)
+{
+    kp_inventory_refresh(((struct kp_controller *)user)->inventory);
+}
+
+bool kp_controller_synced(void *user, const char **ret_why_not)
+{
+    return kp_watches_synced(((struct kp_controller *)user)->watches, ret_why_not);
+}
+
+const char *kp_controller_sink_trouble(struct kp_controller *controller)
+{
+    return kp_sink_trouble(controller->sink);
+}
+
+// ---- creation, floor by floor ----
+
+static int create_sink(struct kp_controller *controller, struct kp_metrics *metrics, struct kp_error *err)
+{
+    const struct kp_controller_config *config = controller->config;
+    const struct kp_sink_ops *ops;
+    void *self;
+    if (kp_sink_registry_create(controller->loop, &config->registry, &ops, &self, err) != 0)
+        return err->code;
+    struct kp_sink_options options = {.ops = ops,
+        .self = self,
+        .spool_dir = config->spool_dir,
+        .spool_bytes = config->spool_bytes != 0 ? config->spool_bytes : SPOOL_BYTES,
+        .metrics = metrics};
+    if (kp_sink_create(controller->loop, &options, kp_pipeline_on_delivered, controller->pipeline,
+            &controller->sink, err) != 0)
+        return kp_wrap(err, "cannot open the spool '%s'", config->spool_dir != NULL ? config->spool_dir : "");
+    return 0;
+}
+
+static void create_kube(struct kp_controller *controller, struct kp_metrics *metrics)
+{
+    const struct kp_controller_config *config = controller->config;
+    struct kp_kube_options options = {
+        .user_agent = "kube-pprof/" KP_VERSION " (linux) controller", .metrics = metrics};
+    controller->kube = kp_kube_create(controller->loop, &config->kube, &options);
+    controller->events = kp_events_create(controller->kube, KP_GROUP "/controller", config->identity);
+    controller->statuses =
+        kp_statuses_create(controller->loop, controller->kube, controller->events, FIELD_MANAGER, metrics);
+    controller->secrets = kp_secrets_create(controller->loop, controller->kube);
+    if (config->leader_elect) {
+        struct kp_lease_options lease = {
+            .namespace = config->lease_namespace, .name = config->lease_name, .identity = config->identity};
+        controller->lease = kp_lease_create(controller->kube, &lease, on_lease, controller);
+    }
+}
+
+static void create_heart(struct kp_controller *controller, struct kp_metrics *metrics)
+{
+    const struct kp_controller_config *config = controller->config;
+    controller->plan = kp_plan_create(&config->limits, metrics);
+    struct kp_inventory_options inventory = {.target = config->target,
+        .caps = config->caps,
+        .metrics = metrics,
+        .on_cancel = on_cancel,
+        .on_replanned = on_replanned,
+        .on_annotation_problem = on_annotation_problem,
+        .user = controller};
+    controller->inventory = kp_inventory_create(controller->loop, controller->plan, &inventory);
+    struct kp_watches_options watches = {.kube = controller->kube,
+        .inventory = controller->inventory,
+        .statuses = controller->statuses,
+        .metrics = metrics,
+        .namespaces = config->watch_namespaces,
+        .cluster_policies = config->cluster_policies,
+        .on_synced = on_synced,
+        .on_change = on_change,
+        .user = controller};
+    controller->watches = kp_watches_create(&watches);
+    struct kp_confirm_options confirm = {.kube = controller->kube,
+        .inventory = controller->inventory,
+        .watch_mono_ms = watch_mono_ms,
+        .on_verdict = kp_pipeline_on_verdict,
+        .metrics = metrics};
+    struct kp_pipeline_options pipeline = {.plan = controller->plan,
+        .capturer = controller->capturer,
+        .secrets = controller->secrets,
+        .metrics = metrics,
+        .on_outcome = on_outcome,
+        .user = controller};
+    controller->pipeline = kp_pipeline_create(controller->loop, &pipeline);
+    confirm.user = controller->pipeline;
+    confirm.watch_user = controller;
+    controller->confirm = kp_confirm_create(controller->loop, &confirm);
+    controller->refresh = kp_timer_create(controller->loop, on_refresh, controller);
+    kp_timer_start(controller->refresh, REFRESH_MS, REFRESH_MS);
+}
+
+int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config *config,
+    struct kp_metrics *metrics, struct kp_controller **ret, struct kp_error *err)
+{
+    struct kp_controller *controller = KP_NEW(struct kp_controller);
+    controller->config = config;
+    controller->loop = loop;
+    controller->leader =
+        kp_metric_with(kp_metrics_family(metrics, KP_GAUGE, "leader_election_master_status",
+                           "1 while this replica leads.", (const char *const[]){"name", NULL}, NULL, 0, 2),
+            (const char *const[]){config->lease_name != NULL ? config->lease_name : "kube-pprof-controller"});
+    controller->capturer = kp_capturer_create(loop, &config->capture, err);
+    if (controller->capturer == NULL) {
+        kp_free(controller);
+        return err->code;
+    }
+    create_kube(controller, metrics);
+    create_heart(controller, metrics);
+    if (create_sink(controller, metrics, err) != 0) {
+        kp_controller_destroy(controller);
+        return err->code;
+    }
+    kp_pipeline_connect(controller->pipeline, controller->inventory, controller->confirm, controller->sink,
+        controller->statuses);
+    struct kp_report_options report = {.plan = controller->plan,
+        .inventory = controller->inventory,
+        .statuses = controller->statuses,
+        .sink = controller->sink,
+        .metrics = metrics,
+        .synced = kp_controller_synced,
+        .user = controller};
+    controller->report = kp_report_create(loop, &report);
+    *ret = controller;
+    return 0;
+}
+
+void kp_controller_start(struct kp_controller *controller)
+{
+    kp_watches_start(controller->watches);
+    if (controller->lease != NULL)
+        kp_lease_start(controller->lease);
+    decide(controller);
+}
+
+// ---- the end ----
+
+static void stop_step_over(void *user)
+{
+    struct kp_controller *controller = user;
+    if (--controller->stop_steps > 0 || controller->state == STATE_STOPPED)
+        return;
+    controller->state = STATE_STOPPED;
+    kp_timer_stop(controller->stopping);
+    controller->on_stopped(controller->stopped_user);
+}
+
+static void on_grace_over(void *user)
+{
+    struct kp_controller *controller = user;
+    if (controller->state == STATE_STOPPED)
+        return;
+    KP_SAY(KP_LOG_WARN, "stopping takes too long, going now");
+    controller->stop_steps = 1;
+    stop_step_over(controller);
+}
+
+void kp_controller_stop(struct kp_controller *controller, int64_t grace_ms, kp_loop_fn on_stopped, void *user)
+{
+    if (controller->state == STATE_STOPPING || controller->state == STATE_STOPPED)
+        return;
+    controller->state = STATE_STOPPING;
+    controller->on_stopped = on_stopped;
+    controller->stopped_user = user;
+    decide(controller);
+    kp_capturer_destroy(controller->capturer);
+    controller->capturer = NULL;
+    controller->stop_steps = 2 + (controller->lease != NULL ? 1 : 0);
+    controller->stopping = kp_timer_create(controller->loop, on_grace_over, controller);
+    kp_timer_start(controller->stopping, grace_ms + 1000, 0);
+    kp_sink_flush(controller->sink, grace_ms, stop_step_over, controller);
+    kp_statuses_flush(controller->statuses, grace_ms, stop_step_over, controller);
+    if (controller->lease != NULL)
+        kp_lease_release(controller->lease, stop_step_over, controller);
+}
+
+void kp_controller_destroy(struct kp_controller *controller)
+{
+    if (controller == NULL)
+        return;
+    kp_timer_destroy(controller->refresh);
+    kp_timer_destroy(controller->stopping);
+    kp_capturer_destroy(controller->capturer);
+    // What still ends from here on is nobody's news any more.
+    kp_report_destroy(controller->report);
+    controller->report = NULL;
+    kp_pipeline_connect(
+        controller->pipeline, controller->inventory, controller->confirm, controller->sink, NULL);
+    kp_watches_destroy(controller->watches);
+    kp_lease_destroy(controller->lease);
+    kp_statuses_destroy(controller->statuses);
+    kp_events_destroy(controller->events);
+    kp_kube_destroy(controller->kube);
+    kp_secrets_destroy(controller->secrets);
+    kp_confirm_destroy(controller->confirm);
+    kp_sink_destroy(controller->sink);
+    kp_pipeline_destroy(controller->pipeline);
+    kp_inventory_destroy(controller->inventory);
+    kp_plan_destroy(controller->plan);
+    kp_free(controller);
+}

@@ -1,0 +1,54 @@
+// The controller: makes the modules floor by floor, wires them, stops them in reverse order. One per process,
+// on the loop thread.
+#ifndef KP_CONTROLLER_CONTROLLER_H
+#define KP_CONTROLLER_CONTROLLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aio/loop.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "capture/capture.h"
+#include "kube/config.h"
+#include "plan/plan.h"
+#include "policy/policy.h"
+#include "sink/sink.h"
+#include "target/target.h"
+
+struct kp_controller_config {
+    struct kp_kube_config kube;
+    const char *identity;                // this process, for Lease and Events: the pod's name
+    const char *const *watch_namespaces; // NULL-terminated; NULL or empty = the whole cluster
+    bool cluster_policies; // watch ClusterProfilingPolicy and Namespaces (not in namespaced mode)
+    bool leader_elect;
+    const char *lease_namespace, *lease_name;
+    struct kp_target_config target;
+    struct kp_policy_caps caps;
+    struct kp_plan_limits limits;
+    struct kp_capture_options capture;
+    struct kp_sink_registry_options registry;
+    const char *spool_dir;
+    uint64_t spool_bytes;
+};
+
+struct kp_controller;
+
+// Everything in config is borrowed for the controller's life. Does not need the API server or the registry to
+// be there.
+KP_MUST_CHECK int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config *config,
+    struct kp_metrics *metrics, struct kp_controller **ret, struct kp_error *err);
+void kp_controller_start(struct kp_controller *controller);
+// Cancels captures, delivers or spools what is in hand, writes the last status, gives the lease back; then
+// on_stopped.
+void kp_controller_stop(
+    struct kp_controller *controller, int64_t grace_ms, kp_loop_fn on_stopped, void *user);
+void kp_controller_destroy(struct kp_controller *controller);
+
+// For readyz: whether the caches are complete, else a sentence.
+bool kp_controller_synced(void *controller, const char **ret_why_not);
+// Whether captures can be delivered, else a sentence (not part of readiness: the spool takes them).
+const char *kp_controller_sink_trouble(struct kp_controller *controller);
+
+#endif

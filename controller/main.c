@@ -1,0 +1,46 @@
+// kube-pprof: one binary, two roles. The only place where the process ends.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "controller/role.h"
+#include "base/banned.h"
+
+static const struct {
+    const char *name, *what;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"controller", "watch policies and pods, capture profiles, write status", kp_controller_main},
+    {"registry", "check, store and serve profiles", kp_registry_main},
+};
+
+static void usage(FILE *out)
+{
+    fputs("kube-pprof " KP_VERSION
+          ": continuous profiling for Kubernetes\n\nusage: kube-pprof COMMAND [FLAGS]\n\ncommands:\n",
+        out);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].what);
+    fputs("  version      print the version\n\n`kube-pprof COMMAND --help` lists the flags of a command.\n",
+        out);
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (kp_streq(command, commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    if (kp_streq(command, "version") || kp_streq(command, "--version")) {
+        puts("kube-pprof " KP_VERSION);
+        return 0;
+    }
+    if (kp_streq(command, "help") || kp_streq(command, "--help") || kp_streq(command, "-h")) {
+        usage(stdout);
+        return 0;
+    }
+    if (command[0] != '\0')
+        fprintf(stderr, "kube-pprof: unknown command '%s'\n\n", command);
+    usage(stderr);
+    return 2;
+}

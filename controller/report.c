@@ -1,0 +1,314 @@
+#include "controller/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "controller/targetstate.h"
+#include "base/banned.h"
+
+#define SETTLE_MS     100
+#define REPEAT_MS     5000  // at the least: "call at least every 5 s"
+#define POST_MS       1000  // a namespace's state goes out at most so often
+#define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
+#define COST_FACTOR   20    // a pass that took t is not repeated within 20 t
+
+// A policy while a pass runs.
+struct account {
+    char *key;
+    struct kp_policy_summary summary;
+    size_t serial_sampled, serial_failing; // the target that was counted last
+    UT_hash_handle hh;
+};
+
+struct dirty_space {
+    char *name;
+    UT_hash_handle hh;
+};
+
+struct kp_report {
+    struct kp_report_options options;
+    struct kp_timer *pass_timer, *post_timer, *all_timer;
+    struct account *accounts;
+    size_t serial;
+    bool pass_due;
+    struct dirty_space *dirty;
+    bool posting;
+    struct kp_metric_family *targets;
+    struct kp_metric *pass_seconds;
+    uint32_t n_sampled, n_failing, n_selected, n_left_out;
+};
+
+// ---- one pass over everything ----
+
+static struct account *account_of(struct kp_report *report, const char *key)
+{
+    struct account *account;
+    HASH_FIND_STR(report->accounts, key, account);
+    return account;
+}
+
+static void add_account(void *user, const struct kp_policy *policy)
+{
+    struct kp_report *report = user;
+    struct account *account = KP_NEW(struct account);
+    account->key = kp_strdup(policy->key);
+    HASH_ADD_KEYPTR(hh, report->accounts, account->key, strlen(account->key), account);
+    struct kp_policy_summary *summary = &account->summary;
+    for (size_t i = 0; i < policy->n_profiles && summary->n_types < KP_STATUS_MAX_TYPES; i++)
+        summary->types[summary->n_types++].type = policy->profiles[i].type;
+}
+
+static void add_failure(struct kp_policy_summary *summary, const struct kp_failure_summary *failure)
+{
+    for (size_t i = 0; i < summary->n_failures; i++) {
+        struct kp_failure_summary *known = &summary->failures[i];
+        if (!kp_streq(known->reason, failure->reason))
+            continue;
+        uint32_t targets = known->targets + failure->targets;
+        if (failure->time_ms > known->time_ms)
+            *known = *failure;
+        known->targets = targets;
+        return;
+    }
+    if (summary->n_failures < KP_STATUS_MAX_FAILURES)
+        summary->failures[summary->n_failures++] = *failure;
+}
+
+static void add_pod(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n)
+{
+    struct kp_report *report = user;
+    for (size_t i = 0; i < n; i++) {
+        const struct kp_pod_match *match = &matches[i];
+        struct account *account = account_of(report, match->policy->key);
+        if (account == NULL)
+            continue;
+        account->summary.matched++;
+        account->summary.selected += match->n_targets;
+        report->n_selected += i == 0 ? match->n_targets : 0;
+        const struct kp_leftout_info *info = kp_leftout_info(match->leftout);
+        if (match->leftout == KP_LEFTOUT_NONE || !info->counts)
+            continue;
+        account->summary.left_out++;
+        report->n_left_out++;
+        add_failure(&account->summary, &(struct kp_failure_summary){.reason = info->name,
+                                           .type = "",
+                                           .namespace = pod->namespace,
+                                           .pod = pod->name,
+                                           .container = "",
+                                           .message = match->message,
+                                           .targets = 1,
+                                           .time_ms = pod->created_ms});
+    }
+}
+
+static struct kp_type_summary *type_of(struct kp_policy_summary *summary, const struct kp_wanted *wanted)
+{
+    for (size_t i = 0; i < summary->n_types; i++)
+        if (kp_streq(summary->types[i].type, wanted->type) ||
+            (wanted->alias != NULL && kp_streq(summary->types[i].type, wanted->alias)))
+            return &summary->types[i];
+    return NULL;
+}
+
+static void add_profile_to(struct kp_report *report, struct account *account, const struct kp_target *target,
+    const struct kp_plan_profile *profile)
+{
+    struct kp_policy_summary *summary = &account->summary;
+    if (!profile->sampled)
+        return;
+    if (account->serial_sampled != report->serial) {
+        account->serial_sampled = report->serial;
+        summary->sampled++;
+    }
+    const struct kp_outcome_info *info = kp_outcome_info(profile->last_outcome);
+    struct kp_type_summary *type = type_of(summary, profile->wanted);
+    if (type != NULL && (info->class == KP_CLASS_SUCCEEDED || info->class == KP_CLASS_FAILED))
+        type->tried++;
+    if (info->class != KP_CLASS_FAILED)
+        return;
+    if (type != NULL)
+        type->failed++;
+    bool first = account->serial_failing != report->serial;
+    account->serial_failing = report->serial;
+    summary->failing += first ? 1 : 0;
+    add_failure(summary, &(struct kp_failure_summary){.reason = info->name,
+                             .type = profile->wanted->type,
+                             .namespace = target->pod->namespace,
+                             .pod = target->pod->name,
+                             .container = target->container->name,
+                             .message = profile->message[0] != '\0' ? profile->message : info->advice,
+                             .targets = first ? 1 : 0,
+                             .time_ms = profile->last_ms});
+}
+
+static void add_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
+{
+    struct kp_report *report = user;
+    report->serial++;
+    bool sampled = false, failing = false;
+    for (size_t i = 0; i < target->n_wanted; i++) {
+        const struct kp_plan_profile *profile = &profiles[i];
+        sampled |= profile->sampled;
+        failing |= profile->sampled && kp_outcome_info(profile->last_outcome)->class == KP_CLASS_FAILED;
+        for (size_t p = 0; p < profile->wanted->n_policies; p++) {
+            struct account *account = account_of(report, profile->wanted->policies[p]->key);
+            if (account != NULL)
+                add_profile_to(report, account, target, profile);
+        }
+    }
+    report->n_sampled += sampled ? 1 : 0;
+    report->n_failing += failing ? 1 : 0;
+}
+
+static void end_account(
+    struct kp_report *report, struct account *account, bool synced, const char *trouble, int64_t now)
+{
+    struct kp_policy_summary *summary = &account->summary;
+    struct kp_feasible feasible = {.ok = true};
+    kp_plan_feasible(report->options.plan, account->key, now, &feasible);
+    summary->synced = synced;
+    summary->trouble = trouble;
+    summary->refs_checked = true;
+    summary->spooled = kp_sink_waiting_of(report->options.sink, account->key);
+    summary->feasible = feasible.ok;
+    summary->feasible_reason = feasible.reason;
+    summary->feasible_message = feasible.message;
+    kp_statuses_update(report->options.statuses, account->key, summary, now);
+}
+
+static void set_target_gauges(struct kp_report *report)
+{
+    const struct {
+        const char *state;
+        uint32_t n;
+    } rows[] = {{"selected", report->n_selected}, {"sampled", report->n_sampled},
+        {"failing", report->n_failing}, {"left_out", report->n_left_out}};
+    for (size_t i = 0; i < KP_COUNT(rows); i++)
+        kp_metric_set(kp_metric_with(report->targets, (const char *const[]){rows[i].state}), rows[i].n);
+}
+
+static void on_pass(void *user)
+{
+    struct kp_report *report = user;
+    int64_t start_us = kp_mono_us(), now = kp_now_ms();
+    const char *trouble = NULL;
+    bool synced = report->options.synced(report->options.user, &trouble) &&
+                  !kp_inventory_busy(report->options.inventory);
+    report->pass_due = false;
+    report->n_sampled = report->n_failing = report->n_selected = report->n_left_out = 0;
+    kp_inventory_each_policy(report->options.inventory, add_account, report);
+    kp_inventory_each_pod(report->options.inventory, NULL, add_pod, report);
+    kp_plan_each_target(report->options.plan, now, add_target, report);
+    struct account *account, *next;
+    HASH_ITER (hh, report->accounts, account, next) {
+        end_account(report, account, synced, trouble, now);
+        HASH_DEL(report->accounts, account);
+        kp_free(account->key);
+        kp_free(account);
+    }
+    set_target_gauges(report);
+    int64_t took_us = kp_mono_us() - start_us;
+    kp_metric_set(report->pass_seconds, (double)took_us / 1e6);
+    int64_t rest_ms = took_us * COST_FACTOR / 1000;
+    kp_timer_start(report->pass_timer, report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + rest_ms, 0);
+}
+
+// ---- state of targets, for the registry ----
+
+static void on_post(void *user)
+{
+    struct kp_report *report = user;
+    struct dirty_space *space, *next;
+    HASH_ITER (hh, report->dirty, space, next) {
+        if (report->posting) {
+            struct kp_state_batch batch = {0};
+            kp_target_states(
+                report->options.inventory, report->options.plan, space->name, kp_now_ms(), &batch);
+            kp_sink_put_state(report->options.sink, &batch);
+            kp_state_batch_finish(&batch);
+        }
+        HASH_DEL(report->dirty, space);
+        kp_free(space->name);
+        kp_free(space);
+    }
+}
+
+static void mark_space(struct kp_report *report, const char *namespace)
+{
+    struct dirty_space *space;
+    HASH_FIND_STR(report->dirty, namespace, space);
+    if (space == NULL) {
+        space = KP_NEW(struct dirty_space);
+        space->name = kp_strdup(namespace);
+        HASH_ADD_KEYPTR(hh, report->dirty, space->name, strlen(space->name), space);
+    }
+    if (!kp_timer_active(report->post_timer))
+        kp_timer_start(report->post_timer, POST_MS, 0);
+}
+
+static void mark_of_pod(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n)
+{
+    (void)matches;
+    if (n > 0)
+        mark_space(user, pod->namespace);
+}
+
+static void on_all(void *user)
+{
+    struct kp_report *report = user;
+    kp_inventory_each_pod(report->options.inventory, NULL, mark_of_pod, report);
+}
+
+void kp_report_touch(struct kp_report *report, const char *namespace)
+{
+    if (report == NULL)
+        return; // before it is made and after it is gone
+    if (namespace != NULL)
+        mark_space(report, namespace);
+    if (report->pass_due)
+        return;
+    report->pass_due = true;
+    kp_timer_start(report->pass_timer, SETTLE_MS, 0);
+}
+
+void kp_report_set_posting(struct kp_report *report, bool posting)
+{
+    report->posting = posting;
+    if (posting)
+        on_all(report);
+}
+
+struct kp_report *kp_report_create(struct kp_loop *loop, const struct kp_report_options *options)
+{
+    struct kp_report *report = KP_NEW(struct kp_report);
+    report->options = *options;
+    report->pass_timer = kp_timer_create(loop, on_pass, report);
+    report->post_timer = kp_timer_create(loop, on_post, report);
+    report->all_timer = kp_timer_create(loop, on_all, report);
+    kp_timer_start(report->pass_timer, REPEAT_MS, 0);
+    kp_timer_start(report->all_timer, POST_AGAIN_MS, POST_AGAIN_MS);
+    report->targets = kp_metrics_family(options->metrics, KP_GAUGE, "kube_pprof_targets", "Targets by state.",
+        (const char *const[]){"state", NULL}, NULL, 0, 8);
+    report->pass_seconds = kp_gauge(options->metrics, "kube_pprof_report_pass_seconds",
+        "Time the last pass over policies and targets took.");
+    return report;
+}
+
+void kp_report_destroy(struct kp_report *report)
+{
+    if (report == NULL)
+        return;
+    kp_timer_destroy(report->pass_timer);
+    kp_timer_destroy(report->post_timer);
+    kp_timer_destroy(report->all_timer);
+    struct dirty_space *space, *next;
+    HASH_ITER (hh, report->dirty, space, next) {
+        HASH_DEL(report->dirty, space);
+        kp_free(space->name);
+        kp_free(space);
+    }
+    kp_free(report);
+}

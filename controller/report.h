@@ -1,0 +1,35 @@
+// What is known of every policy and target, told to people: summaries for the status writer, state batches
+// for the registry. Recomputed in one pass a while after something changed.
+#ifndef KP_CONTROLLER_REPORT_H
+#define KP_CONTROLLER_REPORT_H
+
+#include <stdbool.h>
+
+#include "controller/inventory.h"
+#include "plan/plan.h"
+#include "sink/sink.h"
+#include "status/status.h"
+
+struct kp_report;
+
+struct kp_report_options {
+    struct kp_plan *plan;
+    struct kp_inventory *inventory;
+    struct kp_statuses *statuses;
+    struct kp_sink *sink;
+    struct kp_metrics *metrics;
+    // Whether the caches are complete; else why not (may stay NULL).
+    bool (*synced)(void *user, const char **ret_trouble);
+    void *user;
+};
+
+struct kp_report *kp_report_create(struct kp_loop *loop, const struct kp_report_options *options);
+void kp_report_destroy(struct kp_report *report);
+
+// Something changed: policies' summaries (namespace NULL: only those), and the state of that namespace's
+// targets.
+void kp_report_touch(struct kp_report *report, const char *namespace);
+// Only the leader posts.
+void kp_report_set_posting(struct kp_report *report, bool posting);
+
+#endif

@@ -1,0 +1,35 @@
+// The watches of the controller: policies, pods, namespaces; one set per watched namespace or one for the
+// cluster. They feed the inventory and tell when every cache is complete.
+#ifndef KP_CONTROLLER_WATCHES_H
+#define KP_CONTROLLER_WATCHES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "controller/inventory.h"
+#include "kube/reflector.h"
+#include "status/status.h"
+
+struct kp_watches;
+
+struct kp_watches_options {
+    struct kp_kube *kube;
+    struct kp_inventory *inventory;
+    struct kp_statuses *statuses;
+    struct kp_metrics *metrics;
+    const char *const *namespaces; // as in kp_controller_config
+    bool cluster_policies;
+    void (*on_synced)(void *user);                        // every cache is complete, once
+    void (*on_change)(void *user, const char *namespace); // something changed; namespace may be NULL
+    void *user;
+};
+
+struct kp_watches *kp_watches_create(const struct kp_watches_options *options);
+void kp_watches_start(struct kp_watches *watches);
+void kp_watches_destroy(struct kp_watches *watches);
+
+bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_not);
+// When the watch of pods last delivered something, monotonic: the oldest over all of them.
+int64_t kp_watches_pods_mono_ms(const struct kp_watches *watches);
+
+#endif
