@@ -21,6 +21,11 @@ struct kp_kube {
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 
+// What is the same for every request: URL, credentials, TLS. Strings are copied by kp_http_start().
+KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, const char *path, const char *accept,
+    const char *content_type, struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err);
+void kp_kube_count_request(struct kp_kube *kube, const char *method, int status); // status 0: no answer
+
 // A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones given.
 struct kp_kube_stream_request {
     const char *path;

@@ -15,7 +15,7 @@ struct kp_reflector_kind {
     const char *name; // metric label and log: "pods"
     const char *path; // "/api/v1/pods" or "/api/v1/namespaces/NS/pods"
     const char *query; // extra selector "fieldSelector=...", or NULL
-    // Fills key (ns/name, at most 512 bytes) and resource version and returns a value; NULL with err: the object is left out and counted.
+    // Fills key ("ns/name", or "name" of a cluster-scoped object; at most 512 bytes) and resource version and returns a value; NULL with err: the object is left out and counted.
     void *(*decode)(void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
     void (*unref)(void *value);
 };
@@ -31,14 +31,24 @@ struct kp_reflector_events {
     // old or new is NULL for an object that came or went. Values are borrowed; new is in the cache already.
     void (*on_change)(void *user, const char *key, void *old_value, void *new_value);
     void (*on_synced)(void *user); // the first complete list is in the cache
-    // In trouble (once per failure: no connection, 403, CRD missing ...) and well again (err NULL).
+    // In trouble (once per failure: no connection, 403, CRD missing ...) and well again (err NULL). A watch that breaks
+    // and is there again at once is no trouble.
     void (*on_trouble)(void *user, const struct kp_error *err);
-    void *user;
+    void *user; // also decode's
 };
 
 struct kp_reflector;
 struct kp_reflector *kp_reflector_create(struct kp_kube *kube, const struct kp_reflector_kind *kind,
     const struct kp_reflector_events *events, struct kp_metrics *metrics);
+// Before start: other figures than the usual ones (0 = as it is), for tests and odd API servers.
+struct kp_reflector_tuning {
+    int64_t idle_ms;                         // a watch that sends nothing for so long is given up; 90 s
+    int64_t first_backoff_ms, max_backoff_ms; // 0.8 s, 30 s
+    int page_size;                           // 500
+    size_t max_object;                       // KP_MAX_WATCH_OBJECT_BYTES
+    bool no_watch_list;                      // list + watch even where WatchList is served
+};
+void kp_reflector_tune(struct kp_reflector *reflector, const struct kp_reflector_tuning *tuning);
 void kp_reflector_start(struct kp_reflector *reflector);
 void kp_reflector_destroy(struct kp_reflector *reflector);
 

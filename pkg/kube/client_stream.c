@@ -1,0 +1,94 @@
+// Lists and watches: one GET each, handed over while it comes in. Never compressed (nothing asks for it):
+// from 1.37 on a compressed watch is many gzip members, which libcurl does not read.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kube/client_internal.h"
+#include "kube/failure.h"
+
+#include "base/banned.h"
+
+struct kp_kube_stream {
+    struct kp_kube *kube;
+    struct kp_kube_stream_request request; // path is not kept
+    struct kp_http_call *http;
+    char what[160];
+    bool counted, canceled;
+};
+
+static bool on_head(void *user, int status, const char *content_type)
+{
+    struct kp_kube_stream *stream = user;
+    (void)content_type;
+    // at the head, not at the end: a watch lasts minutes
+    kp_kube_count_request(stream->kube, "GET", status);
+    stream->counted = true;
+    if (!stream->canceled && status >= 200 && status < 300)
+        stream->request.on_begin(stream->request.user);
+    return !stream->canceled;
+}
+
+static bool on_data(void *user, const uint8_t *data, size_t len)
+{
+    struct kp_kube_stream *stream = user;
+    if (stream->canceled)
+        return false;
+    return stream->request.on_data(stream->request.user, data, len) && !stream->canceled;
+}
+
+static void on_done(void *user, const struct kp_http_result *result)
+{
+    struct kp_kube_stream *stream = user;
+    struct kp_kube_stream_request request = stream->request;
+    struct kp_error err = {0};
+    if (!stream->counted)
+        kp_kube_count_request(stream->kube, "GET", result->status);
+    if (result->status == 401)
+        kp_credentials_drop(&stream->kube->credentials);
+    if (stream->canceled) {
+        kp_fail(&err, KP_CANCELED, "%s: canceled", stream->what);
+    } else if (result->code != KP_OK) {
+        err = result->error;
+    } else if (result->status < 200 || result->status >= 300) {
+        kp_failure_read(result->status, result->body ? (const char *)result->body->data : "",
+            result->body ? result->body->len : 0, stream->what, result->retry_after_s, &err);
+    }
+    kp_free(stream);
+    request.on_done(request.user, err.code != KP_OK ? &err : NULL);
+}
+
+int kp_kube_stream_start(struct kp_kube *kube, const struct kp_kube_stream_request *request,
+    struct kp_kube_stream **ret, struct kp_error *err)
+{
+    struct kp_kube_stream *stream = KP_NEW(struct kp_kube_stream);
+    stream->kube = kube;
+    stream->request = *request;
+    stream->request.path = NULL;
+    snprintf(stream->what, sizeof stream->what, "GET %.*s", (int)strcspn(request->path, "?"), request->path);
+    struct kp_http_request http = {
+        .method = "GET",
+        .timeout_ms = request->timeout_ms,
+        .idle_timeout_ms = request->idle_timeout_ms,
+        .max_body = SIZE_MAX / 2, // what is bounded is a single object
+        .on_head = on_head,
+        .on_data = on_data,
+        .on_done = on_done,
+        .user = stream,
+    };
+    int code = kp_kube_http_start(kube, request->path, NULL, NULL, &http, &stream->http, err);
+    if (code < 0) {
+        kp_free(stream);
+        return code;
+    }
+    *ret = stream;
+    return KP_OK;
+}
+
+void kp_kube_stream_cancel(struct kp_kube_stream *stream)
+{
+    if (stream->canceled)
+        return;
+    stream->canceled = true;
+    kp_http_cancel(stream->http);
+}

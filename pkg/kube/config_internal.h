@@ -1,0 +1,13 @@
+// A kubeconfig that is in memory already. Internal to kube, for the fuzzer.
+#ifndef KP_KUBE_CONFIG_INTERNAL_H
+#define KP_KUBE_CONFIG_INTERNAL_H
+
+#include <stddef.h>
+
+#include "kube/config.h"
+
+// As kp_kube_config_load() of one file in folder dir, with its current-context.
+KP_MUST_CHECK int kp_kube_config_parse(
+    const char *text, size_t len, const char *dir, struct kp_kube_config *ret, struct kp_error *err);
+
+#endif

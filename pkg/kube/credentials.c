@@ -1,0 +1,159 @@
+#include "kube/credentials.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+#include "base/banned.h"
+
+enum {
+    TOKEN_EVERY_MS =
+        50 * 1000, // kubelets replace tokens long before they end; nobody asks for less than a minute
+    CA_EVERY_MS = 5 * 60 * 1000,
+    MAX_TOKEN = 64 * KP_KIB,
+    MAX_CA = 4 * KP_MIB,
+};
+
+static void copy_config(struct kp_kube_config *to, const struct kp_kube_config *from)
+{
+    *to = (struct kp_kube_config){
+        .server = kp_strdup(from->server),
+        .ca_file = kp_strdup(from->ca_file),
+        .ca_pem = kp_strdup(from->ca_pem),
+        .cert_file = kp_strdup(from->cert_file),
+        .cert_pem = kp_strdup(from->cert_pem),
+        .key_file = kp_strdup(from->key_file),
+        .key_pem = kp_strdup(from->key_pem),
+        .token = kp_strdup(from->token),
+        .token_file = kp_strdup(from->token_file),
+        .tls_server_name = kp_strdup(from->tls_server_name),
+        .proxy = kp_strdup(from->proxy),
+        .namespace = kp_strdup(from->namespace ? from->namespace : "default"),
+        .insecure = from->insecure,
+    };
+}
+
+static bool loopback(const char *host)
+{
+    return kp_starts_with(host, "127.") || kp_starts_with(host, "[::1]") || strcmp(host, "localhost") == 0 ||
+           kp_starts_with(host, "localhost:");
+}
+
+void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *config)
+{
+    memset(c, 0, sizeof *c);
+    copy_config(&c->config, config);
+    const char *server = c->config.server ? c->config.server : "";
+    if (kp_starts_with(server, "unix:")) {
+        c->unix_socket = kp_strdup(server + strlen("unix:"));
+        c->base = kp_strdup("http://localhost");
+        c->host = kp_strdup("localhost");
+        c->may_authorize = true;
+        return;
+    }
+    const char *scheme = strstr(server, "://");
+    const char *host = scheme ? scheme + 3 : server;
+    c->base = kp_strdup(server);
+    c->host = kp_strndup(host, strcspn(host, "/"));
+    c->may_authorize =
+        kp_starts_with(server, "https://") || (kp_starts_with(server, "http://") && loopback(c->host));
+    if (!c->config.token_file && c->config.token)
+        c->header = kp_asprintf("Authorization: Bearer %s", c->config.token);
+}
+
+static void forget(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    kp_free(secret);
+}
+
+void kp_credentials_finish(struct kp_credentials *c)
+{
+    forget(c->header);
+    kp_free(c->unix_socket);
+    kp_free(c->base);
+    kp_free(c->host);
+    kp_free(c->ca_pem);
+    kp_kube_config_finish(&c->config);
+}
+
+// The token of the file, of printable bytes only: it goes into a header. NULL if there is none.
+static char *read_token(const char *path)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (kp_file_read(path, MAX_TOKEN, &text, &len, NULL) < 0)
+        return NULL;
+    while (len > 0 && strchr(" \t\r\n", text[len - 1]))
+        text[--len] = '\0';
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] <= ' ' || text[i] == 0x7F)
+            len = 0;
+    }
+    if (len == 0) {
+        kp_free(text);
+        return NULL;
+    }
+    return text;
+}
+
+const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms)
+{
+    if (!c->may_authorize)
+        return NULL;
+    bool due = c->token_read_ms == 0 || now_mono_ms - c->token_read_ms >= TOKEN_EVERY_MS;
+    if (!c->config.token_file || !due)
+        return c->header;
+    char *token = read_token(c->config.token_file);
+    if (token) {
+        forget(c->header);
+        c->header = kp_asprintf("Authorization: Bearer %s", token);
+        forget(token);
+    } else if (!c->header && c->config.token) {
+        c->header = kp_asprintf("Authorization: Bearer %s", c->config.token);
+    }
+    // A failed read is tried again at the next use: the old token may soon be too old.
+    c->token_read_ms = token ? now_mono_ms : 0;
+    return c->header;
+}
+
+void kp_credentials_drop(struct kp_credentials *c)
+{
+    c->token_read_ms = 0;
+}
+
+// The file is handed over as text: TLS libraries keep what they once read of a file.
+static const char *current_ca(struct kp_credentials *c, int64_t now_mono_ms)
+{
+    if (c->config.ca_pem)
+        return c->config.ca_pem;
+    if (!c->config.ca_file || (c->ca_pem && now_mono_ms - c->ca_read_ms < CA_EVERY_MS))
+        return c->ca_pem;
+    char *pem = NULL;
+    size_t len = 0;
+    if (kp_file_read(c->config.ca_file, MAX_CA, &pem, &len, NULL) == KP_OK && strstr(pem, "-----BEGIN ")) {
+        kp_free(c->ca_pem);
+        c->ca_pem = kp_take(pem);
+        c->ca_read_ms = now_mono_ms;
+    }
+    kp_free(pem);
+    return c->ca_pem;
+}
+
+void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp_http_tls *ret)
+{
+    *ret = (struct kp_http_tls){
+        .ca_pem = current_ca(c, now_mono_ms),
+        .ca_file = c->config.ca_file,
+        .cert_file = c->config.cert_file,
+        .cert_pem = c->config.cert_pem,
+        .key_file = c->config.key_file,
+        .key_pem = c->config.key_pem,
+        .server_name = c->config.tls_server_name,
+        .insecure = c->config.insecure,
+    };
+}
