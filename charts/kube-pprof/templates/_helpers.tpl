@@ -1,0 +1,102 @@
+{{- define "kp.name" -}}{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}{{- end }}
+
+{{- define "kp.fullname" -}}
+{{- if .Values.fullnameOverride -}}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "kp.name" .) .Release.Name -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name (include "kp.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "kp.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+app.kubernetes.io/name: {{ include "kp.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: kube-pprof
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* immutable on workloads: nothing that changes between versions */}}
+{{- define "kp.selector" -}}
+app.kubernetes.io/name: {{ include "kp.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "kp.image" -}}
+{{- $repository := ternary .Values.image.repository (printf "%s/%s" .Values.image.registry .Values.image.repository) (empty .Values.image.registry) -}}
+{{- if .Values.image.digest -}}{{ $repository }}@{{ .Values.image.digest }}
+{{- else -}}{{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end }}
+
+{{- define "kp.serviceAccount" -}}
+{{- $sa := (index .root.Values .component).serviceAccount -}}
+{{- if $sa.name -}}{{ $sa.name }}{{- else if $sa.create -}}{{ include "kp.fullname" .root }}-{{ .component }}{{- else -}}default{{- end -}}
+{{- end }}
+
+{{- define "kp.registryURL" -}}
+{{- if .Values.controller.registryURL -}}{{ .Values.controller.registryURL }}
+{{- else -}}http://{{ include "kp.fullname" . }}-registry.{{ .Release.Namespace }}.svc:{{ .Values.registry.service.port }}
+{{- end -}}
+{{- end }}
+
+{{/* what Pod Security "restricted" asks for, and a little more */}}
+{{- define "kp.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "kp.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* scheduling fields both roles share; call with the role's values */}}
+{{- define "kp.scheduling" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* what the controller may do in each namespace it watches */}}
+{{- define "kp.namespaceRules" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [kube-pprof.dev]
+  resources: [profilingpolicies]
+  verbs: [get, list, watch]
+- apiGroups: [kube-pprof.dev]
+  resources: [profilingpolicies/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "kp.check" -}}
+{{- if and .Values.registry.enabled (not .Values.registry.insecureAllowEveryone) -}}
+{{- fail "\n\nThe registry has no authentication yet: everybody who can reach its Service could read and write all profiles.\nIf that is acceptable here (a trial, or a NetworkPolicy keeps others out), say so:  --set registry.insecureAllowEveryone=true\nOr use a registry elsewhere:  --set registry.enabled=false --set controller.registryURL=http://..." -}}
+{{- end -}}
+{{- if and (not .Values.registry.enabled) (not .Values.controller.registryURL) -}}
+{{- fail "\n\nregistry.enabled is false: say where captures go with  --set controller.registryURL=http://HOST:10100" -}}
+{{- end -}}
+{{- end }}
