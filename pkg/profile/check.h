@@ -1,6 +1,6 @@
-// The pprof walker: is this a valid profile? A full walk of the protobuf under caps, without building it. Accepts what
-// google/pprof accepts (gzip or bare, packed or not, unknown fields) and refuses what it refuses (profile.proto and
-// CheckValid of github.com/google/pprof). Pure; safe on any bytes; runs in jobs.
+// The pprof walker: is this a valid profile? A full walk of the protobuf under caps, without building it.
+// Accepts what google/pprof accepts (gzip or bare, packed or not, unknown fields) and refuses what it refuses
+// (profile.proto and CheckValid of github.com/google/pprof). Pure; safe on any bytes; runs in jobs.
 #ifndef KP_PROFILE_CHECK_H
 #define KP_PROFILE_CHECK_H
 
@@ -29,7 +29,7 @@ struct kp_profile_summary {
     size_t n_samples, n_locations, n_functions, n_mappings, n_strings, n_sample_types;
     size_t inflated_bytes;
     int64_t time_ns, duration_ns, period;
-    char first_type[64], first_unit[64];     // of sample_type[0]
+    char first_type[64], first_unit[64]; // of sample_type[0]
     char default_type[64];
     char build_id[64]; // of the main mapping
 };
@@ -38,12 +38,13 @@ struct kp_profile_summary {
 enum kp_profile_verdict kp_profile_check(const void *data, size_t len, const struct kp_profile_limits *limits,
     struct kp_profile_summary *ret, struct kp_error *err);
 
-// Inflates gzip (all members) into a new buffer, or copies bare bytes; KP_LIMIT past the caps, KP_INVALID if broken.
-KP_MUST_CHECK int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_limits *limits, uint8_t **ret,
-    size_t *ret_len, struct kp_error *err);
+// Inflates gzip (all members) into a new buffer, or copies bare bytes; KP_LIMIT past the caps, KP_INVALID if
+// broken.
+KP_MUST_CHECK int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_limits *limits,
+    uint8_t **ret, size_t *ret_len, struct kp_error *err);
 
-// Whether the first bytes can be a pprof profile at all: gzip magic, or a protobuf field of profile.proto. For the
-// controller, which decodes nothing: tells HTML and texts early.
+// Whether the first bytes can be a pprof profile at all: gzip magic, or a protobuf field of profile.proto.
+// For the controller, which decodes nothing: tells HTML and texts early.
 bool kp_profile_sniff(const void *data, size_t len);
 
 #endif

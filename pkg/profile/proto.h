@@ -1,0 +1,142 @@
+// Reading protobuf fields from a buffer, as github.com/google/pprof reads them: varint, fixed, bytes; groups
+// are refused. Private to this module; inline because the walker's speed depends on it.
+#ifndef KP_PROFILE_PROTO_H
+#define KP_PROFILE_PROTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kp_proto_type { KP_PROTO_VARINT = 0, KP_PROTO_FIXED64 = 1, KP_PROTO_BYTES = 2, KP_PROTO_FIXED32 = 5 };
+
+struct kp_proto {
+    const uint8_t *p, *end;
+    bool bad;
+    // the field in hand
+    uint64_t field;
+    unsigned type;       // enum kp_proto_type
+    uint64_t value;      // varint
+    const uint8_t *data; // bytes
+    size_t len;
+};
+
+static inline void kp_proto_start(struct kp_proto *r, const void *data, size_t len)
+{
+    *r = (struct kp_proto){.p = data, .end = (const uint8_t *)data + len};
+}
+
+static inline bool kp_proto_varint(const uint8_t **p, const uint8_t *end, uint64_t *ret)
+{
+    const uint8_t *q = *p;
+    if (q < end && *q < 0x80) { // most are one byte
+        *ret = *q;
+        *p = q + 1;
+        return true;
+    }
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 70 && q < end; shift += 7) {
+        uint8_t b = *q++;
+        v |= shift < 64 ? (uint64_t)(b & 0x7f) << shift : 0;
+        if (b < 0x80) {
+            *ret = v;
+            *p = q;
+            return true;
+        }
+    }
+    return false;
+}
+
+// The next field; false at the end, or with `bad` set.
+static inline bool kp_proto_next(struct kp_proto *r)
+{
+    uint64_t tag;
+    if (r->p == r->end)
+        return false;
+    r->bad = true; // until this field is whole
+    if (!kp_proto_varint(&r->p, r->end, &tag))
+        return false;
+    r->field = tag >> 3;
+    r->type = tag & 7;
+    size_t left;
+    switch (r->type) {
+    case KP_PROTO_VARINT:
+        if (!kp_proto_varint(&r->p, r->end, &r->value))
+            return false;
+        break;
+    case KP_PROTO_BYTES:
+        if (!kp_proto_varint(&r->p, r->end, &r->value))
+            return false;
+        left = (size_t)(r->end - r->p);
+        if (r->value > left)
+            return false;
+        r->data = r->p;
+        r->len = (size_t)r->value;
+        r->p += r->len;
+        break;
+    case KP_PROTO_FIXED64:
+    case KP_PROTO_FIXED32:
+        left = r->type == KP_PROTO_FIXED64 ? 8 : 4;
+        if (left > (size_t)(r->end - r->p))
+            return false;
+        r->p += left;
+        break;
+    default:
+        return false; // groups and numbers that are not wire types
+    }
+    r->bad = false;
+    return true;
+}
+
+// The values of a repeated number, packed or not:
+//     struct kp_proto_values it = kp_proto_values(&field);
+//     while (kp_proto_value(&it, &v)) ...
+//     if (it.bad) ...
+struct kp_proto_values {
+    const uint8_t *p, *end;
+    uint64_t single;
+    bool has_single, bad;
+};
+
+static inline struct kp_proto_values kp_proto_values(const struct kp_proto *r)
+{
+    if (r->type == KP_PROTO_BYTES)
+        return (struct kp_proto_values){.p = r->data, .end = r->data + r->len};
+    return (struct kp_proto_values){
+        .single = r->value, .has_single = r->type == KP_PROTO_VARINT, .bad = r->type != KP_PROTO_VARINT};
+}
+
+static inline bool kp_proto_value(struct kp_proto_values *it, uint64_t *ret)
+{
+    if (it->p != it->end) {
+        if (kp_proto_varint(&it->p, it->end, ret))
+            return true;
+        it->bad = true;
+        return false;
+    }
+    *ret = it->single;
+    bool had = it->has_single;
+    it->has_single = false;
+    return had;
+}
+
+// profile.proto
+enum {
+    PROFILE_SAMPLE_TYPE = 1,
+    PROFILE_SAMPLE = 2,
+    PROFILE_MAPPING = 3,
+    PROFILE_LOCATION = 4,
+    PROFILE_FUNCTION = 5,
+    PROFILE_STRING_TABLE = 6,
+    PROFILE_DROP_FRAMES = 7,
+    PROFILE_KEEP_FRAMES = 8,
+    PROFILE_TIME_NANOS = 9,
+    PROFILE_DURATION_NANOS = 10,
+    PROFILE_PERIOD_TYPE = 11,
+    PROFILE_PERIOD = 12,
+    PROFILE_COMMENT = 13,
+    PROFILE_DEFAULT_SAMPLE_TYPE = 14,
+    PROFILE_DOC_URL = 15,
+    PROFILE_MAX_FIELD = 15,
+};
+
+#endif
