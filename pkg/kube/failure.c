@@ -92,6 +92,15 @@ static bool read_status(const json_t *status, int http_status, int retry_after_s
     return true;
 }
 
+static const char *hint_for(int http_status)
+{
+    if (http_status >= 300 && http_status < 400)
+        return " (a redirect; redirects are not followed)";
+    if (http_status == 404)
+        return " (it does not know this path; is the CustomResourceDefinition installed?)";
+    return "";
+}
+
 int kp_failure_read(
     int http_status, const char *body, size_t len, const char *what, int retry_after_s, struct kp_error *err)
 {
@@ -100,8 +109,7 @@ int kp_failure_read(
     bool said = read_status(json, http_status, retry_after_s, &own);
     json_decref(json);
     if (!said) {
-        const char *hint =
-            http_status >= 300 && http_status < 400 ? " (a redirect; redirects are not followed)" : "";
+        const char *hint = hint_for(http_status);
         kp_fail(&own, code_of_http(http_status), "%s: the API server answered %d%s", what, http_status, hint);
         own.http_status = http_status;
         own.retry_after_s = retry_after_s;
