@@ -5,7 +5,7 @@ BUILD=${KUBE_PPROF_BUILD:-$ROOT/build}
 KP_CLUSTER=$BUILD/e2e/kp-cluster
 export KUBE_PPROF_E2E=$ROOT/e2e
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() { if [ -t 2 ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # The Go toolchain fetches the version a module names, unless it was told not to and is older.

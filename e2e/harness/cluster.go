@@ -46,6 +46,15 @@ var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
 
 func runDir(name string) string { return filepath.Join(CacheDir(), "run", name) }
 
+// lockRun serialises up and down of one name. The lock file stays: removing it would let two in.
+func lockRun(name string) (func(), error) {
+	dir := filepath.Join(CacheDir(), "locks")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return lockFile(filepath.Join(dir, name))
+}
+
 // Kubeconfig is the administrator's; it works in the control plane's network only (see Net).
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.Dir, "pki", "admin.kubeconfig") }
 
@@ -177,12 +186,12 @@ func Down(name string) error {
 	if !exists(dir) {
 		return nil
 	}
-	unlock, err := lockFile(dir + ".lock")
+	unlock, err := lockRun(name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return errors.Join(down(dir), os.Remove(dir+".lock"))
+	return down(dir)
 }
 
 func down(dir string) error {
@@ -223,7 +232,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(dir + ".lock")
+	unlock, err := lockRun(o.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +246,9 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	c = &Cluster{Name: o.Name, Dir: dir, Tools: tools}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("%w%s", err, c.logTails())
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w%s", err, c.logTails())
+			}
 			err = errors.Join(err, down(dir))
 		}
 	}()

@@ -1,0 +1,323 @@
+// Package framework is what the cluster tests share: a cluster with kube-pprof installed, kubectl and helm as a person would use
+// them, and waits with bounds. See docs/testing.md.
+//
+// Environment: KUBECONFIG: use that cluster (then KP_E2E_IMAGE and KP_E2E_WORKLOAD_IMAGE name images it can pull). KP_E2E_CLUSTER: a
+// running cluster of kp-cluster. KP_E2E_IMAGE_FILE: an image archive from tools/image. Without any a cluster is made for the package
+// and tools/image is run.
+package framework
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kube-pprof.dev/e2e/harness"
+)
+
+// Namespace of the installed product.
+const Namespace = "kube-pprof"
+
+const productImage = "local.test/kube-pprof:e2e"
+
+var env struct {
+	own  *harness.Cluster // nil: a cluster given by KUBECONFIG
+	skip string           // why there is none
+	down func()
+}
+
+// Root is the repository's folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Run finds or makes the cluster, installs kube-pprof and runs the tests of a package: func TestMain(m) { framework.Run(m) }.
+// helmValues are further --set arguments.
+func Run(m *testing.M, helmValues ...string) {
+	code := 1
+	defer func() { os.Exit(code) }()
+	if err := connect(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot make a cluster:", err)
+		return
+	}
+	defer env.down()
+	if env.skip == "" {
+		if err := Install(helmValues...); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot install kube-pprof:", err)
+			dump()
+			return
+		}
+	}
+	code = m.Run()
+}
+
+func connect() (err error) {
+	env.down = func() {}
+	if name := os.Getenv("KP_E2E_CLUSTER"); name != "" {
+		env.own, err = harness.Open(name)
+		return err
+	}
+	if os.Getenv("KUBECONFIG") != "" {
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		env.skip = "no KUBECONFIG and not root: a cluster cannot be made here"
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "kp-e2e-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "kp-cluster")
+	build := exec.Command("go", "build", "-o", program, "./cmd/kp-cluster")
+	build.Dir = filepath.Join(Root(), "e2e")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build kp-cluster: %w: %s", err, out)
+	}
+	name := fmt.Sprintf("kpt%d", os.Getpid())
+	up := exec.Command(program, "up", "--name", name, "--owner", fmt.Sprint(os.Getpid()))
+	up.Stdout, up.Stderr = os.Stderr, os.Stderr
+	if err := up.Run(); err != nil {
+		return err
+	}
+	env.down = func() { _ = harness.Down(name) }
+	env.own, err = harness.Open(name)
+	return err
+}
+
+// imageRef splits the product's image into repository and tag for the chart.
+func imageRef() (repository, tag string) {
+	ref := productImage
+	if given := os.Getenv("KP_E2E_IMAGE"); given != "" {
+		ref = given
+	}
+	i := strings.LastIndex(ref, ":")
+	return ref[:i], ref[i+1:]
+}
+
+// loadProduct brings the product's image to the nodes of our own cluster, once per cluster and archive.
+func loadProduct() error {
+	if env.own == nil {
+		return nil
+	}
+	archive := os.Getenv("KP_E2E_IMAGE_FILE")
+	if archive == "" {
+		archive = filepath.Join(env.own.Dir, "product.tar")
+		out, err := exec.Command(filepath.Join(Root(), "tools/image"), "-t", productImage, "-o", archive).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("tools/image: %w: %s", err, out)
+		}
+	}
+	st, err := os.Stat(archive)
+	if err != nil {
+		return err
+	}
+	marker, stamp := filepath.Join(env.own.Dir, "product.loaded"), st.ModTime().String()
+	if have, _ := os.ReadFile(marker); string(have) == stamp {
+		return nil
+	}
+	if err := env.own.Load(context.Background(), archive); err != nil {
+		return err
+	}
+	return os.WriteFile(marker, []byte(stamp), 0o644)
+}
+
+// Install installs or upgrades the chart from the checkout, as a person would, and waits until it is up.
+func Install(values ...string) error {
+	if err := loadProduct(); err != nil {
+		return err
+	}
+	if _, err := Kubectl("get", "namespace", Namespace); err != nil {
+		if _, err := KubectlIn(fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,
+			"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`, Namespace), "create", "-f", "-"); err != nil {
+			return err
+		}
+	}
+	repository, tag := imageRef()
+	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "90s",
+		"--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag, "--set", "registry.insecureAllowEveryone=true",
+		"--set", "controller.logLevel=debug"}
+	for _, v := range values {
+		args = append(args, "--set", v)
+	}
+	_, err := Helm(args...)
+	return err
+}
+
+// NeedCluster skips the test if there is none.
+func NeedCluster(t *testing.T) {
+	t.Helper()
+	if env.skip != "" {
+		t.Skip(env.skip)
+	}
+}
+
+// NeedOwn skips what reaches into nodes and the control plane when the cluster is somebody else's.
+func NeedOwn(t *testing.T) *harness.Cluster {
+	t.Helper()
+	NeedCluster(t)
+	if env.own == nil {
+		t.Skip("this test kills processes on nodes: it runs on a cluster of its own only (KUBECONFIG is set)")
+	}
+	return env.own
+}
+
+// Command is a command that sees the cluster: kubectl, helm, or anything that reads KUBECONFIG.
+func Command(ctx context.Context, args ...string) *exec.Cmd {
+	if env.own == nil {
+		return exec.CommandContext(ctx, args[0], args[1:]...)
+	}
+	argv := env.own.Net(args...)
+	// nsenter finds the program by its own PATH
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), env.own.Env()...)
+	return cmd
+}
+
+func run(stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := Command(ctx, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s%s", strings.Join(args, " "), err, errs.String(), tail(out.String(), 2000))
+	}
+	return out.String(), nil
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}
+
+// Kubectl runs kubectl and returns what it printed.
+func Kubectl(args ...string) (string, error) { return run("", append([]string{"kubectl"}, args...)...) }
+
+// KubectlIn runs kubectl with something on its standard input.
+func KubectlIn(stdin string, args ...string) (string, error) {
+	return run(stdin, append([]string{"kubectl"}, args...)...)
+}
+
+// Helm runs helm.
+func Helm(args ...string) (string, error) { return run("", append([]string{"helm"}, args...)...) }
+
+// K runs kubectl; a failure ends the test.
+func K(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := Kubectl(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// Apply applies manifests in a namespace ("" for cluster-scoped ones).
+func Apply(t *testing.T, ns, manifests string) {
+	t.Helper()
+	args := []string{"apply", "-f", "-"}
+	if ns != "" {
+		args = append(args, "-n", ns)
+	}
+	if image := os.Getenv("KP_E2E_WORKLOAD_IMAGE"); image != "" {
+		manifests = strings.ReplaceAll(manifests, harness.AppImage, image)
+	}
+	if out, err := KubectlIn(manifests, args...); err != nil {
+		t.Fatal(err, out)
+	}
+}
+
+// Workload is one of the manifests in e2e/workloads.
+func Workload(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(Root(), "e2e/workloads", name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+var counter atomic.Int32
+
+// NewNamespace makes a namespace for one test and removes it afterwards.
+func NewNamespace(t *testing.T) string {
+	t.Helper()
+	NeedCluster(t)
+	ns := fmt.Sprintf("e2e-%d-%d", os.Getpid()%10000, counter.Add(1))
+	K(t, "create", "namespace", ns)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(Describe(ns))
+		}
+		if _, err := Kubectl("delete", "namespace", ns, "--wait=false"); err != nil {
+			t.Log(err)
+		}
+		// pods of an earlier test would take part in budgets and captures of the next
+		if _, err := Kubectl("delete", "pods,deployments", "--all", "-n", ns, "--grace-period=0", "--force", "--wait=false"); err != nil {
+			t.Log(err)
+		}
+	})
+	return ns
+}
+
+// Describe is what a person would look at after a failure.
+func Describe(ns string) string {
+	var out strings.Builder
+	for _, args := range [][]string{
+		{"get", "pods,profilingpolicies", "-n", ns, "-o", "wide"}, {"get", "profilingpolicies", "-n", ns, "-o", "yaml"},
+		{"get", "events", "-n", ns}, {"get", "pods", "-n", Namespace, "-o", "wide"},
+		{"logs", "-n", Namespace, "deploy/kube-pprof-controller", "--tail=60"}, {"logs", "-n", Namespace, "sts/kube-pprof-registry", "--tail=30"},
+	} {
+		text, err := Kubectl(args...)
+		fmt.Fprintf(&out, "$ kubectl %s\n%s", strings.Join(args, " "), text)
+		if err != nil {
+			fmt.Fprintln(&out, err)
+		}
+	}
+	return out.String()
+}
+
+func dump() {
+	fmt.Fprintln(os.Stderr, Describe(Namespace))
+	out, _ := Kubectl("describe", "pods", "-n", Namespace)
+	fmt.Fprintln(os.Stderr, tail(out, 6000))
+	out, _ = Kubectl("logs", "-n", Namespace, "deploy/kube-pprof-controller", "--previous", "--tail=40")
+	fmt.Fprintln(os.Stderr, out)
+	out, _ = Kubectl("logs", "-n", Namespace, "sts/kube-pprof-registry", "--previous", "--tail=40")
+	fmt.Fprintln(os.Stderr, out)
+}
+
+// Within calls check until it returns nil; past the limit the test ends. It returns the time it took.
+func Within(t *testing.T, limit time.Duration, what string, check func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for {
+		err := check()
+		took := time.Since(began)
+		if err == nil {
+			t.Logf("%s: after %.1f s (bound %s)", what, took.Seconds(), limit)
+			return took
+		}
+		if took > limit {
+			t.Fatalf("%s: not within %s: %v", what, limit, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// Rollout waits for a workload to be available.
+func Rollout(t *testing.T, ns, what string) {
+	t.Helper()
+	K(t, "rollout", "status", what, "-n", ns, "--timeout=90s")
+}
