@@ -84,7 +84,8 @@ struct kp_kube *kp_kube_create(
     kube->random = kp_hash64_mix((uint64_t)kp_mono_us(), (uint64_t)getpid());
     kube->write_interval_ms = 1000 / rate;
     kube->write_burst_ms = kube->write_interval_ms * (rate > 10 ? rate : 10);
-    make_metrics(kube, options ? options->metrics : NULL);
+    kube->metrics = options ? options->metrics : NULL;
+    make_metrics(kube, kube->metrics);
     return kube;
 }
 

@@ -18,6 +18,7 @@ struct kp_kube {
     double write_interval_ms, write_burst_ms; // token bucket by time of arrival (GCRA)
     double write_due_ms;
     int64_t watch_list_again_ms; // the server does not serve WatchList: not tried again before; monotonic
+    struct kp_metrics *metrics; // NULL = none
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 
