@@ -47,6 +47,8 @@ void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *
     memset(c, 0, sizeof *c);
     copy_config(&c->config, config);
     const char *server = c->config.server ? c->config.server : "";
+    if (!c->config.token_file && c->config.token)
+        c->header = kp_asprintf("Authorization: Bearer %s", c->config.token);
     if (kp_starts_with(server, "unix:")) {
         c->unix_socket = kp_strdup(server + strlen("unix:"));
         c->base = kp_strdup("http://localhost");
@@ -60,8 +62,6 @@ void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *
     c->host = kp_strndup(host, strcspn(host, "/"));
     c->may_authorize =
         kp_starts_with(server, "https://") || (kp_starts_with(server, "http://") && loopback(c->host));
-    if (!c->config.token_file && c->config.token)
-        c->header = kp_asprintf("Authorization: Bearer %s", c->config.token);
 }
 
 static void forget(char *secret)

@@ -42,6 +42,9 @@ static bool plain_integer(const char *s, long long *ret)
 static bool plain_real(const char *s, double *ret)
 {
     char *end;
+    const char *digits = s + (*s == '-' || *s == '+');
+    if (digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9')
+        return false;
     if (strspn(s, "+-0123456789.eE") != strlen(s) || strcspn(s, "0123456789") == strlen(s))
         return false;
     errno = 0;
@@ -160,7 +163,7 @@ int kp_yaml_parse(const char *text, size_t len, json_t **ret, struct kp_error *e
     yaml_document_delete(&document);
     yaml_parser_delete(&parser);
     if (!value)
-        return kp_fail(err, KP_INVALID, "cannot read YAML");
+        return err->code;
     *ret = value;
     return KP_OK;
 }
