@@ -321,3 +321,12 @@ func Rollout(t *testing.T, ns, what string) {
 	t.Helper()
 	K(t, "rollout", "status", what, "-n", ns, "--timeout=90s")
 }
+
+// Host runs a command of this machine.
+func Host(ctx context.Context, argv []string) (string, error) {
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
+	}
+	return string(out), nil
+}

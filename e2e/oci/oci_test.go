@@ -58,7 +58,10 @@ func TestTheSameFilesGiveTheSameImage(t *testing.T) {
 }
 
 func TestLayoutHoldsManifestConfigAndLayer(t *testing.T) {
-	members := pack(t, "local.test/x:1", func(im *Image) { im.Labels = map[string]string{"a": "b"}; im.AddBytes("/dir/app", 0o755, []byte("hello")) })
+	members := pack(t, "local.test/x:1", func(im *Image) {
+		im.Labels = map[string]string{"a": "b"}
+		im.AddBytes("/dir/app", 0o755, []byte("hello"))
+	})
 	var index struct{ Manifests []descriptor }
 	if err := json.Unmarshal(members["index.json"], &index); err != nil || len(index.Manifests) != 1 {
 		t.Fatalf("index: %v %s", err, members["index.json"])

@@ -1,6 +1,6 @@
 // app is the sample program of the cluster tests and the demo: a Go service with pprof, and its ill-behaved relatives.
 //
-//	app [-mode busy|html|hang|huge|held|crash] [-listen :6060] [-version 1|2] [-load PERCENT] [-unready]
+//	app [-mode busy|html|hang|huge|held|crash] [-listen :6060] [-version 1|2] [-load PERCENT] [-unready] [-rates=false]
 //	    [-cert FILE -key FILE] [-token-file FILE]
 package main
 
@@ -34,10 +34,13 @@ func main() {
 	cert := flag.String("cert", "", "serve https with this certificate")
 	key := flag.String("key", "", "its key")
 	tokenFile := flag.String("token-file", "", "want this bearer token for /debug/")
+	rates := flag.Bool("rates", true, "fill the mutex and block profiles")
 	flag.Parse()
 
-	runtime.SetMutexProfileFraction(1)
-	runtime.SetBlockProfileRate(1000)
+	if *rates {
+		runtime.SetMutexProfileFraction(1)
+		runtime.SetBlockProfileRate(1000)
+	}
 	go checkout.Run(*load, *version)
 
 	mux := http.NewServeMux()

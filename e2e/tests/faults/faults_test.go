@@ -1,0 +1,268 @@
+// Package faults: processes are killed and networks end; what was acknowledged stays, once.
+package faults
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	f "kube-pprof.dev/e2e/framework"
+)
+
+const (
+	interval = 12 * time.Second
+	duration = 3 * time.Second
+)
+
+const policy = `
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ProfilingPolicy
+metadata: {name: checkout}
+spec:
+  selector: {matchLabels: {app: checkout}}
+  profiles:
+  - {type: cpu, interval: 12s, duration: 3s}
+  - {type: heap, interval: 10s}
+  - {type: goroutine, interval: 10s}
+  budget: {overheadPercent: 50}
+`
+
+func setup(t *testing.T) string {
+	t.Helper()
+	ns := f.NewNamespace(t)
+	f.Apply(t, ns, f.Workload(t, "checkout"))
+	f.Apply(t, ns, policy)
+	f.Rollout(t, ns, "deploy/checkout")
+	f.Within(t, 30*time.Second, "captures run", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
+	return ns
+}
+
+func list(t *testing.T, ns string) []f.Profile {
+	t.Helper()
+	items, err := f.List("namespace=" + ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
+// whole checks that nothing of before is missing, nothing is there twice, and no process had two CPU profiles at once.
+func whole(t *testing.T, before, after []f.Profile) {
+	t.Helper()
+	ids, keys := map[string]bool{}, map[string]string{}
+	cpu := map[string][]f.Profile{}
+	for _, p := range after {
+		if ids[p.ID] {
+			t.Errorf("id %s is listed twice", p.ID)
+		}
+		ids[p.ID] = true
+		key := fmt.Sprintf("%s/%s/%d/%s/%d", p.PodUID, p.Container, p.Port, p.Type, p.SlotTime.UnixMilli())
+		if other, ok := keys[key]; ok {
+			t.Errorf("%s and %s are the same capture: %s", other, p.ID, key)
+		}
+		keys[key] = p.ID
+		if p.Type == "cpu" {
+			cpu[p.PodUID+p.Container] = append(cpu[p.PodUID+p.Container], p)
+		}
+	}
+	for _, p := range before {
+		if !ids[p.ID] {
+			t.Errorf("profile %s (%s of %s) was acknowledged and is gone", p.ID, p.Type, p.Pod)
+		}
+	}
+	for who, list := range cpu {
+		sort.Slice(list, func(i, j int) bool { return list[i].StartTime.Before(list[j].StartTime) })
+		for i := 1; i < len(list); i++ {
+			if list[i].StartTime.Before(list[i-1].EndTime.Add(-50 * time.Millisecond)) {
+				t.Errorf("%s: two CPU profiles at once: %s..%s and %s", who, list[i-1].StartTime, list[i-1].EndTime, list[i].StartTime)
+			}
+		}
+	}
+}
+
+// gap is the longest time between two starts of a type on one pod.
+func gap(items []f.Profile, kind string) time.Duration {
+	starts := map[string][]time.Time{}
+	for _, p := range items {
+		if p.Type == kind {
+			starts[p.PodUID] = append(starts[p.PodUID], p.StartTime)
+		}
+	}
+	longest := time.Duration(0)
+	for _, times := range starts {
+		sort.Slice(times, func(i, j int) bool { return times[i].Before(times[j]) })
+		for i := 1; i < len(times); i++ {
+			longest = max(longest, times[i].Sub(times[i-1]))
+		}
+	}
+	return longest
+}
+
+func ready(t *testing.T, limit time.Duration, component string) {
+	t.Helper()
+	f.Within(t, limit, component+" is ready again", func() error {
+		out, err := f.Kubectl("get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+component, "-o",
+			`jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status} {end}`)
+		if err == nil && strings.TrimSpace(out) != "True" {
+			err = fmt.Errorf("ready: %s", out)
+		}
+		return err
+	})
+}
+
+// kill9 kills the product's process on its node and waits until it was started again.
+func kill9(t *testing.T, role string) {
+	t.Helper()
+	own := f.NeedOwn(t)
+	restarts := func() string {
+		return f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+role, "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}")
+	}
+	before, killed := restarts(), false
+	for _, node := range own.Nodes() {
+		argv, err := own.Node(node, "sh", "-c", `for p in /proc/[0-9]*; do
+			if [ "$(tr '\0' ' ' <$p/cmdline 2>/dev/null | cut -d' ' -f1,2)" = "/kube-pprof $1" ]; then kill -9 ${p#/proc/} && echo killed; fi; done; true`, "sh", role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := f.Host(context.Background(), argv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		killed = killed || strings.Contains(out, "killed")
+	}
+	if !killed {
+		t.Fatalf("no process of the %s was found", role)
+	}
+	// a container that ended twice waits 10 s and more before its next start
+	f.Within(t, 60*time.Second, role+" was started again", func() error {
+		if restarts() == before {
+			return fmt.Errorf("still %s restarts", before)
+		}
+		return nil
+	})
+	ready(t, 30*time.Second, role)
+}
+
+func TestControllerKilledDuringCaptures(t *testing.T) {
+	f.NeedOwn(t)
+	ns := setup(t)
+	before := list(t, ns)
+	kill9(t, "controller")
+	back := time.Now()
+	f.Within(t, interval+duration+5*time.Second, "every pod has a new CPU profile", func() error {
+		seen := map[string]bool{}
+		for _, p := range list(t, ns) {
+			if p.Type == "cpu" && p.StartTime.After(back) {
+				seen[p.Pod] = true
+			}
+		}
+		if len(seen) != 3 {
+			return fmt.Errorf("%d pods", len(seen))
+		}
+		return nil
+	})
+	after := list(t, ns)
+	whole(t, before, after)
+	f.PolicyIs(t, 10*time.Second, ns, "checkout", "status is kept up", func(p *f.Policy) error {
+		at, err := time.Parse(time.RFC3339, p.Status.LastCaptureTime)
+		if err != nil || at.Before(back.Add(-time.Second)) {
+			return fmt.Errorf("last capture %s", p.Status.LastCaptureTime)
+		}
+		return f.Is("CapturesSucceeding", "True", "")(p)
+	})
+}
+
+func TestRegistryKilledDuringIngest(t *testing.T) {
+	f.NeedOwn(t)
+	ns := setup(t)
+	before := list(t, ns)
+	kill9(t, "registry")
+	back := time.Now()
+	f.Within(t, 30*time.Second, "new profiles are stored", func() error {
+		for _, p := range list(t, ns) {
+			if p.StartTime.After(back) {
+				return nil
+			}
+		}
+		return fmt.Errorf("none after %s", back)
+	})
+	time.Sleep(interval)
+	after := list(t, ns)
+	whole(t, before, after)
+	if g := gap(after, "cpu"); g > 2*interval {
+		t.Errorf("a capture was lost: %s between two CPU profiles of a pod", g)
+	}
+}
+
+func TestRegistryAwayForTwoMinutes(t *testing.T) {
+	f.NeedCluster(t)
+	if testing.Short() {
+		t.Skip("takes three minutes")
+	}
+	ns := setup(t)
+	before := list(t, ns)
+	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=0")
+	t.Cleanup(func() { _, _ = f.Kubectl("scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1") })
+	away := time.Now()
+	f.PolicyIs(t, 90*time.Second, ns, "checkout", "status says that captures wait", func(p *f.Policy) error {
+		if p.Status.Captures.Spooled == 0 {
+			return fmt.Errorf("none spooled")
+		}
+		return nil
+	})
+	time.Sleep(time.Until(away.Add(2 * time.Minute)))
+	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1")
+	ready(t, 30*time.Second, "registry")
+	back := time.Now()
+	f.Within(t, interval+duration+20*time.Second, "new captures are stored and the spool is empty", func() error {
+		p, err := f.GetPolicy(ns, "checkout")
+		if err != nil {
+			return err
+		}
+		if n := len(list(t, ns)); p.Status.Captures.Spooled > 0 || n == len(before) {
+			return fmt.Errorf("%d spooled, %d profiles", p.Status.Captures.Spooled, n)
+		}
+		for _, p := range list(t, ns) {
+			if p.Type == "cpu" && p.StartTime.After(back) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no new CPU profile")
+	})
+	after := list(t, ns)
+	whole(t, before, after)
+	for _, kind := range []string{"cpu", "heap"} {
+		if g := gap(after, kind); g > 2*interval+time.Second {
+			t.Errorf("captures of the outage were lost: %s between two %s profiles of a pod", g, kind)
+		}
+	}
+}
+
+func TestAPIServerAway(t *testing.T) {
+	own := f.NeedOwn(t)
+	ns := setup(t)
+	before := list(t, ns)
+	ctx := context.Background()
+	if err := own.Stop(ctx, "0", "apiserver", "KILL"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Second)
+	if err := own.Start(ctx, "0", "apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	f.Within(t, 30*time.Second, "API server answers", func() error { _, err := f.Kubectl("get", "--raw", "/readyz"); return err })
+	ready(t, 30*time.Second, "controller")
+	time.Sleep(interval + duration)
+	var after []f.Profile
+	f.Within(t, 30*time.Second, "the registry lists", func() (err error) { after, err = f.List("namespace=" + ns); return err })
+	whole(t, before, after)
+	if g := gap(after, "cpu"); g > 2*interval+2*time.Second {
+		t.Errorf("captures stopped with the API server: %s between two CPU profiles of a pod", g)
+	}
+	if out := f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component=controller", "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}"); out != "0" && out != "1" && out != "2" {
+		t.Errorf("the controller was restarted %s times", out)
+	}
+}

@@ -1,0 +1,141 @@
+// Package install: what the chart puts into a cluster, and that it goes again.
+package install
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	f "kube-pprof.dev/e2e/framework"
+)
+
+func TestItRunsUnderRestrictedPodSecurity(t *testing.T) {
+	f.NeedCluster(t)
+	if got := f.K(t, "get", "namespace", f.Namespace, "-o", `jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`); got != "restricted" {
+		t.Fatalf("the namespace enforces %q", got)
+	}
+	for _, component := range []string{"controller", "registry"} {
+		if pods := f.Pods(t, f.Namespace, "app.kubernetes.io/component="+component); len(pods) != 1 {
+			t.Errorf("%s runs in %d pods", component, len(pods))
+		}
+	}
+}
+
+func TestTheControllerMayNotReadSecrets(t *testing.T) {
+	f.NeedCluster(t)
+	as := "--as=system:serviceaccount:" + f.Namespace + ":kube-pprof-controller"
+	for _, no := range []string{"get secrets", "list secrets", "create pods", "delete pods", "get pods/log", "create pods/exec", "get pods/proxy", "update profilingpolicies",
+		"delete profilingpolicies", "get nodes/proxy", "get configmaps"} {
+		if out, _ := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(no)...)...); strings.TrimSpace(out) != "no" {
+			t.Errorf("may it %s? %s", no, out)
+		}
+	}
+	for _, yes := range []string{"list pods", "watch pods", "list profilingpolicies.kube-pprof.dev", "watch clusterprofilingpolicies.kube-pprof.dev"} {
+		if out, err := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(yes)...)...); err != nil || strings.TrimSpace(out) != "yes" {
+			t.Errorf("may it %s? %s", yes, out)
+		}
+	}
+}
+
+func TestTenantsGetPoliciesWithTheirRoles(t *testing.T) {
+	ns := f.NewNamespace(t)
+	for _, role := range []string{"view", "edit"} {
+		f.K(t, "create", "rolebinding", role, "-n", ns, "--clusterrole="+role, "--user="+role+"-"+ns)
+	}
+	can := func(user, verb string) string {
+		out, _ := f.Kubectl("auth", "can-i", verb, "profilingpolicies.kube-pprof.dev", "-n", ns, "--as="+user+"-"+ns)
+		return strings.TrimSpace(out)
+	}
+	f.Within(t, 10*time.Second, "aggregated roles", func() error { // the controller-manager aggregates a moment later
+		if can("edit", "create") != "yes" || can("view", "list") != "yes" {
+			return fmt.Errorf("edit may not create or view may not list")
+		}
+		return nil
+	})
+	if can("view", "create") != "no" {
+		t.Error("view may create")
+	}
+}
+
+func TestNoShellInTheImage(t *testing.T) {
+	f.NeedCluster(t)
+	pod := f.Pods(t, f.Namespace, "app.kubernetes.io/component=controller")[0]
+	for _, shell := range []string{"/bin/sh", "/bin/bash", "sh"} {
+		if out, err := f.Kubectl("exec", "-n", f.Namespace, pod, "--", shell, "-c", "true"); err == nil {
+			t.Errorf("%s runs: %s", shell, out)
+		}
+	}
+	if out := f.K(t, "exec", "-n", f.Namespace, pod, "--", "/kube-pprof", "version"); !strings.HasPrefix(out, "kube-pprof 0.") {
+		t.Errorf("version is %q", out)
+	}
+}
+
+func TestHealthAndMetrics(t *testing.T) {
+	f.NeedCluster(t)
+	for _, component := range []string{"controller", "registry"} {
+		metrics := f.Metrics(t, component)
+		for _, want := range []string{"process_resident_memory_bytes", "# HELP", "# TYPE"} {
+			if !strings.Contains(metrics, want) {
+				t.Errorf("%s: no %s in the metrics", component, want)
+			}
+		}
+	}
+	if !strings.Contains(f.Metrics(t, "controller"), "kube_pprof_") {
+		t.Error("no kube_pprof_ metrics")
+	}
+}
+
+func TestNotesNameTheNextCommands(t *testing.T) {
+	f.NeedCluster(t)
+	out, err := f.Helm("get", "notes", "kube-pprof", "-n", f.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"kubectl apply", "kubectl get profilingpolicies", "port-forward", "WARNING"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the notes do not say %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestAnnotatedPodsHasAStatus(t *testing.T) {
+	f.NeedCluster(t)
+	f.PolicyIs(t, 10*time.Second, "", "annotated-pods", "annotated-pods is Ready", f.Is("Ready", "True", ""))
+	f.K(t, "wait", "--for=condition=Ready", "cppol/annotated-pods", "--timeout=5s")
+	lines := strings.Split(f.K(t, "get", "cppol"), "\n")
+	if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME READY TARGETS FAILING LAST CAPTURE AGE" {
+		t.Errorf("columns are %q", got)
+	}
+	if out := f.K(t, "get", "kube-pprof", "-A"); !strings.Contains(out, "annotated-pods") {
+		t.Errorf("the category kube-pprof does not list it: %s", out)
+	}
+}
+
+func TestLogsAreJSONLines(t *testing.T) {
+	f.NeedCluster(t)
+	for _, what := range []string{"deploy/kube-pprof-controller", "sts/kube-pprof-registry"} {
+		for _, line := range strings.Split(f.K(t, "logs", "-n", f.Namespace, what), "\n") {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("%s: not JSON: %s", what, line)
+				break
+			}
+		}
+	}
+}
+
+// Last in this package: it ends the installation and makes a new one.
+func TestUninstallAndAgain(t *testing.T) {
+	f.NeedCluster(t)
+	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "60s"); err != nil {
+		t.Fatal(err)
+	}
+	if out := f.K(t, "get", "pods,clusterroles,clusterrolebindings,clusterprofilingpolicies", "-A", "-l", "app.kubernetes.io/instance=kube-pprof", "-o", "name"); out != "" {
+		t.Errorf("left behind: %s", out)
+	}
+	f.K(t, "get", "crd", "profilingpolicies.kube-pprof.dev", "clusterprofilingpolicies.kube-pprof.dev") // people's policies stay
+	if err := f.Install(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,251 @@
+// Package policies: the life of a policy as a person works with it.
+package policies
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	f "kube-pprof.dev/e2e/framework"
+)
+
+func heapPolicy(name, interval, more string) string {
+	return fmt.Sprintf(`
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ProfilingPolicy
+metadata: {name: %s}
+spec:
+  selector: {matchLabels: {app: checkout}}
+  profiles: [{type: heap, interval: %s}]
+  budget: {overheadPercent: 50}
+%s`, name, interval, more)
+}
+
+func count(t *testing.T, query string) int {
+	t.Helper()
+	items, err := f.List(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(items)
+}
+
+func checkout(t *testing.T) string {
+	t.Helper()
+	ns := f.NewNamespace(t)
+	f.Apply(t, ns, f.Workload(t, "checkout"))
+	f.Rollout(t, ns, "deploy/checkout")
+	return ns
+}
+
+func TestEditSuspendResumeDelete(t *testing.T) {
+	ns := checkout(t)
+	f.Apply(t, ns, heapPolicy("checkout", "10s", ""))
+	f.Within(t, 20*time.Second, "heap profiles", func() error { return f.Some("namespace="+ns+"&type=heap", nil) })
+
+	// edit: another type
+	f.K(t, "patch", "ppol", "checkout", "-n", ns, "--type=merge", "-p", `{"spec":{"profiles":[{"type":"goroutine","interval":"10s"}]}}`)
+	f.PolicyIs(t, 3*time.Second, ns, "checkout", "the edit is seen", f.Is("Accepted", "True", ""))
+	f.Within(t, 20*time.Second, "goroutine profiles after the edit", func() error { return f.Some("namespace="+ns+"&type=goroutine", nil) })
+	heaps := count(t, "namespace="+ns+"&type=heap")
+
+	// suspend: nothing more is captured, and that is fine
+	f.K(t, "patch", "ppol", "checkout", "-n", ns, "--type=merge", "-p", `{"spec":{"suspend":true}}`)
+	f.PolicyIs(t, 3*time.Second, ns, "checkout", "suspended", f.Is("Ready", "True", "Suspended"))
+	time.Sleep(2 * time.Second) // what was in flight
+	before := count(t, "namespace="+ns)
+	time.Sleep(13 * time.Second)
+	if after := count(t, "namespace="+ns); after != before {
+		t.Errorf("%d profiles were captured while suspended", after-before)
+	}
+	if n := count(t, "namespace="+ns+"&type=heap"); n != heaps {
+		t.Errorf("%d heap profiles after the policy stopped asking for them", n-heaps)
+	}
+
+	// resume
+	f.K(t, "patch", "ppol", "checkout", "-n", ns, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	f.PolicyIs(t, 3*time.Second, ns, "checkout", "resumed", func(p *f.Policy) error {
+		if p.Condition("Ready").Reason == "Suspended" {
+			return fmt.Errorf("still suspended")
+		}
+		return nil
+	})
+	f.Within(t, 20*time.Second, "profiles after resuming", func() error {
+		if n := count(t, "namespace="+ns); n == before {
+			return fmt.Errorf("still %d", n)
+		}
+		return nil
+	})
+
+	// delete
+	f.K(t, "delete", "ppol", "checkout", "-n", ns, "--timeout=10s")
+	f.Within(t, 5*time.Second, "no targets after deletion", func() error {
+		targets, err := f.Targets(ns)
+		if err == nil && len(targets) > 0 {
+			err = fmt.Errorf("targets are %+v", targets)
+		}
+		return err
+	})
+	time.Sleep(time.Second)
+	before = count(t, "namespace="+ns)
+	time.Sleep(12 * time.Second)
+	if after := count(t, "namespace="+ns); after != before {
+		t.Errorf("%d profiles were captured after the deletion", after-before)
+	}
+}
+
+func TestTwoPoliciesShareACapture(t *testing.T) {
+	ns := checkout(t)
+	f.Apply(t, ns, heapPolicy("slow", "20s", "  labels: {static: {team: slow}}\n")+"---"+heapPolicy("fast", "10s", "  labels: {static: {env: prod}}\n"))
+	for _, name := range []string{"slow", "fast"} {
+		f.PolicyIs(t, 25*time.Second, ns, name, name+" counts captures", func(p *f.Policy) error {
+			if p.Status.Captures.Succeeded < 3 || p.Status.Targets.Sampled != 3 {
+				return fmt.Errorf("not yet")
+			}
+			return nil
+		})
+	}
+	time.Sleep(12 * time.Second)
+	items, err := f.List("namespace=" + ns + "&type=heap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := map[string]time.Time{}
+	for _, p := range items {
+		if at, ok := last[p.Pod]; ok && p.StartTime.Sub(at).Abs() < 4*time.Second {
+			t.Errorf("two captures of %s within %s: one must serve both policies", p.Pod, p.StartTime.Sub(at))
+		}
+		last[p.Pod] = p.StartTime
+		if p.Labels["env"] != "prod" || p.Labels["team"] != "slow" {
+			t.Errorf("the labels of both policies must be there: %v", p.Labels)
+			break
+		}
+	}
+}
+
+func TestAnInfeasiblePolicySaysByHowMuch(t *testing.T) {
+	ns := checkout(t)
+	// 9 s of CPU profile in every 10: 2.7 % of each process, 0.5 are allowed
+	f.Apply(t, ns, `
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ProfilingPolicy
+metadata: {name: greedy}
+spec:
+  selector: {matchLabels: {app: checkout}}
+  profiles: [{type: cpu, interval: 10s, duration: 8s}]
+  budget: {overheadPercent: 0.5}
+`)
+	p := f.PolicyIs(t, 10*time.Second, ns, "greedy", "Feasible is False", f.Is("Feasible", "False", ""))
+	if message := p.Condition("Feasible").Message; len(regexp.MustCompile(`[0-9]+`).FindAllString(message, -1)) < 2 {
+		t.Errorf("the message holds no numbers: %q", message)
+	}
+	if c := p.Condition("Ready"); c.Status != "True" {
+		t.Errorf("a stretched policy is still ready: %+v", c)
+	}
+}
+
+func TestNothingMatchesIsNoFailure(t *testing.T) {
+	ns := f.NewNamespace(t)
+	f.Apply(t, ns, heapPolicy("lonely", "10s", ""))
+	f.PolicyIs(t, 5*time.Second, ns, "lonely", "NoPods", f.Is("TargetsDiscovered", "True", "NoPods"))
+	f.K(t, "wait", "-n", ns, "--for=condition=Ready", "ppol/lonely", "--timeout=5s")
+}
+
+func TestAClusterPolicyWithANamespaceSelector(t *testing.T) {
+	in, out := checkout(t), checkout(t)
+	f.K(t, "label", "namespace", in, "e2e-team=blue")
+	f.Apply(t, "", `
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ClusterProfilingPolicy
+metadata: {name: e2e-blue}
+spec:
+  selector: {}
+  namespaceSelector: {matchLabels: {e2e-team: blue}}
+  profiles: [{type: heap, interval: 10s}]
+`)
+	t.Cleanup(func() { _, _ = f.Kubectl("delete", "cppol", "e2e-blue", "--ignore-not-found") })
+	f.Within(t, 20*time.Second, "profiles of the namespace with the label", func() error { return f.Some("namespace="+in+"&type=heap", nil) })
+	if n := count(t, "namespace="+out); n > 0 {
+		t.Errorf("%d profiles of a namespace without the label", n)
+	}
+	f.K(t, "label", "namespace", out, "e2e-team=blue")
+	f.Within(t, 20*time.Second, "profiles after labelling", func() error { return f.Some("namespace="+out+"&type=heap", nil) })
+}
+
+func TestAMissingSecretIsSaid(t *testing.T) {
+	ns := checkout(t)
+	f.Apply(t, ns, heapPolicy("secretive", "10s", `  endpoints:
+  - name: main
+    port: pprof
+    scheme: HTTPS
+    authorization: {type: Bearer, secretRef: {name: nowhere, key: token}}
+`))
+	p := f.PolicyIs(t, 10*time.Second, ns, "secretive", "not accepted", f.Is("Accepted", "False", ""))
+	if m := p.Condition("Accepted").Message; !strings.Contains(m, "nowhere") {
+		t.Errorf("the message does not name the Secret: %q", m)
+	}
+}
+
+// Examples are documentation: each one has to work.
+func TestExamplesApply(t *testing.T) {
+	ns := f.NewNamespace(t)
+	files, err := filepath.Glob(filepath.Join(f.Root(), "crds/examples/*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := regexp.MustCompile(`namespace: [a-z0-9-]+`).ReplaceAllString(string(data), "namespace: "+ns)
+		if out, err := f.KubectlIn(text, "apply", "--dry-run=server", "-n", ns, "-f", "-"); err != nil {
+			t.Errorf("%s: %v %s", filepath.Base(file), err, out)
+		}
+	}
+}
+
+var messageLine = regexp.MustCompile(`(?m)^# message: *(.*)$`)
+
+func TestWrongPoliciesAreRefusedWithTheMessageBesideThem(t *testing.T) {
+	ns := f.NewNamespace(t)
+	files, err := filepath.Glob(filepath.Join(f.Root(), "crds/examples/invalid/*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := messageLine.FindStringSubmatch(string(data))
+		if want == nil {
+			t.Errorf("%s has no line '# message: ...'", filepath.Base(file))
+			continue
+		}
+		text := regexp.MustCompile(`namespace: [a-z0-9-]+`).ReplaceAllString(string(data), "namespace: "+ns)
+		_, err = f.KubectlIn(text, "apply", "-n", ns, "-f", "-")
+		if err == nil {
+			t.Errorf("%s was accepted", filepath.Base(file))
+		} else if !strings.Contains(err.Error(), strings.Trim(want[1], `"' `)) {
+			t.Errorf("%s: not %q but %v", filepath.Base(file), want[1], err)
+		}
+	}
+}
+
+func TestExplainIsTheReference(t *testing.T) {
+	f.NeedCluster(t)
+	for _, path := range []string{"", ".spec", ".spec.selector", ".spec.annotationPolicy", ".spec.endpoints", ".spec.endpoints.port", ".spec.profiles",
+		".spec.profiles.interval", ".spec.sampling", ".spec.budget", ".spec.onBusy", ".spec.service", ".spec.labels", ".spec.retention", ".status"} {
+		for _, kind := range []string{"profilingpolicies", "clusterprofilingpolicies"} {
+			out := f.K(t, "explain", kind+path)
+			if strings.Contains(out, "<empty>") || !strings.Contains(out, "DESCRIPTION") {
+				t.Errorf("%s%s is not described:\n%s", kind, path, out)
+			}
+		}
+	}
+}
