@@ -1,5 +1,6 @@
-// What pods say themselves. One table, a row a key; dialects are read in order: kube-pprof.dev, profefe.com, then those
-// switched on. Own keys win over profefe's, those over others; kube-pprof.dev/enable: "false" always wins.
+// What pods say themselves. One table, a row a key; dialects are read in order: kube-pprof.dev, profefe.com,
+// then those switched on. Own keys win over profefe's, those over others; kube-pprof.dev/enable: "false"
+// always wins.
 #ifndef KP_POLICY_ANNOTATIONS_H
 #define KP_POLICY_ANNOTATIONS_H
 
@@ -11,18 +12,19 @@
 #include "base/limits.h"
 
 enum kp_dialect {
-    KP_DIALECT_OWN      = 1 << 0, // kube-pprof.dev/*
-    KP_DIALECT_PROFEFE  = 1 << 1, // profefe.com/*
-    KP_DIALECT_GRAFANA  = 1 << 2, // profiles.grafana.com/*
+    KP_DIALECT_OWN = 1 << 0,       // kube-pprof.dev/*
+    KP_DIALECT_PROFEFE = 1 << 1,   // profefe.com/*
+    KP_DIALECT_GRAFANA = 1 << 2,   // profiles.grafana.com/*
     KP_DIALECT_PYROSCOPE = 1 << 3, // pyroscope.io/*
-    KP_DIALECT_COROOT   = 1 << 4, // coroot.com/*
+    KP_DIALECT_COROOT = 1 << 4,    // coroot.com/*
 };
 #define KP_DIALECTS_DEFAULT (KP_DIALECT_OWN | KP_DIALECT_PROFEFE)
 
 // A value that cannot be read: reported, never guessed.
 struct kp_annotation_problem {
-    const char *key; // borrowed from the annotations
-    char message[200]; // "profefe.com/port: '60x60' is not a port; use a number from 1 to 65535 or a port name"
+    const char *key;   // borrowed from the annotations
+    char message[200]; // "profefe.com/port: '60x60' is not a port; use a number from 1 to 65535 or a port
+                       // name"
 };
 
 struct kp_annotation_type {
@@ -33,9 +35,9 @@ struct kp_annotation_type {
 };
 
 struct kp_pod_wishes {
-    bool opted_out;    // kube-pprof.dev/enable: "false"
-    bool opted_in;     // some dialect enables
-    unsigned dialects; // those that enabled
+    bool opted_out;     // kube-pprof.dev/enable: "false"
+    bool opted_in;      // some dialect enables
+    unsigned dialects;  // those that enabled
     bool fallback_port; // an enabling dialect that falls back to 6060
     char port_name[64];
     uint16_t port; // 0 and "" = not given

@@ -1,5 +1,5 @@
-// What was asked for: a ProfilingPolicy or ClusterProfilingPolicy after defaults. Immutable once parsed, shared by reference
-// count. Pure: no I/O, no clock.
+// What was asked for: a ProfilingPolicy or ClusterProfilingPolicy after defaults. Immutable once parsed,
+// shared by reference count. Pure: no I/O, no clock.
 #ifndef KP_POLICY_POLICY_H
 #define KP_POLICY_POLICY_H
 
@@ -15,15 +15,21 @@
 #include "base/quantity.h"
 #include "base/selector.h"
 
-#define KP_GROUP      "kube-pprof.dev"
+#define KP_GROUP       "kube-pprof.dev"
 #define KP_API_VERSION "kube-pprof.dev/v1alpha1"
 
 enum kp_annotation_policy { KP_ANNOTATIONS_HONOR, KP_ANNOTATIONS_REQUIRE, KP_ANNOTATIONS_IGNORE };
 enum kp_on_busy { KP_ON_BUSY_YIELD, KP_ON_BUSY_RETRY };
-enum kp_service_source { KP_SERVICE_WORKLOAD, KP_SERVICE_POD_LABEL, KP_SERVICE_ANNOTATION, KP_SERVICE_STATIC };
+enum kp_service_source {
+    KP_SERVICE_WORKLOAD,
+    KP_SERVICE_POD_LABEL,
+    KP_SERVICE_ANNOTATION,
+    KP_SERVICE_STATIC
+};
 enum kp_auth_type { KP_AUTH_NONE, KP_AUTH_BEARER, KP_AUTH_BASIC };
 
-// A key of a Secret or ConfigMap in the namespace of the scraped pod (for a namespaced policy: its own). name NULL = not set.
+// A key of a Secret or ConfigMap in the namespace of the scraped pod (for a namespaced policy: its own). name
+// NULL = not set.
 struct kp_key_ref {
     const char *name, *key;
     bool is_config_map;
@@ -68,9 +74,9 @@ struct kp_policy {
     const struct kp_endpoint *endpoints;
     size_t n_profiles; // >= 1 after defaults
     const struct kp_profile_spec *profiles;
-    struct kp_int_or_percent sample_replicas; // default 3
-    int64_t rotation_ms;                      // default 1 h
-    double overhead_percent;                  // default 1
+    struct kp_int_or_percent sample_replicas;         // default 3
+    int64_t rotation_ms;                              // default 1 h
+    double overhead_percent;                          // default 1
     struct kp_int_or_percent concurrent_per_workload; // default 25%
     int64_t profile_bytes;                            // default 16Mi
     enum kp_on_busy on_busy;
@@ -89,19 +95,19 @@ struct kp_policy {
     void *memory;
 };
 
-// Caps of the platform (the controller's configuration). They bound every policy: what is asked beyond is clamped or, where that
-// makes no sense (paths), rejected. Zeroes mean the defaults written here.
+// Caps of the platform (the controller's configuration). They bound every policy: what is asked beyond is
+// clamped or, where that makes no sense (paths), rejected. Zeroes mean the defaults written here.
 struct kp_policy_caps {
-    int64_t min_interval_ms;       // 10 s
-    int64_t max_duration_ms;       // 60 s (cpu, fgprof); traces: 10 s
-    int64_t max_profile_bytes;     // 64 MiB
-    double max_overhead_percent;   // 5
+    int64_t min_interval_ms;          // 10 s
+    int64_t max_duration_ms;          // 60 s (cpu, fgprof); traces: 10 s
+    int64_t max_profile_bytes;        // 64 MiB
+    double max_overhead_percent;      // 5
     const char *const *path_prefixes; // NULL-terminated; NULL = {"/debug/", NULL}
     bool allow_host_network;
 };
 
-// Reads an object as the API server gives it. Wrong fields never crash: unknown ones are ignored, wrong ones set
-// reject_reason and reject_message. KP_INVALID only where not even metadata can be read.
+// Reads an object as the API server gives it. Wrong fields never crash: unknown ones are ignored, wrong ones
+// set reject_reason and reject_message. KP_INVALID only where not even metadata can be read.
 KP_MUST_CHECK int kp_policy_parse(
     const json_t *object, const struct kp_policy_caps *caps, struct kp_policy **ret, struct kp_error *err);
 struct kp_policy *kp_policy_ref(const struct kp_policy *policy);

@@ -1,4 +1,5 @@
-// The known profile types, one row each: where they are, whether collecting takes time, what is asked by default.
+// The known profile types, one row each: where they are, whether collecting takes time, what is asked by
+// default.
 #ifndef KP_POLICY_TYPES_H
 #define KP_POLICY_TYPES_H
 
@@ -7,12 +8,13 @@
 #include <stdint.h>
 
 struct kp_profile_type {
-    const char *name;   // "cpu"
-    const char *path;   // below the endpoint's path: "/profile"; fgprof: "/../fgprof" is written as absolute_path
+    const char *name; // "cpu"
+    const char
+        *path; // below the endpoint's path: "/profile"; fgprof: "/../fgprof" is written as absolute_path
     const char *absolute_path; // instead of path: "/debug/fgprof"
-    bool collecting;    // takes ?seconds=
-    bool exclusive;     // one at a time per process (cpu, trace)
-    bool opaque;        // not pprof: trace
+    bool collecting;           // takes ?seconds=
+    bool exclusive;            // one at a time per process (cpu, trace)
+    bool opaque;               // not pprof: trace
     int64_t default_interval_ms, default_duration_ms;
 };
 

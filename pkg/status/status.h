@@ -1,5 +1,5 @@
-// Outcomes -> conditions, counters -> the status of a policy, and when to write it. The builder is pure (json in, json out); the
-// writer applies it with kube, few and late: see docs/architecture.md "Status".
+// Outcomes -> conditions, counters -> the status of a policy, and when to write it. The builder is pure (json
+// in, json out); the writer applies it with kube, few and late: see docs/architecture.md "Status".
 #ifndef KP_STATUS_STATUS_H
 #define KP_STATUS_STATUS_H
 
@@ -19,12 +19,12 @@
 
 // What is true of a policy now: the controller fills it from verdicts and plan.
 struct kp_policy_summary {
-    bool synced;            // caches are complete; false: TargetsDiscovered Unknown
-    const char *trouble;    // why they are not (403 on pods ...), or NULL
-    bool refs_checked;      // references (Secrets) were looked up
+    bool synced;             // caches are complete; false: TargetsDiscovered Unknown
+    const char *trouble;     // why they are not (403 on pods ...), or NULL
+    bool refs_checked;       // references (Secrets) were looked up
     const char *ref_problem; // NULL = all resolve
-    uint32_t matched;       // pods that match, scrapable or not
-    uint32_t selected;      // targets
+    uint32_t matched;        // pods that match, scrapable or not
+    uint32_t selected;       // targets
     uint32_t sampled, failing, left_out;
     uint64_t spooled;
     bool feasible;
@@ -47,17 +47,21 @@ struct kp_statuses;
 // events may be NULL. field_manager: "kube-pprof-controller".
 struct kp_statuses *kp_statuses_create(struct kp_loop *loop, struct kp_kube *kube, struct kp_events *events,
     const char *field_manager, struct kp_metrics *metrics);
+// Call after kp_kube_destroy(), so that no answer is outstanding.
 void kp_statuses_destroy(struct kp_statuses *statuses);
 
-// A policy came or changed; `object` as cached (status inside: conditions, transition times and lastCaptureTime are taken over from it at first sight).
-void kp_statuses_set_policy(struct kp_statuses *statuses, const struct kp_policy *policy, const json_t *object);
+// A policy came or changed; `object` as cached (status inside: conditions, transition times and
+// lastCaptureTime are taken over from it at first sight).
+void kp_statuses_set_policy(
+    struct kp_statuses *statuses, const struct kp_policy *policy, const json_t *object);
 void kp_statuses_drop_policy(struct kp_statuses *statuses, const char *policy_key);
 // One final outcome of one policy's capture: counters and times per type.
-void kp_statuses_count(
-    struct kp_statuses *statuses, const char *policy_key, const char *type, enum kp_outcome outcome, int64_t time_ms);
-// The current state; call when something changed and at least every 5 s. Decides what to write and when (design 3, "Writes").
-void kp_statuses_update(
-    struct kp_statuses *statuses, const char *policy_key, const struct kp_policy_summary *summary, int64_t now_ms);
+void kp_statuses_count(struct kp_statuses *statuses, const char *policy_key, const char *type,
+    enum kp_outcome outcome, int64_t time_ms);
+// The current state; call when something changed and at least every 5 s. Decides what to write and when
+// (design 3, "Writes").
+void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
+    const struct kp_policy_summary *summary, int64_t now_ms);
 // Only the leader writes.
 void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing);
 // Writes what waits, for at most grace_ms, then calls on_flushed.

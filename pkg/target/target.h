@@ -1,9 +1,10 @@
-// Policies x pods -> targets, and for every pod left out the reason. Pure: the controller and `kubectl pprof explain` run the
-// same code, so the reason shown is the reason applied.
+// Policies x pods -> targets, and for every pod left out the reason. Pure: the controller and `kubectl pprof
+// explain` run the same code, so the reason shown is the reason applied.
 //
-// A target is (pod uid, container, port). What is wanted of it, per profile type, is the union over all policies that want it:
-// shortest interval, longest duration below it, smallest budgets, largest retention and k; service, each label, onBusy, rotation
-// and endpoint settings of the first policy by precedence. Suspended and rejected policies do not count.
+// A target is (pod uid, container, port). What is wanted of it, per profile type, is the union over all
+// policies that want it: shortest interval, longest duration below it, smallest budgets, largest retention
+// and k; service, each label, onBusy, rotation and endpoint settings of the first policy by precedence.
+// Suspended and rejected policies do not count.
 #ifndef KP_TARGET_TARGET_H
 #define KP_TARGET_TARGET_H
 
@@ -20,17 +21,17 @@
 // Why a pod that a policy matches is not scraped: a closed list, one row each with its words.
 enum kp_leftout {
     KP_LEFTOUT_NONE,
-    KP_LEFTOUT_OPTED_OUT,       // kube-pprof.dev/enable: "false"
-    KP_LEFTOUT_NOT_OPTED_IN,    // annotationPolicy Require and no annotation that enables
-    KP_LEFTOUT_NO_ENDPOINT,     // nothing says where pprof is
+    KP_LEFTOUT_OPTED_OUT,    // kube-pprof.dev/enable: "false"
+    KP_LEFTOUT_NOT_OPTED_IN, // annotationPolicy Require and no annotation that enables
+    KP_LEFTOUT_NO_ENDPOINT,  // nothing says where pprof is
     KP_LEFTOUT_CONTAINER_NOT_FOUND,
-    KP_LEFTOUT_PORT_NOT_FOUND,  // a port name no container declares
-    KP_LEFTOUT_BAD_ANNOTATION,  // an annotation that is needed cannot be read
-    KP_LEFTOUT_NOT_RUNNING,     // pending, or the container does not run (crash loop)
+    KP_LEFTOUT_PORT_NOT_FOUND, // a port name no container declares
+    KP_LEFTOUT_BAD_ANNOTATION, // an annotation that is needed cannot be read
+    KP_LEFTOUT_NOT_RUNNING,    // pending, or the container does not run (crash loop)
     KP_LEFTOUT_NOT_READY,
     KP_LEFTOUT_TERMINATING,
-    KP_LEFTOUT_FINISHED,        // Succeeded or Failed
-    KP_LEFTOUT_HOST_NETWORK,    // not allowed by the platform
+    KP_LEFTOUT_FINISHED,     // Succeeded or Failed
+    KP_LEFTOUT_HOST_NETWORK, // not allowed by the platform
     KP_LEFTOUT_PATH_NOT_ALLOWED,
     KP_LEFTOUT_NO_ADDRESS,
     KP_LEFTOUT_ADDRESS_CONFLICT, // two live pods claim the address
@@ -104,9 +105,9 @@ struct kp_target_config {
     bool allow_not_ready;             // false: only Ready pods are scraped
 };
 
-// policies: sorted by kp_policy_compare, all of them (those that do not match the pod are passed over quickly).
-// namespace_labels: of the pod's namespace, for cluster policies; NULL = unknown: a namespaceSelector that is not empty does not
-// match. ip_conflict: another live pod claims the same address.
+// policies: sorted by kp_policy_compare, all of them (those that do not match the pod are passed over
+// quickly). namespace_labels: of the pod's namespace, for cluster policies; NULL = unknown: a
+// namespaceSelector that is not empty does not match. ip_conflict: another live pod claims the same address.
 void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *policies, size_t n_policies,
     const struct kp_labels *namespace_labels, bool ip_conflict, const struct kp_target_config *config,
     struct kp_verdict *ret);
