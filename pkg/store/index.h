@@ -1,0 +1,36 @@
+// The index: SQLite in WAL mode with a row per series and per closed log file. Everything in it can be made
+// again from the log, so a broken one is put aside and rebuilt. Writer thread only. Private to this module.
+#ifndef KP_STORE_INDEX_H
+#define KP_STORE_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/series.h"
+
+struct kp_index;
+
+// *ret_fresh: it was not there, or broken; the caller then reads the logs instead.
+KP_MUST_CHECK int kp_index_open(
+    const char *path, struct kp_index **ret, bool *ret_fresh, struct kp_error *err);
+void kp_index_close(struct kp_index *index); // NULL is fine
+
+KP_MUST_CHECK int kp_index_load_series(
+    struct kp_index *index, struct kp_series_table *table, struct kp_error *err);
+// Whether this log file was closed with this many bytes: only then its sidecar is believed.
+bool kp_index_log_closed(struct kp_index *index, uint64_t number, uint64_t bytes);
+
+// Changes are collected between begin and commit. durable: the commit reaches the disk, with all commits
+// before it.
+KP_MUST_CHECK int kp_index_begin(struct kp_index *index, struct kp_error *err);
+KP_MUST_CHECK int kp_index_put_series(
+    struct kp_index *index, const struct kp_series *series, struct kp_error *err);
+KP_MUST_CHECK int kp_index_remove_series(struct kp_index *index, uint32_t id, struct kp_error *err);
+KP_MUST_CHECK int kp_index_close_log(
+    struct kp_index *index, uint64_t number, uint64_t bytes, struct kp_error *err);
+KP_MUST_CHECK int kp_index_remove_log(struct kp_index *index, uint64_t number, struct kp_error *err);
+KP_MUST_CHECK int kp_index_commit(struct kp_index *index, bool durable, struct kp_error *err);
+void kp_index_rollback(struct kp_index *index);
+
+#endif

@@ -1,0 +1,24 @@
+// Which capture keys are known: 16 bytes a key, in an open-addressing table that points to profile numbers;
+// the whole key lies in the profile's row. Private to this module.
+#ifndef KP_STORE_KEYS_H
+#define KP_STORE_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kp_keys {
+    struct kp_key_slot *slots;
+    size_t n, cap;
+};
+
+void kp_keys_add(struct kp_keys *keys, uint64_t tag, uint64_t number);
+// Calls match for every number under this tag until it says yes; false if none does.
+bool kp_keys_find(
+    const struct kp_keys *keys, uint64_t tag, bool (*match)(void *user, uint64_t number), void *user);
+void kp_keys_finish(struct kp_keys *keys);
+
+// 32 hex digits; false if text is NULL or anything else.
+bool kp_key_parse(const char *text, uint64_t ret[2]);
+
+#endif

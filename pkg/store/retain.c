@@ -1,0 +1,244 @@
+// What may stay: by age since receipt, then by bytes. Rows are marked first; files are written again or
+// removed afterwards.
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "store/state.h"
+#include "base/banned.h"
+
+#define REBUILD_KEYS_MS (INT64_C(3600) * 1000)
+#define FREE_SHARE      10 // a tenth of the file system stays free when max_bytes is not given
+
+void kp_store_measure(struct kp_store *store)
+{
+    uint64_t budget = store->options.max_bytes;
+    struct statvfs fs;
+    if (budget == 0 && statvfs(store->log_dir, &fs) == 0) {
+        uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
+        uint64_t ours = store->log_bytes + (uint64_t)fs.f_bavail * fs.f_frsize;
+        budget = ours > total / FREE_SHARE ? ours - total / FREE_SHARE : 1;
+    }
+    store->budget = budget;
+}
+
+void kp_store_build_keys(struct kp_store *store)
+{
+    struct kp_keys keys = {0};
+    int64_t now_ms = kp_store_now(store);
+    for (size_t f = store->files.n; f-- > 0;) { // the newest first: they stay when there are too many
+        const struct kp_logfile *file = store->files.items[f];
+        for (size_t i = file->rows.n; i-- > 0 && keys.n < KP_MAX_KEYS;) {
+            const struct kp_row *row = &file->rows.items[i];
+            if ((row->key[0] | row->key[1]) != 0 && row->received_ms + KP_KEY_AGE_MS > now_ms)
+                kp_keys_add(&keys, row->key[1], file->head.first + row->number_delta);
+        }
+    }
+    kp_keys_finish(&store->keys);
+    store->keys = keys;
+    store->keys_built_ms = now_ms;
+}
+
+// ---- age ----
+
+static int64_t expiry(const struct kp_store *store, const struct kp_row *row)
+{
+    int64_t keep = row->keep_s == KP_KEEP_DEFAULT ? store->options.retention_ms : (int64_t)row->keep_s * 1000;
+    return keep == 0 ? INT64_MAX : row->received_ms + keep;
+}
+
+static void expire_file(struct kp_store *store, struct kp_logfile *file, int64_t now_ms)
+{
+    if (file->next_expiry_ms > now_ms)
+        return;
+    int64_t next = INT64_MAX;
+    pthread_rwlock_wrlock(&store->lock);
+    for (size_t i = 0; i < file->rows.n; i++) {
+        int64_t at = file->rows.flags[i] == 0 ? expiry(store, &file->rows.items[i]) : INT64_MAX;
+        if (at <= now_ms)
+            kp_store_mark(store, file, i, KP_ROW_DEAD);
+        else if (at < next)
+            next = at;
+    }
+    file->next_expiry_ms = next;
+    pthread_rwlock_unlock(&store->lock);
+}
+
+// ---- bytes ----
+
+struct share {
+    const char *namespace;
+    uint64_t bytes;
+    UT_hash_handle hh;
+};
+
+static const char *namespace_of(const struct kp_store *store, uint32_t series)
+{
+    const struct kp_series *s = kp_series_of_id(&store->series, series);
+    return s ? s->fields[KP_SERIES_NAMESPACE] : "";
+}
+
+// The namespace with the most bytes is the one furthest over an equal share. Its name, to be freed; NULL if
+// nothing lives.
+static char *fattest(struct kp_store *store)
+{
+    struct share *all = NULL;
+    struct share *fat = NULL;
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t f = 0; f < store->files.n; f++) {
+        const struct kp_logfile *file = store->files.items[f];
+        for (size_t i = 0; i < file->rows.n; i++) {
+            if (file->rows.flags[i] != 0)
+                continue;
+            const char *namespace = namespace_of(store, file->rows.items[i].series);
+            struct share *share;
+            HASH_FIND_STR(all, namespace, share);
+            if (share == NULL) {
+                share = KP_NEW(struct share);
+                share->namespace = namespace;
+                HASH_ADD_KEYPTR(hh, all, share->namespace, strlen(share->namespace), share);
+            }
+            share->bytes += file->rows.items[i].body_len;
+            if (fat == NULL || share->bytes > fat->bytes)
+                fat = share;
+        }
+    }
+    pthread_rwlock_unlock(&store->lock);
+    char *name = fat ? kp_strdup(fat->namespace) : NULL;
+    struct share *s;
+    struct share *next;
+    HASH_ITER (hh, all, s, next) {
+        HASH_DEL(all, s);
+        kp_free(s);
+    }
+    return name;
+}
+
+// Marks its oldest until about `bytes` are free. Only closed files give space back.
+static uint64_t drop_oldest(struct kp_store *store, const char *namespace, uint64_t bytes)
+{
+    uint64_t freed = 0;
+    pthread_rwlock_wrlock(&store->lock);
+    for (size_t f = 0; f + 1 < store->files.n && freed < bytes; f++) {
+        struct kp_logfile *file = store->files.items[f];
+        for (size_t i = 0; i < file->rows.n && freed < bytes; i++) {
+            const struct kp_row *row = &file->rows.items[i];
+            if (file->rows.flags[i] != 0 || strcmp(namespace_of(store, row->series), namespace) != 0)
+                continue;
+            kp_store_mark(store, file, i, KP_ROW_DEAD);
+            freed += (uint64_t)row->record_len + row->body_len + KP_FRAME_HEAD_BYTES;
+        }
+    }
+    pthread_rwlock_unlock(&store->lock);
+    return freed;
+}
+
+// The closed file with the largest dead part, if it is worth the writing.
+static bool find_dead(struct kp_store *store, uint64_t at_least, size_t *ret_at)
+{
+    uint64_t most = 0;
+    int64_t now_ms = kp_store_now(store);
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t f = 0; f + 1 < store->files.n; f++) {
+        const struct kp_logfile *file = store->files.items[f];
+        uint64_t used = KP_LOG_HEAD_BYTES + file->live_bytes + file->n_live * KP_FRAME_ALIGN +
+                        file->rows.n_tombstones * KP_FRAME_HEAD_BYTES;
+        uint64_t dead = file->size > used ? file->size - used : 0;
+        bool tombstones_matter = file->rows.n_tombstones > 0 && f > 0;
+        if (file->n_live == 0 && !tombstones_matter && file->max_received_ms + KP_KEY_AGE_MS <= now_ms)
+            dead = UINT64_MAX; // at most old keys are left: it can be removed
+        if (dead > most && (dead >= file->size / 2 || dead >= at_least)) {
+            most = dead;
+            *ret_at = f;
+        }
+    }
+    pthread_rwlock_unlock(&store->lock);
+    return most > 0;
+}
+
+static bool over(const struct kp_store *store, uint64_t bytes)
+{
+    return store->budget > 0 && store->log_bytes + bytes > store->budget;
+}
+
+int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
+{
+    uint64_t slack = store->budget / 20; // not again for every profile
+    for (int round = 0; over(store, bytes) && round < 64; round++) {
+        uint64_t wanted = store->log_bytes + bytes + slack - store->budget;
+        size_t at;
+        if (!find_dead(store, 1, &at)) {
+            kp_auto_free char *namespace = fattest(store);
+            if (namespace == NULL)
+                break;
+            if (drop_oldest(store, namespace, wanted) == 0 && kp_store_rotate(store, err) != 0)
+                return err ? err->code : KP_INTERNAL;
+            continue;
+        }
+        int rc = kp_store_compact(store, at, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (over(store, bytes))
+        return kp_fail(err, KP_LIMIT,
+            "the store is full: %llu of %llu bytes are in use; raise --max-bytes or shorten --retention",
+            (unsigned long long)store->log_bytes, (unsigned long long)store->budget);
+    return 0;
+}
+
+// ---- series ----
+
+static void drop_series(struct kp_store *store)
+{
+    KP_ARRAY(uint32_t) gone = {0};
+    for (size_t i = 0; i < store->series.by_id.n; i++)
+        if (store->series.by_id.items[i]->n_live == 0)
+            *kp_array_add(&gone) = store->series.by_id.items[i]->id;
+    struct kp_error err = {0};
+    int rc = gone.n > 0 ? kp_index_begin(store->index, &err) : 0;
+    for (size_t i = 0; rc == 0 && i < gone.n; i++)
+        rc = kp_index_remove_series(store->index, gone.items[i], &err);
+    if (rc == 0 && gone.n > 0)
+        rc = kp_index_commit(store->index, false, &err);
+    if (rc != 0) {
+        kp_index_rollback(store->index);
+        KP_DEBUG("cannot remove series from the index", KP_E(&err));
+    } else {
+        pthread_rwlock_wrlock(&store->lock);
+        for (size_t i = 0; i < gone.n; i++)
+            kp_series_remove(&store->series, gone.items[i]);
+        pthread_rwlock_unlock(&store->lock);
+        store->series_may_go = false;
+    }
+    kp_array_free(&gone);
+}
+
+int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err)
+{
+    int64_t now_ms = kp_store_now(store);
+    *ret_more = false;
+    kp_store_measure(store);
+    for (size_t f = 0; f < store->files.n; f++)
+        expire_file(store, store->files.items[f], now_ms);
+    struct kp_logfile *active = kp_store_active(store);
+    pthread_rwlock_rdlock(&store->lock);
+    bool spent = active->n_live == 0 && active->rows.n > 0;
+    pthread_rwlock_unlock(&store->lock);
+    if (spent) { // closed, it can go
+        int rc = kp_store_rotate(store, err);
+        if (rc != 0)
+            return rc;
+    }
+    size_t at;
+    if (find_dead(store, UINT64_MAX, &at)) {
+        *ret_more = true;
+        return kp_store_compact(store, at, err);
+    }
+    if (store->series_may_go)
+        drop_series(store);
+    if (now_ms - store->keys_built_ms > REBUILD_KEYS_MS)
+        kp_store_build_keys(store);
+    return kp_store_make_room(store, 0, err);
+}

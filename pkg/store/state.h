@@ -1,0 +1,89 @@
+// The store from inside: what its files share. Private to this module.
+//
+// One writer thread; readers anywhere. `lock` guards files, rows, flags, series and counters: the writer
+// holds it for writing only to publish, readers while they look at rows, never while reading or writing
+// files.
+#ifndef KP_STORE_STATE_H
+#define KP_STORE_STATE_H
+
+#include <pthread.h>
+
+#include "base/array.h"
+#include "store/index.h"
+#include "store/io.h"
+#include "store/keys.h"
+#include "store/logfile.h"
+#include "store/series.h"
+#include "store/store.h"
+
+#define KP_KEY_AGE_MS (INT64_C(24) * 3600 * 1000)
+#define KP_MAX_KEYS   4000000
+
+struct kp_store {
+    struct kp_store_options options;
+    char *dir, *log_dir;
+    int lock_fd;
+    const struct kp_io *io;
+    struct kp_index *index;
+    KP_ARRAY(uint32_t) pending_series; // not in the index yet
+    int64_t keys_built_ms;
+    struct kp_keys keys; // writer only
+    bool series_may_go;  // some lost profiles since the last look
+
+    pthread_rwlock_t lock;
+    KP_ARRAY(struct kp_logfile *) files; // oldest first; the last is written to
+    struct kp_series_table series;
+    uint64_t next_number;
+    uint64_t log_bytes;
+    uint64_t budget; // of bytes, from max_bytes and the file system
+    bool full;
+
+    struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs;
+    struct kp_metric *m_sync_seconds;
+};
+
+static inline int64_t kp_store_now(const struct kp_store *store)
+{
+    return store->options.now_ms();
+}
+
+static inline struct kp_logfile *kp_store_active(const struct kp_store *store)
+{
+    return store->files.items[store->files.n - 1];
+}
+
+// recover.c
+KP_MUST_CHECK int kp_store_recover(struct kp_store *store, bool fresh_index, struct kp_error *err);
+
+// rotate.c: closes the active file (sidecar, index) and begins a new one.
+KP_MUST_CHECK int kp_store_rotate(struct kp_store *store, struct kp_error *err);
+KP_MUST_CHECK int kp_store_begin_file(struct kp_store *store, struct kp_error *err);
+// Writes the sidecar and notes it in the index; what fails is tried again at the next start.
+void kp_store_close_file(struct kp_store *store, struct kp_logfile *file);
+
+// Brings new series into the index; what fails stays pending.
+KP_MUST_CHECK int kp_store_flush_series(struct kp_store *store, struct kp_error *err);
+
+// compact.c: replaces a closed file by one with its live profiles only, or removes it.
+KP_MUST_CHECK int kp_store_compact(struct kp_store *store, size_t at, struct kp_error *err);
+
+// retain.c
+void kp_store_measure(struct kp_store *store); // budget
+void kp_store_build_keys(struct kp_store *store);
+KP_MUST_CHECK int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err);
+
+// Row of a number; false if it is not there. Call with the lock held.
+bool kp_store_locate(
+    const struct kp_store *store, uint64_t number, struct kp_logfile **ret_file, size_t *ret_at);
+// Whether it can be read: not dead, bad or past its age. Lock held.
+bool kp_store_row_live(
+    const struct kp_store *store, const struct kp_logfile *file, size_t at, int64_t now_ms);
+// Marks a row and keeps the counters right. Lock held for writing.
+void kp_store_mark(struct kp_store *store, struct kp_logfile *file, size_t at, uint8_t flag);
+// For the writer, which does not hold the lock: readers may be setting KP_ROW_BAD.
+uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, size_t at);
+// What a row keeps of the retention a record asks for.
+uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *record);
+void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_record *record);
+
+#endif

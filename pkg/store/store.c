@@ -1,0 +1,216 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "store/state.h"
+#include "base/banned.h"
+
+#define DEFAULT_LOG_FILE_BYTES ((size_t)64 * KP_MIB)
+#define MAX_LOG_FILE_BYTES     ((size_t)1024 * KP_MIB)
+
+static int take_lock(struct kp_store *store, struct kp_error *err)
+{
+    kp_auto_free char *path = kp_asprintf("%s/lock", store->dir);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock_fd < 0)
+        return kp_fail_errno(err, errno, "cannot open '%s'", path);
+    char pid[32] = {0};
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t n = pread(store->lock_fd, pid, sizeof pid - 1, 0);
+        return kp_fail(err, KP_CONFLICT,
+            "data directory '%s' is in use by process %.*s: one registry per directory", store->dir,
+            n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?");
+    }
+    int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, pid, (size_t)len, 0) != len)
+        return 0; // only a hint for people; the lock itself holds, also on a full disk
+    return 0;
+}
+
+static void make_metrics(struct kp_store *store, struct kp_metrics *metrics)
+{
+    if (metrics == NULL)
+        return;
+    store->m_stored =
+        kp_counter(metrics, "kube_pprof_registry_profiles_stored_total", "Profiles made durable.");
+    store->m_known =
+        kp_counter(metrics, "kube_pprof_registry_profiles_known_total", "Captures that were here already.");
+    store->m_failed = kp_counter(
+        metrics, "kube_pprof_registry_append_failures_total", "Profiles that could not be written.");
+    store->m_quarantined = kp_counter(metrics, "kube_pprof_registry_corrupt_total",
+        "Stretches of the log with a wrong checksum; never served.");
+    store->m_truncated =
+        kp_counter(metrics, "kube_pprof_registry_log_truncations_total", "Torn log tails cut off at start.");
+    store->m_dropped = kp_counter(
+        metrics, "kube_pprof_registry_profiles_dropped_total", "Profiles dropped by age, bytes or request.");
+    store->m_syncs =
+        kp_counter(metrics, "kube_pprof_registry_log_syncs_total", "Group commits: one fdatasync each.");
+    struct kp_metric_family *f =
+        kp_metrics_family(metrics, KP_HISTOGRAM, "kube_pprof_registry_log_sync_seconds",
+            "How long a group commit took.", NULL, kp_buckets_seconds, kp_buckets_seconds_n, 1);
+    store->m_sync_seconds = kp_metric_with(f, NULL);
+}
+
+static int open_index(struct kp_store *store, bool *ret_fresh, struct kp_error *err)
+{
+    kp_auto_free char *path = kp_asprintf("%s/index.db", store->dir);
+    return kp_index_open(path, &store->index, ret_fresh, err);
+}
+
+static int set_up(struct kp_store *store, struct kp_error *err)
+{
+    bool fresh = false;
+    int rc = kp_dir_create(store->log_dir, 0700, err);
+    if (rc == 0)
+        rc = take_lock(store, err);
+    if (rc == 0)
+        rc = open_index(store, &fresh, err);
+    if (rc == 0)
+        rc = kp_store_recover(store, fresh, err);
+    if (rc == 0)
+        kp_store_measure(store);
+    return rc;
+}
+
+int kp_store_open_io(const struct kp_store_options *options, const struct kp_io *io, struct kp_store **ret,
+    struct kp_error *err)
+{
+    struct kp_store *store = KP_NEW(struct kp_store);
+    store->options = *options;
+    store->io = io;
+    store->lock_fd = -1;
+    store->dir = kp_strdup(options->dir);
+    store->options.dir = store->dir;
+    store->log_dir = kp_asprintf("%s/log", store->dir);
+    if (store->options.now_ms == NULL)
+        store->options.now_ms = kp_now_ms;
+    if (store->options.log_file_bytes == 0)
+        store->options.log_file_bytes = DEFAULT_LOG_FILE_BYTES;
+    if (store->options.log_file_bytes > MAX_LOG_FILE_BYTES)
+        store->options.log_file_bytes = MAX_LOG_FILE_BYTES;
+    if (options->max_bytes > 0 && store->options.log_file_bytes > options->max_bytes / 8)
+        store->options.log_file_bytes = options->max_bytes / 8; // space is given back file by file
+    pthread_rwlock_init(&store->lock, NULL);
+    make_metrics(store, options->metrics);
+    int rc = set_up(store, err);
+    if (rc != 0)
+        kp_store_close(store);
+    else
+        *ret = store;
+    return rc;
+}
+
+int kp_store_open(const struct kp_store_options *options, struct kp_store **ret, struct kp_error *err)
+{
+    return kp_store_open_io(options, &kp_io_posix, ret, err);
+}
+
+void kp_store_close(struct kp_store *store)
+{
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < store->files.n; i++)
+        kp_logfile_unref(store->files.items[i]);
+    kp_array_free(&store->files);
+    kp_array_free(&store->pending_series);
+    kp_series_table_finish(&store->series);
+    kp_keys_finish(&store->keys);
+    kp_index_close(store->index);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    pthread_rwlock_destroy(&store->lock);
+    kp_free(store->log_dir);
+    kp_free(store->dir);
+    kp_free(store);
+}
+
+// ---- rows ----
+
+bool kp_store_locate(
+    const struct kp_store *store, uint64_t number, struct kp_logfile **ret_file, size_t *ret_at)
+{
+    size_t low = 0;
+    size_t high = store->files.n;
+    while (low < high) { // the last file whose first number is not past it
+        size_t mid = low + (high - low) / 2;
+        if (store->files.items[mid]->head.first <= number)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == 0)
+        return false;
+    struct kp_logfile *file = store->files.items[low - 1];
+    uint64_t delta = number - file->head.first;
+    ptrdiff_t at = delta <= UINT32_MAX ? kp_rows_find(&file->rows, (uint32_t)delta) : -1;
+    if (at < 0)
+        return false;
+    *ret_file = file;
+    *ret_at = (size_t)at;
+    return true;
+}
+
+bool kp_store_row_live(const struct kp_store *store, const struct kp_logfile *file, size_t at, int64_t now_ms)
+{
+    const struct kp_row *row = &file->rows.items[at];
+    if (file->rows.flags[at] != 0)
+        return false;
+    int64_t keep = row->keep_s == KP_KEEP_DEFAULT ? store->options.retention_ms : (int64_t)row->keep_s * 1000;
+    return keep == 0 || row->received_ms + keep > now_ms;
+}
+
+uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, size_t at)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    uint8_t flags = file->rows.flags[at];
+    pthread_rwlock_unlock(&store->lock);
+    return flags;
+}
+
+uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *record)
+{
+    if (record->retention_ms <= 0)
+        return KP_KEEP_DEFAULT;
+    int64_t max = store->options.max_retention_ms;
+    int64_t keep = max > 0 && record->retention_ms > max ? max : record->retention_ms;
+    int64_t seconds = (keep + 999) / 1000;
+    return seconds < KP_KEEP_DEFAULT ? (uint32_t)seconds : KP_KEEP_DEFAULT - 1;
+}
+
+void kp_store_mark(struct kp_store *store, struct kp_logfile *file, size_t at, uint8_t flag)
+{
+    const struct kp_row *row = &file->rows.items[at];
+    if (file->rows.flags[at] == 0) {
+        file->n_live--;
+        file->live_bytes -= (uint64_t)row->record_len + row->body_len + KP_FRAME_HEAD_BYTES;
+        struct kp_series *series = kp_series_of_id(&store->series, row->series);
+        if (series)
+            series->n_live--;
+        store->series_may_go = true;
+        kp_metric_inc(flag == KP_ROW_BAD ? store->m_quarantined : store->m_dropped);
+    }
+    file->rows.flags[at] |= flag;
+}
+
+void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
+{
+    *ret = (struct kp_store_stats){0};
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t i = 0; i < store->files.n; i++) {
+        ret->n_profiles += store->files.items[i]->n_live;
+        ret->index_bytes += store->files.items[i]->rows.n * (sizeof(struct kp_row) + 1);
+    }
+    ret->log_bytes = store->log_bytes;
+    ret->n_series = store->series.by_id.n;
+    ret->full = store->full;
+    pthread_rwlock_unlock(&store->lock);
+}
