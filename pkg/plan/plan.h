@@ -1,8 +1,10 @@
-// Targets x clock -> orders: slots, spread, sampling per revision with rotation, budgets, concurrency, stretching (design: see
-// docs/architecture.md "Scheduling"). Pure: no I/O, the clock is an argument, one heap of workload slots, no timer per target.
+// Targets x clock -> orders: slots, spread, sampling per revision with rotation, budgets, concurrency,
+// stretching (design: see docs/architecture.md "Scheduling"). Pure: no I/O, the clock is an argument, one
+// heap of workload slots, no timer per target.
 //
-// Level-driven: the wanted set of a workload is handed over whole and diffed with the running one; the same set again changes
-// nothing. The plan owns what is known of each target: last outcomes, next captures, stretch.
+// Level-driven: the wanted set of a workload is handed over whole and diffed with the running one; the same
+// set again changes nothing. The plan owns what is known of each target: last outcomes, next captures,
+// stretch.
 #ifndef KP_PLAN_PLAN_H
 #define KP_PLAN_PLAN_H
 
@@ -16,13 +18,13 @@
 
 struct kp_plan;
 
-struct kp_plan_limits { // zeroes mean the defaults written here
-    int per_node;           // 5 captures at once
-    int per_namespace;      // 100
-    int total;              // 500
+struct kp_plan_limits {      // zeroes mean the defaults written here
+    int per_node;            // 5 captures at once
+    int per_namespace;       // 100
+    int total;               // 500
     int64_t bytes_in_flight; // 64 MiB of bodies (each running capture counts its expected size)
     double captures_per_second_per_namespace; // 0 = no cap
-    int64_t max_stretch_ms; // an interval is never stretched beyond this: 24 h
+    int64_t max_stretch_ms;                   // an interval is never stretched beyond this: 24 h
 };
 
 struct kp_order {
@@ -40,52 +42,62 @@ struct kp_order {
 struct kp_plan *kp_plan_create(const struct kp_plan_limits *limits, struct kp_metrics *metrics);
 void kp_plan_destroy(struct kp_plan *plan);
 
-// Replaces what is wanted of one workload ("namespace/Kind/name"); targets are referenced. An empty set removes it. Orders running
-// on a target that is gone are handed to on_cancel. Adding and dropping counts are returned for the log.
+// Replaces what is wanted of one workload ("namespace/Kind/name"); targets are referenced. An empty set
+// removes it. Orders running on a target that is gone are handed to on_cancel. Adding and dropping counts are
+// returned for the log.
 struct kp_plan_diff {
     size_t added, removed, changed;
 };
-struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workload, struct kp_target *const *targets, size_t n,
-    int64_t now_ms, void (*on_cancel)(void *user, uint64_t order_id), void *user);
-// Visits the keys of workloads that are not in any wanted set any more is the controller's business: it sets them empty.
+struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workload,
+    struct kp_target *const *targets, size_t n, int64_t now_ms,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user);
+// Visits the keys of workloads that are not in any wanted set any more is the controller's business: it sets
+// them empty.
 void kp_plan_each_workload(struct kp_plan *plan, void (*each)(void *user, const char *workload), void *user);
 
-// Gives every order that is due and within limits; the rest waits or is skipped as Throttled (counted). Returns when to call
-// again (wall clock), at the latest now_ms + 60 s; earlier changes (set_workload, finish) need a call as well.
-int64_t kp_plan_run(struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user);
+// Gives every order that is due and within limits; the rest waits or is skipped as Throttled (counted).
+// Returns when to call again (wall clock), at the latest now_ms + 60 s; earlier changes (set_workload,
+// finish) need a call as well.
+int64_t kp_plan_run(
+    struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user);
 
-// The capture is over: frees its place, learns size and time for the overhead estimate. bytes, busy_ms: of the target's work.
+// The capture is over: frees its place, learns size and time for the overhead estimate. bytes, busy_ms: of
+// the target's work.
 void kp_plan_finish(struct kp_plan *plan, uint64_t order_id, size_t bytes, int64_t busy_ms, int64_t now_ms);
-// The final outcome (after the registry answered, or at once where nothing was delivered): kept as the target's last result; Busy three
-// times running turns into Contended. target_key and type identify, since the order may be long over. Returns the outcome that counts.
-enum kp_outcome kp_plan_outcome(struct kp_plan *plan, const char *target_key, const char *type, enum kp_outcome outcome,
-    const char *message, int64_t start_ms, int64_t now_ms);
+// The final outcome (after the registry answered, or at once where nothing was delivered): kept as the
+// target's last result; Busy three times running turns into Contended. target_key and type identify, since
+// the order may be long over. Returns the outcome that counts.
+enum kp_outcome kp_plan_outcome(struct kp_plan *plan, const char *target_key, const char *type,
+    enum kp_outcome outcome, const char *message, int64_t start_ms, int64_t now_ms);
 
 int kp_plan_running(const struct kp_plan *plan);
 
 // ---- what is known, for status and the registry ----
 struct kp_plan_profile {
     const struct kp_wanted *wanted;
-    bool sampled;                    // now
-    int64_t interval_ms;             // stretched
-    int64_t next_ms;                 // 0 = none planned
-    enum kp_outcome last_outcome;    // NONE before the first
-    const char *message;             // borrowed, "" if none
+    bool sampled;                 // now
+    int64_t interval_ms;          // stretched
+    int64_t next_ms;              // 0 = none planned
+    enum kp_outcome last_outcome; // NONE before the first
+    const char *message;          // borrowed, "" if none
     int64_t last_ms, last_success_ms;
 };
 // Every target with its profiles (as many as target->n_wanted), in one pass.
 void kp_plan_each_target(struct kp_plan *plan, int64_t now_ms,
-    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles), void *user);
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user);
 // Of one workload only; false if it is not known.
 bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
-    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles), void *user);
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user);
 
 // Does the schedule of a policy fit? Numbers over the last computed schedule.
 struct kp_feasible {
     bool ok;
     double asked_per_minute, possible_per_minute; // captures
-    const char *reason;  // "Feasible", "OverheadBudget", "ConcurrencyPerWorkload", "ConcurrencyPerNode", "Limits", ...
-    char message[240];   // asked, possible, what stretched: numbers a person can check
+    const char *
+        reason; // "Feasible", "OverheadBudget", "ConcurrencyPerWorkload", "ConcurrencyPerNode", "Limits", ...
+    char message[240]; // asked, possible, what stretched: numbers a person can check
 };
 void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_ms, struct kp_feasible *ret);
 
@@ -94,6 +106,7 @@ uint64_t kp_plan_workload_hash(const char *workload, const char *type);
 // Start of slot n and the pod's place in it: o + nI + frac(rank/m + H(workload, type, n)) (I - D - 1 s).
 int64_t kp_plan_slot_start(uint64_t hash, int64_t interval_ms, int64_t n);
 int64_t kp_plan_slot_number(uint64_t hash, int64_t interval_ms, int64_t now_ms);
-int64_t kp_plan_place(uint64_t hash, int64_t n, int64_t interval_ms, int64_t duration_ms, size_t rank, size_t m);
+int64_t kp_plan_place(
+    uint64_t hash, int64_t n, int64_t interval_ms, int64_t duration_ms, size_t rank, size_t m);
 
 #endif

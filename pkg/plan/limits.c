@@ -1,0 +1,138 @@
+// Places: what may run at once, per process, workload, node, namespace, in all, and bytes in flight.
+#include <string.h>
+
+#include "base/text.h"
+#include "plan/plan_private.h"
+#include "base/banned.h"
+
+#define GUESSED_BYTES (64 * KP_KIB) // of a profile that was never read
+
+struct kp_count *kp_count_get(struct kp_count **map, const char *name)
+{
+    struct kp_count *count;
+    HASH_FIND_STR(*map, name, count);
+    if (count == NULL) {
+        count = KP_NEW(struct kp_count);
+        count->name = kp_strdup(name);
+        HASH_ADD_KEYPTR(hh, *map, count->name, strlen(count->name), count);
+    }
+    return count;
+}
+
+static void count_free(struct kp_count **map, struct kp_count *count)
+{
+    HASH_DEL(*map, count);
+    kp_free(count->name);
+    kp_free(count);
+}
+
+void kp_counts_free(struct kp_count **map)
+{
+    struct kp_count *count, *next;
+    HASH_ITER (hh, *map, count, next)
+        count_free(map, count);
+}
+
+static int count_of(struct kp_count *map, const char *name)
+{
+    struct kp_count *count;
+    HASH_FIND_STR(map, name, count);
+    return count != NULL ? count->n : 0;
+}
+
+static bool pod_free(const struct kp_plan *plan, const struct kp_track *track)
+{
+    struct kp_count *pod;
+    HASH_FIND_STR(plan->pods, track->member->target->pod->uid, pod);
+    // an exclusive profile runs alone on its pod
+    return pod == NULL || pod->n == 0 || (!pod->exclusive && !kp_track_wanted(track)->exclusive);
+}
+
+static size_t expected_bytes(const struct kp_track *track)
+{
+    size_t most = (size_t)kp_track_wanted(track)->profile_bytes;
+    size_t bytes = track->expected_bytes != 0 ? track->expected_bytes : GUESSED_BYTES;
+    return bytes < most ? bytes : most;
+}
+
+static bool rate_allows(struct kp_plan *plan, const char *namespace, int64_t now_ms)
+{
+    double rate = plan->limits.captures_per_second_per_namespace;
+    if (rate <= 0)
+        return true;
+    struct kp_count *count = kp_count_get(&plan->namespaces, namespace);
+    if (count->bucket.rate != rate)
+        kp_bucket_init(&count->bucket, rate, rate < 1 ? 1 : rate, now_ms);
+    return kp_bucket_take(&count->bucket, now_ms);
+}
+
+bool kp_plan_may_start(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms)
+{
+    const struct kp_pod *pod = track->member->target->pod;
+    const struct kp_plan_limits *limits = &plan->limits;
+    const struct kp_work *work = track->group->work;
+    if (track->running != 0 || !pod_free(plan, track) || work->running >= work->allowed)
+        return false;
+    if (plan->n_running >= limits->total || count_of(plan->nodes, pod->node) >= limits->per_node ||
+        count_of(plan->namespaces, pod->namespace) >= limits->per_namespace)
+        return false;
+    // the first one always fits, so that a profile larger than the budget is not starved
+    if (plan->n_running > 0 &&
+        plan->bytes_in_flight + (int64_t)expected_bytes(track) > limits->bytes_in_flight)
+        return false;
+    return rate_allows(plan, pod->namespace, now_ms);
+}
+
+struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
+{
+    const struct kp_pod *pod = track->member->target->pod;
+    struct kp_running *running = KP_NEW(struct kp_running);
+    (void)now_ms;
+    running->id = ++plan->next_id;
+    running->track = track;
+    running->work = track->group->work;
+    running->node = kp_strdup(pod->node);
+    running->namespace = kp_strdup(pod->namespace);
+    running->uid = kp_strdup(pod->uid);
+    running->exclusive = kp_track_wanted(track)->exclusive;
+    running->bytes = expected_bytes(track);
+    HASH_ADD(hh, plan->running, id, sizeof running->id, running);
+    struct kp_count *on_pod = kp_count_get(&plan->pods, pod->uid);
+    on_pod->n++;
+    on_pod->exclusive |= running->exclusive;
+    kp_count_get(&plan->nodes, pod->node)->n++;
+    kp_count_get(&plan->namespaces, pod->namespace)->n++;
+    running->work->running++;
+    plan->n_running++;
+    plan->bytes_in_flight += (int64_t)running->bytes;
+    track->running = running->id;
+    return running;
+}
+
+static void count_down(struct kp_count **map, const char *name, bool keep)
+{
+    struct kp_count *count = kp_count_get(map, name);
+    if (--count->n <= 0 && !keep)
+        count_free(map, count);
+}
+
+void kp_plan_free_place(struct kp_plan *plan, struct kp_running *running)
+{
+    HASH_DEL(plan->running, running);
+    if (running->exclusive)
+        kp_count_get(&plan->pods, running->uid)->exclusive = false;
+    count_down(&plan->pods, running->uid, false);
+    count_down(&plan->nodes, running->node, false);
+    // the bucket of a namespace outlives its captures
+    count_down(&plan->namespaces, running->namespace, plan->limits.captures_per_second_per_namespace > 0);
+    if (running->work != NULL)
+        running->work->running--;
+    if (running->track != NULL)
+        running->track->running = 0;
+    plan->n_running--;
+    plan->bytes_in_flight -= (int64_t)running->bytes;
+    kp_free(running->node);
+    kp_free(running->namespace);
+    kp_free(running->uid);
+    kp_free(running);
+}

@@ -1,0 +1,165 @@
+// Inside plan only: the parts and who owns them.
+//
+//   plan -> works (a workload) -> members (a target) -> tracks (one wanted profile of it)
+//                              -> groups (container, port, type): the tracks that share slots
+#ifndef KP_PLAN_PLAN_PRIVATE_H
+#define KP_PLAN_PLAN_PRIVATE_H
+
+#include "base/array.h"
+#include "base/backoff.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "plan/heap.h"
+#include "plan/plan.h"
+
+#define KP_PLAN_PAUSE_MS 1000 // left free at the end of every slot
+
+enum kp_node_kind { NODE_GROUP, NODE_TRACK };
+
+struct kp_group;
+struct kp_member;
+
+// Why a group is stretched: the largest factor wins.
+enum kp_stretch_cause {
+    STRETCH_NONE,
+    STRETCH_OVERHEAD,
+    STRETCH_WORKLOAD,
+    STRETCH_NODE,
+    STRETCH_NAMESPACE,
+    STRETCH_TOTAL,
+    STRETCH_RATE,
+};
+
+struct kp_track {
+    enum kp_node_kind kind;   // NODE_TRACK
+    struct kp_heap_node node; // its appointment
+    struct kp_list waiting;   // due, but no place is free
+    struct kp_member *member;
+    struct kp_group *group;
+    size_t at;    // of target->wanted
+    int64_t slot; // of the appointment
+    bool probe, retried;
+    bool sampled, is_new;
+    uint32_t k, n;     // of its revision
+    int64_t last_slot; // used; INT64_MIN = none
+    uint64_t running;  // order id, 0 = none
+    // what is known
+    enum kp_outcome last_outcome;
+    char *message;
+    int64_t last_ms, last_success_ms;
+    unsigned busy_times, not_served_times;
+    bool contended;
+    int64_t quiet_until_ms; // asked again then only
+    size_t expected_bytes;
+    int64_t busy_ms;
+};
+
+struct kp_member {
+    struct kp_work *work;
+    struct kp_target *target;
+    struct kp_track *tracks; // as many as target->n_wanted
+    uint64_t uid_hash;
+    bool seen; // while a set is handed over
+    UT_hash_handle hh;
+};
+
+struct kp_group {
+    enum kp_node_kind kind;   // NODE_GROUP
+    struct kp_heap_node node; // start of the next slot
+    struct kp_work *work;
+    char *key;        // "container/port/type"
+    const char *type; // inside key
+    uint64_t hash;
+    int64_t interval_ms, duration_ms;
+    int64_t slot; // open now; INT64_MIN before the first
+    KP_ARRAY(struct kp_track *) tracks;
+    size_t n_sampled;
+    int stretch;
+    enum kp_stretch_cause cause;
+    UT_hash_handle hh;
+};
+
+struct kp_work {
+    char *key;
+    char *namespace;
+    struct kp_member *members; // of this workload, hh2 below is the plan's
+    KP_ARRAY(struct kp_member *) list;
+    struct kp_group *groups;
+    int running, allowed;
+    bool seen;
+    UT_hash_handle hh;
+};
+
+struct kp_running {
+    uint64_t id;
+    struct kp_track *track; // NULL once its target is gone
+    struct kp_work *work;   // NULL once it is gone
+    char *node, *namespace, *uid;
+    bool exclusive;
+    size_t bytes;
+    UT_hash_handle hh;
+};
+
+// Counts by name: captures running on a node, in a namespace, on a pod.
+struct kp_count {
+    char *name;
+    int n;
+    bool exclusive; // an exclusive capture runs (pods)
+    double load;    // while stretches are computed
+    struct kp_bucket bucket;
+    UT_hash_handle hh;
+};
+
+struct kp_policy_fit {
+    char *key;
+    double asked, possible;
+    int worst;
+    enum kp_stretch_cause cause;
+    char example[160];
+    UT_hash_handle hh;
+};
+
+struct kp_plan {
+    struct kp_plan_limits limits;
+    struct kp_work *works;
+    struct kp_member *members; // by target key
+    struct kp_heap heap;
+    struct kp_list waiting;
+    struct kp_running *running;
+    struct kp_count *nodes, *namespaces, *pods;
+    int n_running;
+    int64_t bytes_in_flight;
+    uint64_t next_id, random;
+    int64_t last_now_ms, stretch_due_ms;
+    bool stretch_dirty;
+    struct kp_policy_fit *fits;
+    struct kp_metric *throttled, *missed, *waiting_gauge;
+};
+
+static inline struct kp_track *kp_track_of(struct kp_heap_node *node)
+{
+    return kp_container_of(node, struct kp_track, node);
+}
+static inline const struct kp_wanted *kp_track_wanted(const struct kp_track *track)
+{
+    return &track->member->target->wanted[track->at];
+}
+
+// sample.c: decides sampled, k, n of every track of the group and returns how many are sampled.
+size_t kp_group_sample(struct kp_group *group, int64_t now_ms);
+// slot.c: opens the slot of now: appointments of its sampled tracks, the next slot's start.
+void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms);
+void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms);
+void kp_track_unschedule(struct kp_plan *plan, struct kp_track *track);
+int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot);
+// stretch.c
+void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms);
+void kp_plan_fits_free(struct kp_plan *plan);
+// limits.c
+struct kp_count *kp_count_get(struct kp_count **map, const char *name);
+bool kp_plan_may_start(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms);
+struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms);
+void kp_plan_free_place(struct kp_plan *plan, struct kp_running *running);
+void kp_counts_free(struct kp_count **map);
+
+#endif

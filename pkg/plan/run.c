@@ -1,0 +1,261 @@
+// The clock hand: opens slots, starts what is due and has a place, and takes in what came of it.
+#include <string.h>
+
+#include "base/text.h"
+#include "plan/plan_private.h"
+#include "base/banned.h"
+
+#define WAKE_MS      60000
+#define STRETCH_MS   60000 // recomputed so often: rotation and what was learnt change it
+#define JUMP_MS      5000  // the clock went back by more: slots start anew
+#define LATE_MS      30000 // due for longer without having waited: the time passed while we did not run
+#define HOUR_MS      3600000
+#define CONTENDED    3
+#define RETRY_MIN_MS 2000
+
+// ---- orders ----
+
+static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now_ms,
+    void (*on_order)(void *user, struct kp_order *order), void *user)
+{
+    struct kp_group *group = track->group;
+    int64_t due = track->node.due_ms;
+    kp_track_unschedule(plan, track);
+    struct kp_running *running = kp_plan_take_place(plan, track, now_ms);
+    track->last_slot = track->slot;
+    struct kp_order order = {
+        .id = running->id,
+        .target = kp_target_ref(track->member->target),
+        .wanted = kp_track_wanted(track),
+        .slot_ms = kp_plan_slot_start(group->hash, group->interval_ms, track->slot),
+        .start_ms = due,
+        .interval_ms = group->interval_ms * group->stretch,
+        .duration_ms = group->duration_ms,
+        .sample_k = track->k,
+        .sample_n = track->n,
+        .probe = track->probe,
+    };
+    on_order(user, &order);
+}
+
+// A place later than this ends behind the slot.
+static int64_t last_start(const struct kp_track *track)
+{
+    return kp_group_slot_end(track->group, track->slot) - track->group->duration_ms;
+}
+
+static void give_up(struct kp_plan *plan, struct kp_track *track, bool had_waited)
+{
+    kp_track_unschedule(plan, track);
+    track->last_slot = track->slot;
+    kp_metric_inc(had_waited ? plan->throttled : plan->missed);
+    if (had_waited && track->last_outcome == KP_OUTCOME_NONE)
+        track->last_outcome = KP_OUTCOME_THROTTLED;
+}
+
+static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_ms,
+    void (*on_order)(void *user, struct kp_order *order), void *user)
+{
+    bool had_waited = track->node.place == 0;
+    if (now_ms > last_start(track) || (!had_waited && now_ms - track->node.due_ms > LATE_MS)) {
+        give_up(plan, track, had_waited);
+        return;
+    }
+    if (kp_plan_may_start(plan, track, now_ms)) {
+        give_order(plan, track, now_ms, on_order, user);
+        return;
+    }
+    if (!had_waited) { // due_ms stays: it says since when
+        kp_heap_remove(&plan->heap, &track->node);
+        kp_list_append(&plan->waiting, &track->waiting);
+    }
+}
+
+static void try_waiting(
+    struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user)
+{
+    size_t n = 0;
+    kp_list_foreach_safe (node, &plan->waiting) {
+        try_start(plan, kp_container_of(node, struct kp_track, waiting), now_ms, on_order, user);
+        n++;
+    }
+    kp_metric_set(plan->waiting_gauge, (double)n);
+}
+
+// ---- the clock ----
+
+static void start_anew(struct kp_plan *plan, int64_t now_ms)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            for (size_t i = 0; i < group->tracks.n; i++) {
+                group->tracks.items[i]->last_slot = INT64_MIN;
+                if (group->tracks.items[i]->quiet_until_ms > now_ms + HOUR_MS)
+                    group->tracks.items[i]->quiet_until_ms = now_ms + HOUR_MS;
+            }
+            kp_group_reset(plan, group, now_ms);
+        }
+    }
+}
+
+static enum kp_node_kind kind_of(const struct kp_heap_node *node)
+{
+    // groups and tracks both begin with their kind, and hold their node right behind it
+    const char *start = (const char *)node - offsetof(struct kp_track, node);
+    enum kp_node_kind kind;
+    memcpy(&kind, start, sizeof kind);
+    return kind;
+}
+_Static_assert(
+    offsetof(struct kp_track, node) == offsetof(struct kp_group, node), "kind_of() needs the same place");
+
+int64_t kp_plan_run(
+    struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user)
+{
+    if (plan->last_now_ms != 0 && now_ms < plan->last_now_ms - JUMP_MS)
+        start_anew(plan, now_ms);
+    plan->last_now_ms = now_ms;
+    if (plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS) {
+        kp_plan_stretch(plan, now_ms);
+        plan->stretch_dirty = false;
+        plan->stretch_due_ms = now_ms;
+    }
+    try_waiting(plan, now_ms, on_order, user);
+    struct kp_heap_node *node;
+    while ((node = kp_heap_first(&plan->heap)) != NULL && node->due_ms <= now_ms) {
+        if (kind_of(node) == NODE_GROUP)
+            kp_group_open(plan, kp_container_of(node, struct kp_group, node), now_ms);
+        else
+            try_start(plan, kp_track_of(node), now_ms, on_order, user);
+    }
+    int64_t next = now_ms + (kp_list_empty(&plan->waiting) ? WAKE_MS : 1000);
+    if (plan->stretch_dirty && plan->stretch_due_ms < next)
+        next = plan->stretch_due_ms;
+    return node != NULL && node->due_ms < next ? node->due_ms : next;
+}
+
+// ---- results ----
+
+void kp_plan_finish(struct kp_plan *plan, uint64_t order_id, size_t bytes, int64_t busy_ms, int64_t now_ms)
+{
+    struct kp_running *running;
+    (void)now_ms;
+    HASH_FIND(hh, plan->running, &order_id, sizeof order_id, running);
+    if (running == NULL)
+        return;
+    struct kp_track *track = running->track;
+    if (track != NULL && bytes > 0) {
+        track->expected_bytes = bytes;
+        // smoothed: one slow read is no reason to stretch
+        track->busy_ms = track->busy_ms == 0 ? busy_ms : (3 * track->busy_ms + busy_ms) / 4;
+    }
+    kp_plan_free_place(plan, running);
+}
+
+int kp_plan_running(const struct kp_plan *plan)
+{
+    return plan->n_running;
+}
+
+static void retry_busy(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
+{
+    int64_t room = (last_start(track) - now_ms) / 2;
+    if (kp_track_wanted(track)->on_busy != KP_ON_BUSY_RETRY || track->retried || room < RETRY_MIN_MS ||
+        track->slot != track->group->slot)
+        return;
+    track->retried = true;
+    int64_t jitter = (int64_t)(kp_random_next(&plan->random) % (uint64_t)room);
+    kp_heap_set(&plan->heap, &track->node, now_ms + RETRY_MIN_MS + jitter);
+}
+
+static enum kp_outcome judge_busy(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
+{
+    if (++track->busy_times < CONTENDED) {
+        retry_busy(plan, track, now_ms);
+        return KP_OUTCOME_BUSY;
+    }
+    track->contended = true;
+    track->quiet_until_ms = now_ms + HOUR_MS;
+    return KP_OUTCOME_CONTENDED;
+}
+
+enum kp_outcome kp_plan_outcome(struct kp_plan *plan, const char *target_key, const char *type,
+    enum kp_outcome outcome, const char *message, int64_t start_ms, int64_t now_ms)
+{
+    struct kp_member *member;
+    HASH_FIND_STR(plan->members, target_key, member);
+    struct kp_track *track = NULL;
+    for (size_t i = 0; member != NULL && i < member->target->n_wanted; i++)
+        if (strcmp(member->target->wanted[i].type, type) == 0)
+            track = &member->tracks[i];
+    if (track == NULL)
+        return outcome;
+    if (outcome == KP_OUTCOME_BUSY) {
+        outcome = judge_busy(plan, track, now_ms);
+    } else if (outcome != KP_OUTCOME_CANCELLED && outcome != KP_OUTCOME_POD_GONE &&
+               outcome != KP_OUTCOME_THROTTLED) {
+        track->busy_times = 0;
+        track->contended = false;
+    }
+    // what a program does not serve it will not serve a minute later either
+    track->not_served_times = outcome == KP_OUTCOME_NOT_SERVED ? track->not_served_times + 1 : 0;
+    if (track->not_served_times > 1)
+        track->quiet_until_ms = now_ms + HOUR_MS;
+    else if (outcome == KP_OUTCOME_SUCCEEDED)
+        track->quiet_until_ms = 0;
+    track->last_outcome = outcome;
+    track->last_ms = start_ms;
+    if (outcome == KP_OUTCOME_SUCCEEDED)
+        track->last_success_ms = start_ms;
+    kp_free(track->message);
+    track->message = message != NULL && message[0] != '\0' ? kp_strdup(message) : NULL;
+    return outcome;
+}
+
+// ---- views ----
+
+static void view_member(const struct kp_member *member,
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user)
+{
+    struct kp_plan_profile profiles[64];
+    const struct kp_target *target = member->target;
+    for (size_t i = 0; i < target->n_wanted && i < KP_COUNT(profiles); i++) {
+        const struct kp_track *track = &member->tracks[i];
+        bool planned = track->node.place != 0 || !kp_list_empty((struct kp_list *)(uintptr_t)&track->waiting);
+        profiles[i] = (struct kp_plan_profile){
+            .wanted = &target->wanted[i],
+            .sampled = track->sampled,
+            .interval_ms = track->group->interval_ms * track->group->stretch,
+            .next_ms = planned ? track->node.due_ms : 0,
+            .last_outcome = track->last_outcome,
+            .message = track->message != NULL ? track->message : "",
+            .last_ms = track->last_ms,
+            .last_success_ms = track->last_success_ms,
+        };
+    }
+    each(user, target, profiles);
+}
+
+void kp_plan_each_target(struct kp_plan *plan, int64_t now_ms,
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user)
+{
+    (void)now_ms;
+    for (const struct kp_member *member = plan->members; member != NULL; member = member->hh.next)
+        view_member(member, each, user);
+}
+
+bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user)
+{
+    struct kp_work *work;
+    (void)now_ms;
+    HASH_FIND_STR(plan->works, workload, work);
+    if (work == NULL)
+        return false;
+    for (size_t i = 0; i < work->list.n; i++)
+        view_member(work->list.items[i], each, user);
+    return true;
+}

@@ -1,0 +1,103 @@
+// Slots: slot n of (workload, type) starts at o + nI with o = H(workload, type) I; a pod's place in it is
+// o + nI + frac(rank/m + H(workload, type, n)) (I - D - 1 s). So load is even, a workload's pods overlap no
+// more than they must, and a job that runs every minute is not missed for ever.
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "plan/plan_private.h"
+#include "base/banned.h"
+
+uint64_t kp_plan_workload_hash(const char *workload, const char *type)
+{
+    return kp_hash64_str(type, kp_hash64_str(workload, 0));
+}
+
+static int64_t offset_ms(uint64_t hash, int64_t interval_ms)
+{
+    return (int64_t)(kp_hash_unit(hash) * (double)interval_ms);
+}
+
+int64_t kp_plan_slot_start(uint64_t hash, int64_t interval_ms, int64_t n)
+{
+    return offset_ms(hash, interval_ms) + n * interval_ms;
+}
+
+int64_t kp_plan_slot_number(uint64_t hash, int64_t interval_ms, int64_t now_ms)
+{
+    int64_t t = now_ms - offset_ms(hash, interval_ms);
+    int64_t n = t / interval_ms;
+    return t < 0 && n * interval_ms != t ? n - 1 : n;
+}
+
+int64_t kp_plan_place(
+    uint64_t hash, int64_t n, int64_t interval_ms, int64_t duration_ms, size_t rank, size_t m)
+{
+    double turn = (m > 0 ? (double)rank / (double)m : 0) + kp_hash_unit(kp_hash64_mix(hash, (uint64_t)n));
+    double room = (double)(interval_ms - duration_ms - KP_PLAN_PAUSE_MS);
+    return kp_plan_slot_start(hash, interval_ms, n) + (room > 0 ? (int64_t)((turn - floor(turn)) * room) : 0);
+}
+
+int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot)
+{
+    return kp_plan_slot_start(group->hash, group->interval_ms, slot + 1);
+}
+
+void kp_track_unschedule(struct kp_plan *plan, struct kp_track *track)
+{
+    kp_heap_remove(&plan->heap, &track->node);
+    kp_list_remove(&track->waiting);
+}
+
+// Whether the track's turn comes in this slot: stretched by j it takes every j-th, each pod another one.
+static bool takes_slot(const struct kp_group *group, const struct kp_track *track)
+{
+    uint64_t j = (uint64_t)group->stretch;
+    return ((uint64_t)group->slot + track->member->uid_hash) % j == 0;
+}
+
+static void appoint(
+    struct kp_plan *plan, struct kp_group *group, struct kp_track *track, size_t rank, int64_t now_ms)
+{
+    int64_t place = kp_plan_place(
+        group->hash, group->slot, group->interval_ms, group->duration_ms, rank, group->n_sampled);
+    kp_track_unschedule(plan, track);
+    track->is_new = false;
+    if (track->last_slot >= group->slot || place < now_ms || !takes_slot(group, track))
+        return;
+    if (track->quiet_until_ms > place)
+        return;
+    track->probe = track->contended || track->not_served_times > 1;
+    track->retried = false;
+    track->slot = group->slot;
+    kp_heap_set(&plan->heap, &track->node, place);
+}
+
+static int by_uid(const void *a, const void *b)
+{
+    const struct kp_track *x = *(struct kp_track *const *)a, *y = *(struct kp_track *const *)b;
+    return (x->member->uid_hash > y->member->uid_hash) - (x->member->uid_hash < y->member->uid_hash);
+}
+
+void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
+{
+    group->slot = kp_plan_slot_number(group->hash, group->interval_ms, now_ms);
+    kp_heap_set(&plan->heap, &group->node, kp_group_slot_end(group, group->slot));
+    group->n_sampled = kp_group_sample(group, now_ms);
+    if (group->tracks.n > 1)
+        qsort(group->tracks.items, group->tracks.n, sizeof *group->tracks.items, by_uid);
+    size_t rank = 0;
+    for (size_t i = 0; i < group->tracks.n; i++) {
+        struct kp_track *track = group->tracks.items[i];
+        if (track->sampled)
+            appoint(plan, group, track, rank++, now_ms);
+    }
+}
+
+void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
+{
+    group->slot = INT64_MIN;
+    for (size_t i = 0; i < group->tracks.n; i++)
+        kp_track_unschedule(plan, group->tracks.items[i]);
+    kp_heap_set(&plan->heap, &group->node, now_ms);
+}

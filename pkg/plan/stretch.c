@@ -1,0 +1,262 @@
+// What does not fit is stretched, fairly, and said: a group stretched by j is captured j times less often.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/duration.h"
+#include "base/text.h"
+#include "plan/plan_private.h"
+#include "base/banned.h"
+
+#define CPU_OVERHEAD   0.03 // share of the target's CPU while a CPU profile or trace runs
+#define OTHER_OVERHEAD 0.05 // collecting ones that wake often (fgprof)
+#define SNAPSHOT_MS    300  // a place is held for so long by a snapshot that was never read
+#define FILLING        0.9  // of places that can be planned: waiting for one is short then
+
+// How long one capture of the group holds its place.
+static double hold_ms(const struct kp_group *group)
+{
+    double longest = SNAPSHOT_MS;
+    if (group->duration_ms > 0)
+        return (double)group->duration_ms + SNAPSHOT_MS;
+    for (size_t i = 0; i < group->tracks.n; i++)
+        longest = fmax(longest, (double)group->tracks.items[i]->busy_ms);
+    return longest;
+}
+
+static double load_of(const struct kp_group *group)
+{
+    return hold_ms(group) / (double)group->interval_ms;
+}
+
+// Share of a process' CPU, in percent, that the group costs unstretched.
+static double overhead_percent(const struct kp_group *group)
+{
+    const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
+    double per_capture_ms = 0;
+    if (wanted->collecting) {
+        per_capture_ms = (double)group->duration_ms * (wanted->exclusive ? CPU_OVERHEAD : OTHER_OVERHEAD);
+    } else {
+        for (size_t i = 0; i < group->tracks.n; i++)
+            per_capture_ms = fmax(per_capture_ms, (double)group->tracks.items[i]->busy_ms);
+    }
+    return 100 * per_capture_ms / (double)group->interval_ms;
+}
+
+static void demand(struct kp_group *group, double factor, enum kp_stretch_cause cause)
+{
+    // a hair over a whole number is rounding, not demand
+    int j = factor <= 1 ? 1 : (int)ceil(factor - 1e-9);
+    if (j > group->stretch) {
+        group->stretch = j;
+        group->cause = cause;
+    }
+}
+
+// ---- per workload ----
+
+static bool same_process(const struct kp_group *a, const struct kp_group *b)
+{
+    const char *slash = strchr(a->key, '/');
+    size_t n = (size_t)(slash - a->key) + 1;
+    return strncmp(a->key, b->key, n) == 0; // the container's name
+}
+
+static void stretch_overhead(struct kp_work *work)
+{
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+        double sum = 0, budget = kp_track_wanted(group->tracks.items[0])->overhead_percent;
+        for (struct kp_group *other = work->groups; other != NULL; other = other->hh.next)
+            if (same_process(group, other))
+                sum += overhead_percent(other);
+        if (budget > 0)
+            demand(group, sum / budget, STRETCH_OVERHEAD);
+    }
+}
+
+static void stretch_workload(struct kp_work *work)
+{
+    double load = 0;
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
+        load += (double)group->n_sampled * load_of(group) / group->stretch;
+    double factor = load / (FILLING * work->allowed);
+    for (struct kp_group *group = work->groups; group != NULL && factor > 1; group = group->hh.next)
+        demand(group, factor * group->stretch, STRETCH_WORKLOAD);
+}
+
+// ---- over workloads ----
+
+struct totals {
+    struct kp_count *nodes, *namespaces;
+    double load, starts_per_s;
+};
+
+static void add_loads(struct kp_plan *plan, struct totals *totals)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            double each = load_of(group) / group->stretch;
+            totals->load += each * (double)group->n_sampled;
+            kp_count_get(&totals->namespaces, work->namespace)->load += each * (double)group->n_sampled;
+            kp_count_get(&totals->namespaces, work->namespace)->bucket.rate +=
+                1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->stretch);
+            for (size_t i = 0; i < group->tracks.n; i++)
+                if (group->tracks.items[i]->sampled)
+                    kp_count_get(&totals->nodes, group->tracks.items[i]->member->target->pod->node)->load +=
+                        each;
+        }
+    }
+}
+
+static double node_factor(const struct kp_plan *plan, struct totals *totals, const struct kp_group *group)
+{
+    double worst = 0;
+    for (size_t i = 0; i < group->tracks.n; i++) {
+        const struct kp_track *track = group->tracks.items[i];
+        if (track->sampled)
+            worst = fmax(worst, kp_count_get(&totals->nodes, track->member->target->pod->node)->load);
+    }
+    return worst / (FILLING * plan->limits.per_node);
+}
+
+static void stretch_totals(struct kp_plan *plan)
+{
+    struct totals totals = {0};
+    const struct kp_plan_limits *limits = &plan->limits;
+    add_loads(plan, &totals);
+    double all = totals.load / (FILLING * limits->total);
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        struct kp_count *count = kp_count_get(&totals.namespaces, work->namespace);
+        double in_namespace = count->load / (FILLING * limits->per_namespace);
+        double rate = limits->captures_per_second_per_namespace > 0
+                          ? count->bucket.rate / (FILLING * limits->captures_per_second_per_namespace)
+                          : 0;
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            int before = group->stretch;
+            demand(group, node_factor(plan, &totals, group) * before, STRETCH_NODE);
+            demand(group, in_namespace * before, STRETCH_NAMESPACE);
+            demand(group, rate * before, STRETCH_RATE);
+            demand(group, all * before, STRETCH_TOTAL);
+        }
+    }
+    kp_counts_free(&totals.nodes);
+    kp_counts_free(&totals.namespaces);
+}
+
+// ---- what it means for policies ----
+
+void kp_plan_fits_free(struct kp_plan *plan)
+{
+    struct kp_policy_fit *fit, *next;
+    HASH_ITER (hh, plan->fits, fit, next) {
+        HASH_DEL(plan->fits, fit);
+        kp_free(fit->key);
+        kp_free(fit);
+    }
+}
+
+static struct kp_policy_fit *fit_get(struct kp_plan *plan, const char *key)
+{
+    struct kp_policy_fit *fit;
+    HASH_FIND_STR(plan->fits, key, fit);
+    if (fit == NULL) {
+        fit = KP_NEW(struct kp_policy_fit);
+        fit->key = kp_strdup(key);
+        HASH_ADD_KEYPTR(hh, plan->fits, fit->key, strlen(fit->key), fit);
+    }
+    return fit;
+}
+
+static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, double asked)
+{
+    fit->asked += asked;
+    fit->possible += asked / group->stretch;
+    if (group->stretch <= fit->worst || group->stretch == 1)
+        return;
+    char from[KP_DURATION_TEXT], to[KP_DURATION_TEXT];
+    fit->worst = group->stretch;
+    fit->cause = group->cause;
+    snprintf(fit->example, sizeof fit->example, "%s of %s every %s instead of %s", group->type,
+        group->work->key, kp_duration_format(to, group->interval_ms * group->stretch),
+        kp_duration_format(from, group->interval_ms));
+}
+
+static void fit_policies(struct kp_plan *plan)
+{
+    kp_plan_fits_free(plan);
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
+            double asked = 60000.0 * (double)group->n_sampled / (double)group->interval_ms;
+            for (size_t p = 0; p < wanted->n_policies; p++)
+                add_to_fit(fit_get(plan, wanted->policies[p]->key), group, asked);
+        }
+    }
+}
+
+static void set_allowed(struct kp_work *work)
+{
+    struct kp_int_or_percent least = {.value = 100, .is_percent = true};
+    for (size_t i = 0; i < work->list.n; i++) {
+        const struct kp_target *target = work->list.items[i]->target;
+        for (size_t w = 0; w < target->n_wanted; w++) {
+            struct kp_int_or_percent c = target->wanted[w].concurrent;
+            if (kp_int_or_percent_of(c, (int)work->list.n) < kp_int_or_percent_of(least, (int)work->list.n))
+                least = c;
+        }
+    }
+    // shares round down here: 25 % of 7 pods is one, not two
+    int allowed = least.is_percent ? (int)work->list.n * least.value / 100 : least.value;
+    work->allowed = allowed < 1 ? 1 : allowed;
+}
+
+void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        set_allowed(work);
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            group->n_sampled = kp_group_sample(group, now_ms);
+            group->stretch = 1;
+            group->cause = STRETCH_NONE;
+        }
+        stretch_overhead(work);
+        stretch_workload(work);
+    }
+    stretch_totals(plan);
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
+            if (group->interval_ms * group->stretch > plan->limits.max_stretch_ms && group->stretch > 1)
+                group->stretch = (int)fmax(1, (double)(plan->limits.max_stretch_ms / group->interval_ms));
+    fit_policies(plan);
+}
+
+void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_ms, struct kp_feasible *ret)
+{
+    static const struct {
+        const char *reason, *words;
+    } causes[] = {
+        [STRETCH_NONE] = {"Fits", ""},
+        [STRETCH_OVERHEAD] = {"OverheadBudget", "budget.overheadPercent of the policy"},
+        [STRETCH_WORKLOAD] = {"ConcurrencyPerWorkload", "budget.concurrentPerWorkload of the policy"},
+        [STRETCH_NODE] = {"ConcurrencyPerNode", "the controller's --max-captures-per-node"},
+        [STRETCH_NAMESPACE] = {"ConcurrencyPerNamespace", "the controller's --max-captures-per-namespace"},
+        [STRETCH_TOTAL] = {"ConcurrencyTotal", "the controller's --max-captures"},
+        [STRETCH_RATE] = {"RatePerNamespace", "the controller's --captures-per-second-per-namespace"},
+    };
+    struct kp_policy_fit *fit;
+    (void)now_ms;
+    *ret = (struct kp_feasible){.ok = true, .reason = causes[STRETCH_NONE].reason};
+    HASH_FIND_STR(plan->fits, policy_key, fit);
+    if (fit == NULL)
+        return;
+    ret->asked_per_minute = fit->asked;
+    ret->possible_per_minute = fit->possible;
+    ret->ok = fit->worst <= 1;
+    ret->reason = causes[fit->cause].reason;
+    if (ret->ok)
+        snprintf(ret->message, sizeof ret->message, "%.3g captures a minute fit", fit->asked);
+    else
+        snprintf(ret->message, sizeof ret->message,
+            "%.3g captures a minute asked, %.3g possible under %s: %s", fit->asked, fit->possible,
+            causes[fit->cause].words, fit->example);
+}
