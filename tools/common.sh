@@ -19,7 +19,7 @@ go_ready() {
 harness() {
   go_ready
   mkdir -p "$BUILD/e2e"
-  (cd "$ROOT/e2e" && CGO_ENABLED=0 GOFLAGS=-mod=mod go build -o "$BUILD/e2e/" ./cmd/...)
+  (cd "$ROOT/e2e" && CGO_ENABLED=0 GOFLAGS="-mod=mod -buildvcs=false" go build -o "$BUILD/e2e/" ./cmd/...)
 }
 
 # quiet LOG CMD...: run CMD with its output in LOG; show the end of it if it fails

@@ -78,7 +78,7 @@ func connect() (err error) {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "kp-cluster")
-	build := exec.Command("go", "build", "-o", program, "./cmd/kp-cluster")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "./cmd/kp-cluster")
 	build.Dir = filepath.Join(Root(), "e2e")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build kp-cluster: %w: %s", err, out)

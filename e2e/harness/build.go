@@ -182,7 +182,7 @@ func (b *builder) run(dir string, env []string, name string, args ...string) err
 // goBuild builds pkg of the module in dir to out (beside it first, so that a broken build leaves nothing).
 func (b *builder) goBuild(dir, out, ldflags, pkg string) error {
 	tmp := out + ".tmp"
-	env := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod"}
+	env := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod -buildvcs=false"}
 	if err := b.run(dir, env, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", tmp, pkg); err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (b *builder) goInstall(out, pkg, tags string) error {
 	}
 	b.say("building %s", pkg)
 	tmp := filepath.Join(filepath.Dir(out), "tmp")
-	env := []string{"CGO_ENABLED=0", "GOFLAGS=", "GOBIN=" + tmp}
+	env := []string{"CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOBIN=" + tmp}
 	args := []string{"install", "-trimpath", "-ldflags", "-s -w"}
 	if tags != "" {
 		args = append(args, "-tags", tags)
@@ -299,7 +299,7 @@ func (b *builder) pause() error {
 // The sample workload is ours: always asked for, the Go tool knows whether there is something to do.
 func (b *builder) workload() error {
 	bin, tar := filepath.Join(b.t.Images, "workload"), b.t.ImageFile("workload")
-	env := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod"}
+	env := []string{"CGO_ENABLED=0", "GOFLAGS=-mod=mod -buildvcs=false"}
 	if err := b.run(b.src, env, "go", "build", "-trimpath", "-o", bin, "./workloads/app"); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func program(t *testing.T) string {
 		t.Skip("Kubernetes is not built: run kp-cluster build")
 	}
 	out := filepath.Join(t.TempDir(), "kp-cluster")
-	if text, err := exec.Command("go", "build", "-o", out, "../cmd/kp-cluster").CombinedOutput(); err != nil {
+	if text, err := exec.Command("go", "build", "-buildvcs=false", "-o", out, "../cmd/kp-cluster").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	return out
