@@ -381,6 +381,14 @@ void kp_kube_cancel(struct kp_kube_call *call)
         kp_timer_start(call->timer, 0, 0);
 }
 
+void kp_kube_forget(struct kp_kube_call *call)
+{
+    if (!call)
+        return;
+    call->on_done = NULL;
+    kp_kube_cancel(call);
+}
+
 void kp_kube_destroy(struct kp_kube *kube)
 {
     if (!kube)

@@ -44,6 +44,8 @@ struct kp_kube_request {
 KP_MUST_CHECK int kp_kube_start(
     struct kp_kube *kube, const struct kp_kube_request *request, struct kp_kube_call **ret, struct kp_error *err);
 void kp_kube_cancel(struct kp_kube_call *call); // on_done still comes, with KP_CANCELED
+// Cancels; on_done does not come any more: for owners that are being destroyed. NULL is fine.
+void kp_kube_forget(struct kp_kube_call *call);
 
 // Server-side apply (force) of `object` on path; takes the json reference.
 KP_MUST_CHECK int kp_kube_apply(struct kp_kube *kube, const char *path, const char *field_manager, json_t *object,

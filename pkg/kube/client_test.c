@@ -281,6 +281,24 @@ static void test_cancel(void **state)
     end(&f);
 }
 
+static void test_forget(void **state)
+{
+    (void)state;
+    struct fixture f;
+    bool never = false;
+    begin(&f, NULL, 0);
+    struct kp_kube_call *running = start(&f, (struct kp_kube_request){.method = "GET", .path = "/x"});
+    (void)kp_loop_run_until(f.loop, &never, 20);
+    struct kp_kube_call *young = start(&f, (struct kp_kube_request){.method = "GET", .path = "/x"});
+    kp_kube_forget(running);
+    kp_kube_forget(young);
+    kp_kube_forget(NULL);
+    (void)kp_loop_run_until(f.loop, &never, 50);
+    assert_int_equal(f.answers, 0);
+    end(&f);
+    assert_int_equal(f.answers, 0);
+}
+
 static void test_destroy_cancels(void **state)
 {
     (void)state;
@@ -359,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_tries_are_bounded),
         cmocka_unit_test(test_token_is_read_again_after_401),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_forget),
         cmocka_unit_test(test_destroy_cancels),
         cmocka_unit_test(test_writes_are_spread),
         cmocka_unit_test(test_apply),
