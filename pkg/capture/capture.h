@@ -1,5 +1,6 @@
-// Carries out orders: one state machine per running scrape. Credentials and transports are handed in resolved. Never follows a
-// redirect or a proxy variable, never sends anything to an address that is not the pod's own and allowed.
+// Carries out orders: one state machine per running scrape. Credentials and transports are handed in
+// resolved. Never follows a redirect or a proxy variable, never sends anything to an address that is not the
+// pod's own and allowed.
 #ifndef KP_CAPTURE_CAPTURE_H
 #define KP_CAPTURE_CAPTURE_H
 
@@ -15,7 +16,8 @@
 
 struct kp_capturer;
 
-// What an endpoint's references resolve to; strings are copied by kp_capture_start(). Missing = not asked for.
+// What an endpoint's references resolve to; strings are copied by kp_capture_start(). Missing = not asked
+// for.
 struct kp_capture_secrets {
     const char *bearer, *username, *password; // never logged
     const char *ca_pem, *cert_pem, *key_pem;
@@ -25,9 +27,9 @@ struct kp_capture_options {
     int max_running;            // 0 = 2000; more are refused (KP_LIMIT)
     size_t max_bytes_in_flight; // received and not yet handed on; beyond it reading pauses; 0 = 64 MiB
     int64_t connect_timeout_ms; // 0 = 5 s
-    int64_t slack_ms;           // beyond the duration until a capture is a Timeout; 0 = 10 s (snapshots: 30 s in all)
-    // Networks never to be scraped beside loopback, link-local, multicast, unspecified: CIDR texts, NULL-terminated (the API server's
-    // service range, node and API server addresses ...).
+    int64_t slack_ms; // beyond the duration until a capture is a Timeout; 0 = 10 s (snapshots: 30 s in all)
+    // Networks never to be scraped beside loopback, link-local, multicast, unspecified: CIDR texts,
+    // NULL-terminated (the API server's service range, node and API server addresses ...).
     const char *const *denied_cidrs;
     struct kp_metrics *metrics;
 };
@@ -38,14 +40,17 @@ struct kp_capturer *kp_capturer_create(
 void kp_capturer_destroy(struct kp_capturer *capturer);
 int kp_capturer_running(const struct kp_capturer *capturer);
 
-// result is the receiver's to finish after use; given by pointer for the time of the call (kp_take what you keep).
+// result is the receiver's to finish after use; given by pointer for the time of the call (kp_take what you
+// keep).
 typedef void (*kp_capture_done_fn)(void *user, struct kp_capture_result *result);
 
-// Takes the order over (its target reference too). The pod's address is checked first: Refused comes through on_done like every other outcome, later,
-// never from inside. On KP_LIMIT nothing was taken and on_done does not come.
+// Takes the order over (its target reference too). The pod's address is checked first: Refused comes through
+// on_done like every other outcome, later, never from inside. On KP_LIMIT nothing was taken and on_done does
+// not come.
 KP_MUST_CHECK int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
     const struct kp_capture_secrets *secrets, kp_capture_done_fn on_done, void *user, struct kp_error *err);
-void kp_capture_cancel(struct kp_capturer *capturer, uint64_t order_id, enum kp_outcome why); // PodGone, Cancelled
-void kp_order_finish(struct kp_order *order); // drops the target reference
+void kp_capture_cancel(
+    struct kp_capturer *capturer, uint64_t order_id, enum kp_outcome why); // PodGone, Cancelled
+void kp_order_finish(struct kp_order *order);                              // drops the target reference
 
 #endif

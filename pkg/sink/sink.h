@@ -1,6 +1,7 @@
-// Delivery of captures and target states: memory first, a spool on disk when the receiver is away. The outcome of a capture is
-// final when the receiver has answered: 201, or 200 for a key it has: Succeeded; 422 Empty or Invalid; 413 TooLarge; 507 StoreFull; on
-// 401, 403, 429, 5xx or no answer the capture stays here and is tried again, in order, with backoff.
+// Delivery of captures and target states: memory first, a spool on disk when the receiver is away. The
+// outcome of a capture is final when the receiver has answered: 201, or 200 for a key it has: Succeeded; 422
+// Empty or Invalid; 413 TooLarge; 507 StoreFull; on 401, 403, 429, 5xx or no answer the capture stays here
+// and is tried again, in order, with backoff.
 #ifndef KP_SINK_SINK_H
 #define KP_SINK_SINK_H
 
@@ -15,7 +16,8 @@
 #include "record/record.h"
 #include "record/state.h"
 
-// A receiver. `registry` is the first; tests use `memory`. One capture at a time per call; several calls may run.
+// A receiver. `registry` is the first; tests use `memory`. One capture at a time per call; several calls may
+// run.
 struct kp_sink_answer {
     enum kp_outcome outcome; // final, or
     bool retry;              // try again later
@@ -33,35 +35,40 @@ struct kp_sink_ops {
 };
 
 struct kp_sink_registry_options {
-    const char *url; // "http://kube-pprof-registry.kube-pprof:10100"
+    const char *url;                                         // "http://kube-pprof-registry.kube-pprof:10100"
     const char *ca_file, *cert_file, *key_file, *token_file; // NULL = none
 };
-KP_MUST_CHECK int kp_sink_registry_create(struct kp_loop *loop, const struct kp_sink_registry_options *options,
-    const struct kp_sink_ops **ret_ops, void **ret_self, struct kp_error *err);
+KP_MUST_CHECK int kp_sink_registry_create(struct kp_loop *loop,
+    const struct kp_sink_registry_options *options, const struct kp_sink_ops **ret_ops, void **ret_self,
+    struct kp_error *err);
 
 struct kp_sink;
 struct kp_sink_options {
     const struct kp_sink_ops *ops;
-    void *self;               // closed with the sink
-    const char *spool_dir;    // NULL = memory only
-    uint64_t spool_bytes;     // 0 = 512 MiB; full: the newest capture is Undelivered
-    size_t memory_bytes;      // waiting in memory before spilling; 0 = 32 MiB
-    int64_t max_age_ms;       // older ones are dropped as Undelivered; 0 = 24 h (the registry forgets keys after that)
-    int concurrent;           // deliveries at once; 0 = 4
+    void *self;            // closed with the sink
+    const char *spool_dir; // NULL = memory only
+    uint64_t spool_bytes;  // 0 = 512 MiB; full: the newest capture is Undelivered
+    size_t memory_bytes;   // waiting in memory before spilling; 0 = 32 MiB
+    int64_t
+        max_age_ms; // older ones are dropped as Undelivered; 0 = 24 h (the registry forgets keys after that)
+    int concurrent; // deliveries at once; 0 = 4
     struct kp_metrics *metrics;
-    int64_t (*now_ms)(void);  // NULL = wall clock
+    int64_t (*now_ms)(void); // NULL = wall clock
 };
 
-// The final outcome of a capture. record is borrowed; after a restart it may concern an order of an earlier process.
+// The final outcome of a capture. record is borrowed; after a restart it may concern an order of an earlier
+// process.
 typedef void (*kp_sink_outcome_fn)(
     void *user, const struct kp_record *record, enum kp_outcome outcome, const char *message);
 
-// Opens and replays the spool (records with a bad CRC are dropped and counted). KP_CONFLICT: another process holds it.
-KP_MUST_CHECK int kp_sink_create(struct kp_loop *loop, const struct kp_sink_options *options, kp_sink_outcome_fn on_outcome,
-    void *user, struct kp_sink **ret, struct kp_error *err);
+// Opens and replays the spool (records with a bad CRC are dropped and counted). KP_CONFLICT: another process
+// holds it.
+KP_MUST_CHECK int kp_sink_create(struct kp_loop *loop, const struct kp_sink_options *options,
+    kp_sink_outcome_fn on_outcome, void *user, struct kp_sink **ret, struct kp_error *err);
 // The record is copied, the body referenced.
 void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp_blob *body);
-// Holds captures back (while the API server cannot confirm the pod): the caller keeps those itself; here only delivery pauses.
+// Holds captures back (while the API server cannot confirm the pod): the caller keeps those itself; here only
+// delivery pauses.
 void kp_sink_pause(struct kp_sink *sink, bool paused);
 // Newest wins per namespace; not spooled.
 void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch);
@@ -69,7 +76,8 @@ uint64_t kp_sink_waiting(const struct kp_sink *sink); // captures not delivered 
 // Of one policy ("ns/name"), for status.captures.spooled.
 uint64_t kp_sink_waiting_of(const struct kp_sink *sink, const char *policy);
 const char *kp_sink_trouble(const struct kp_sink *sink); // why delivery does not get on, NULL if it does
-// Tries to deliver what is in memory for at most grace_ms, writes the rest to the spool, then calls on_flushed.
+// Tries to deliver what is in memory for at most grace_ms, writes the rest to the spool, then calls
+// on_flushed.
 void kp_sink_flush(struct kp_sink *sink, int64_t grace_ms, kp_loop_fn on_flushed, void *user);
 void kp_sink_destroy(struct kp_sink *sink);
 

@@ -1,0 +1,24 @@
+// Which addresses may be scraped. Pure.
+#ifndef KP_CAPTURE_ADDRESS_H
+#define KP_CAPTURE_ADDRESS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct sockaddr;
+struct kp_denylist; // networks never to be scraped
+
+// CIDR texts ("10.96.0.0/16", "fd00::/8"), NULL-terminated; NULL = none. Loopback, link-local, multicast,
+// unspecified and broadcast are always in.
+KP_MUST_CHECK int kp_denylist_create(
+    const char *const *cidrs, struct kp_denylist **ret, struct kp_error *err);
+void kp_denylist_destroy(struct kp_denylist *list);
+// v4-in-v6 is un-mapped first. KP_DENIED names the address and the network.
+KP_MUST_CHECK int kp_denylist_check(
+    const struct kp_denylist *list, const struct sockaddr *addr, struct kp_error *err);
+// The same for an address literal; a text that is none is KP_INVALID.
+KP_MUST_CHECK int kp_denylist_check_text(
+    const struct kp_denylist *list, const char *ip, struct kp_error *err);
+
+#endif

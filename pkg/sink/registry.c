@@ -1,0 +1,202 @@
+// The registry as a receiver: POST /api/v1/profiles and /api/v1/targets.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/text.h"
+#include "sink/sink.h"
+#include "base/banned.h"
+
+#define TIMEOUT_MS 30000
+
+struct registry {
+    struct kp_http *http;
+    char *url, *token_file;
+    char *ca_file, *cert_file, *key_file;
+};
+
+struct sending {
+    void (*on_done)(void *user, const struct kp_sink_answer *answer);
+    void *user;
+};
+
+// ---- answers ----
+
+// The value of a string member of {"error": {"reason": "...", "message": "..."}}; enough for our own
+// registry's answers.
+static bool json_text(const char *body, const char *member, char *out, size_t size)
+{
+    char pattern[32];
+    snprintf(pattern, sizeof pattern, "\"%s\"", member);
+    const char *p = strstr(body, pattern);
+    if (p == NULL)
+        return false;
+    p += strlen(pattern);
+    p += strspn(p, " :");
+    if (*p++ != '"')
+        return false;
+    size_t n = 0;
+    for (; *p != '\0' && *p != '"' && n + 1 < size; p++) {
+        if (*p == '\\' && p[1] != '\0')
+            p++;
+        out[n++] = *p;
+    }
+    out[n] = '\0';
+    return true;
+}
+
+static void refused(const struct kp_http_result *result, struct kp_sink_answer *answer)
+{
+    char reason[40] = "";
+    kp_auto_free char *body = kp_strndup((const char *)result->body->data, result->body->len);
+    if (!json_text(body, "message", answer->message, sizeof answer->message))
+        snprintf(answer->message, sizeof answer->message, "the registry answers %d", result->status);
+    json_text(body, "reason", reason, sizeof reason);
+    answer->outcome = result->status == 413       ? KP_OUTCOME_TOO_LARGE
+                      : result->status == 507     ? KP_OUTCOME_STORE_FULL
+                      : kp_streq(reason, "Empty") ? KP_OUTCOME_EMPTY
+                                                  : KP_OUTCOME_INVALID;
+}
+
+static void judge(const struct kp_http_result *result, struct kp_sink_answer *answer)
+{
+    if (result->code != KP_OK) {
+        answer->retry = true;
+        snprintf(answer->message, sizeof answer->message, "cannot deliver to the registry: %s",
+            result->error.text);
+        return;
+    }
+    switch (result->status) {
+    case 200:
+    case 201:
+    case 202:
+    case 204:
+        answer->outcome = KP_OUTCOME_SUCCEEDED;
+        return;
+    case 400:
+    case 413:
+    case 422:
+    case 507:
+        refused(result, answer);
+        return;
+    default: // 401, 403, 404 (not ready, or the wrong URL), 429, 5xx: it may be mended
+        answer->retry = true;
+        answer->retry_after_s = result->retry_after_s;
+        snprintf(answer->message, sizeof answer->message,
+            "the registry answers %d: see its log and --registry-url", result->status);
+    }
+}
+
+static void on_answer(void *user, const struct kp_http_result *result)
+{
+    struct sending *sending = user;
+    struct kp_sink_answer answer = {0};
+    judge(result, &answer);
+    sending->on_done(sending->user, &answer);
+    kp_free(sending);
+}
+
+// ---- requests ----
+
+static char *bearer(const struct registry *registry)
+{
+    char *token = NULL;
+    if (registry->token_file == NULL ||
+        kp_file_read(registry->token_file, 64 * KP_KIB, &token, NULL, NULL) != 0)
+        return NULL;
+    token[strcspn(token, "\r\n \t")] = '\0';
+    char *header = kp_asprintf("Authorization: Bearer %s", token);
+    explicit_bzero(token, strlen(token));
+    kp_free(token);
+    return header;
+}
+
+static void post(struct registry *registry, const char *path, const char *content_type, struct kp_blob *body,
+    void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
+{
+    kp_auto_free char *url = kp_asprintf("%s%s", registry->url, path);
+    kp_auto_free char *type = kp_asprintf("Content-Type: %s", content_type);
+    kp_auto_free char *auth = bearer(registry);
+    const char *headers[] = {"User-Agent: kube-pprof/" KP_VERSION " controller", type, auth, NULL};
+    struct sending *sending = KP_NEW(struct sending);
+    *sending = (struct sending){on_done, user};
+    struct kp_http_request request = {
+        .method = "POST",
+        .url = url,
+        .headers = headers,
+        .body = body,
+        .tls = {.ca_file = registry->ca_file,
+            .cert_file = registry->cert_file,
+            .key_file = registry->key_file},
+        .timeout_ms = TIMEOUT_MS,
+        .max_body = 64 * KP_KIB,
+        .on_done = on_answer,
+        .user = sending,
+    };
+    struct kp_error err = {0};
+    if (kp_http_start(registry->http, &request, NULL, &err) != 0) {
+        // only a bad URL or a closing client gets here; nothing can be told later than from here
+        struct kp_sink_answer answer = {.retry = true};
+        kp_copy(answer.message, sizeof answer.message, err.text);
+        kp_free(sending);
+        on_done(user, &answer);
+    }
+}
+
+static void send_capture(void *self, const struct kp_record *record, struct kp_blob *body,
+    void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
+{
+    struct kp_strbuf frame;
+    size_t len;
+    kp_strbuf_init(&frame, body->len + KP_MAX_RECORD_BYTES + 64);
+    kp_capture_frame(&frame, record, body->data, body->len);
+    char *data = kp_strbuf_take(&frame, &len);
+    kp_strbuf_finish(&frame);
+    struct kp_blob *blob = kp_blob_take(data, len);
+    post(self, "/api/v1/profiles", KP_CAPTURE_MEDIA_TYPE, blob, on_done, user);
+    kp_blob_unref(blob);
+}
+
+static void send_state(void *self, struct kp_blob *encoded,
+    void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
+{
+    post(self, "/api/v1/targets", KP_STATE_MEDIA_TYPE, encoded, on_done, user);
+}
+
+static void close_registry(void *self)
+{
+    struct registry *registry = self;
+    kp_http_destroy(registry->http);
+    kp_free(registry->url);
+    kp_free(registry->token_file);
+    kp_free(registry->ca_file);
+    kp_free(registry->cert_file);
+    kp_free(registry->key_file);
+    kp_free(registry);
+}
+
+int kp_sink_registry_create(struct kp_loop *loop, const struct kp_sink_registry_options *options,
+    const struct kp_sink_ops **ret_ops, void **ret_self, struct kp_error *err)
+{
+    static const struct kp_sink_ops ops = {"registry", send_capture, send_state, close_registry};
+    if (!kp_starts_with(options->url, "http://") && !kp_starts_with(options->url, "https://"))
+        return kp_fail(err, KP_INVALID,
+            "'%.100s' is not the URL of a registry; it starts with http:// or https://", options->url);
+    struct registry *registry = KP_NEW(struct registry);
+    size_t n = strlen(options->url);
+    while (n > 0 && options->url[n - 1] == '/')
+        n--;
+    registry->url = kp_strndup(options->url, n);
+    registry->token_file = kp_strdup(options->token_file);
+    registry->ca_file = kp_strdup(options->ca_file);
+    registry->cert_file = kp_strdup(options->cert_file);
+    registry->key_file = kp_strdup(options->key_file);
+    struct kp_http_options http = {.max_connections = 16, .reuse = true};
+    registry->http = kp_http_create(loop, &http);
+    *ret_ops = &ops;
+    *ret_self = registry;
+    return 0;
+}
