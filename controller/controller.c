@@ -324,9 +324,9 @@ void kp_controller_destroy(struct kp_controller *controller)
         controller->pipeline, controller->inventory, controller->confirm, controller->sink, NULL);
     kp_watches_destroy(controller->watches);
     kp_lease_destroy(controller->lease);
-    kp_statuses_destroy(controller->statuses);
     kp_events_destroy(controller->events);
-    kp_kube_destroy(controller->kube);
+    kp_kube_destroy(controller->kube); // answers that are outstanding come now, as canceled
+    kp_statuses_destroy(controller->statuses);
     kp_secrets_destroy(controller->secrets);
     kp_confirm_destroy(controller->confirm);
     kp_sink_destroy(controller->sink);

@@ -119,7 +119,7 @@ static void running_free(struct running *r)
 static char *policy_keys(const struct kp_wanted *wanted)
 {
     kp_auto_strbuf keys;
-    kp_strbuf_init(&keys, 64 * KP_KIB);
+    kp_strbuf_init(&keys, 4096);
     for (size_t i = 0; i < wanted->n_policies; i++) {
         if (i > 0)
             kp_strbuf_addc(&keys, ',');
