@@ -235,8 +235,21 @@ static int read_cluster(const struct entry *entry, struct kp_kube_config *config
     return code;
 }
 
+// What would be somebody else's rights if it were ignored.
+static int refuse_impersonation(const struct entry *entry, struct kp_error *err)
+{
+    static const char *const keys[] = {"as", "as-uid", "as-groups", "as-user-extra"};
+    for (size_t i = 0; i < KP_COUNT(keys); i++) {
+        if (json_object_get(entry->value, keys[i]))
+            return kp_fail(err, KP_INVALID, "impersonation ('%s') is not supported here", keys[i]);
+    }
+    return KP_OK;
+}
+
 static int read_user(const struct entry *entry, struct kp_kube_config *config, struct kp_error *err)
 {
+    if (refuse_impersonation(entry, err) < 0)
+        return KP_INVALID;
     config->token = kp_strdup(text_of(entry->value, "token"));
     config->token_file = path_of(entry, "tokenFile");
     int code = data_of(entry, "client-certificate-data", &config->cert_pem, err);

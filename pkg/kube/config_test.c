@@ -175,6 +175,7 @@ static const struct {
     {CLUSTER "users: [{name: u, user: {auth-provider: {name: oidc}}}]\n", "auth-provider"},
     {CLUSTER "users: [{name: u, user: {username: a, password: b}}]\n", "password"},
     {CLUSTER "users: [{name: u, user: {client-certificate: a}}]\n", "must come together"},
+    {CLUSTER "users: [{name: u, user: {token: t, as: boss}}]\n", "impersonation ('as')"},
     {CLUSTER "users: [{name: u, user: {client-certificate-data: '***'}}]\n", "not base64"},
 };
 

@@ -63,9 +63,9 @@ struct kp_reflector *kp_reflector_create(struct kp_kube *kube, const struct kp_r
     struct kp_reflector *r = KP_NEW(struct kp_reflector);
     r->kube = kube;
     r->kind = *kind;
-    r->kind.name = kp_strdup(kind->name);
-    r->kind.path = kp_strdup(kind->path);
-    r->kind.query = kp_strdup(kind->query);
+    r->kind.name = r->texts[0] = kp_strdup(kind->name);
+    r->kind.path = r->texts[1] = kp_strdup(kind->path);
+    r->kind.query = r->texts[2] = kp_strdup(kind->query);
     r->events = *events;
     r->cache = kp_cache_create(kind->unref);
     r->timer = kp_timer_create(kube->loop, on_timer, r);
@@ -94,6 +94,13 @@ void kp_reflector_tune(struct kp_reflector *r, const struct kp_reflector_tuning 
     r->backoff.reset_after_ms = BACKOFF_RESET_MS;
 }
 
+// Several reflectors of one resource (one a namespace) share the figure.
+static void count_objects(struct kp_reflector *r, size_t n)
+{
+    kp_metric_add(r->counters.objects, (double)n - (double)r->counted);
+    r->counted = n;
+}
+
 // Frees what nobody needs any more: the values at once, the rest when the request has come back.
 static void release(struct kp_reflector *r)
 {
@@ -105,13 +112,8 @@ static void release(struct kp_reflector *r)
         return;
     kp_stream_destroy(r->stream);
     kp_free(r->continue_token);
-    union {
-        const char *in;
-        char *out;
-    } name = {r->kind.name}, path = {r->kind.path}, query = {r->kind.query};
-    kp_free(name.out);
-    kp_free(path.out);
-    kp_free(query.out);
+    for (size_t i = 0; i < KP_COUNT(r->texts); i++)
+        kp_free(r->texts[i]);
     kp_free(r);
 }
 
@@ -120,6 +122,7 @@ void kp_reflector_destroy(struct kp_reflector *r)
     if (!r || r->closing)
         return;
     r->closing = true;
+    count_objects(r, 0);
     kp_timer_destroy(r->timer);
     if (r->call)
         kp_kube_stream_cancel(r->call);
@@ -177,7 +180,7 @@ static void saw_event(struct kp_reflector *r, int64_t mono_ms)
 {
     r->last_event_ms = mono_ms;
     kp_metric_set(r->counters.last_event, (double)kp_now_ms() / 1000);
-    kp_metric_set(r->counters.objects, (double)kp_cache_count(r->cache));
+    count_objects(r, kp_cache_count(r->cache));
 }
 
 // ---- objects ----

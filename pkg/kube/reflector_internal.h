@@ -18,7 +18,8 @@ struct counters { // cells may be NULL
 
 struct kp_reflector {
     struct kp_kube *kube;
-    struct kp_reflector_kind kind; // strings are ours
+    struct kp_reflector_kind kind;
+    char *texts[3]; // the kind's strings
     struct kp_reflector_events events;
     struct kp_reflector_tuning tuning;
     struct counters counters;
@@ -41,6 +42,8 @@ struct kp_reflector {
     bool error_event;     // the last watch ended by an ERROR event and nothing good came since
     uint32_t round;       // number of the list that is coming in
     const char *reason;   // why we list
+    int short_watches;    // in a row
+    size_t counted;       // objects in the metric
     char *continue_token; // of the next page
     int64_t last_event_ms, expired_ms;
 

@@ -19,6 +19,7 @@ enum {
     LIST_TIMEOUT_MS = 5 * 60 * 1000,
     WATCH_LIST_AGAIN_MS = 60 * 60 * 1000,
     SHORT_WATCH_MS = 1000,
+    SHORT_WATCHES = 3,     // in a row, though they brought something
     EXPIRY_MS = 30 * 1000, // versions that are lost more often than this are waited for
 };
 
@@ -283,12 +284,13 @@ static void handle_initial_end(struct kp_reflector *r, const struct kp_error *er
 
 static void handle_watch_end(struct kp_reflector *r, const struct kp_error *err)
 {
-    bool lasted = r->got_event || kp_mono_ms() - r->asked_ms >= SHORT_WATCH_MS;
+    bool lasted = kp_mono_ms() - r->asked_ms >= SHORT_WATCH_MS;
     bool unreadable =
         err && !r->got_error_event && (err->code == KP_INVALID || err->code == KP_LIMIT) && r->began;
     bool twice = r->got_error_event && r->error_event;
     r->error_event = r->got_error_event;
-    if (!err && lasted) {
+    r->short_watches = lasted ? 0 : r->short_watches + 1;
+    if (!err && (lasted || (r->got_event && r->short_watches <= SHORT_WATCHES))) {
         kp_reflector_request(r);
     } else if (!err) {
         pause_and_go_on(r);
