@@ -1,12 +1,6 @@
-// A reflector against a scripted API server, for the tests of the reflector.
+// A reflector against a scripted API server, for the tests of the reflector. Include cmocka.h first.
 #ifndef KP_KUBE_REFLECTOR_FIXTURE_H
 #define KP_KUBE_REFLECTOR_FIXTURE_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/strbuf.h"

@@ -1,5 +1,12 @@
-#include "kube/reflector_fixture.h"
+#include "kube/reflector.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kube/reflector_fixture.h"
 #include "testkit/testkit.h"
 
 #include "base/banned.h"

@@ -1,3 +1,11 @@
+#include "kube/reflector.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include "kube/reflector_fixture.h"
 
 #include "base/banned.h"
