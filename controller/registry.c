@@ -1,0 +1,197 @@
+// `kube-pprof registry`: opens the store, serves the API, stops in order. Wiring only.
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "aio/loop.h"
+#include "api/api.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "controller/options.h"
+#include "controller/registry_options.h"
+#include "controller/role.h"
+#include "http/server.h"
+#include "store/store.h"
+#include "base/banned.h"
+
+struct registry {
+    int argc;
+    char **argv;
+    struct kp_registry_options options;
+    struct kp_metrics *metrics;
+    struct kp_loop *loop;
+    struct kp_store *store;
+    struct kp_api *api;
+    struct kp_http_server *server;
+    struct kp_signal *signals[3];
+    bool stopping;
+};
+
+static const char *env(const char *name)
+{
+    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
+}
+
+static int set_up_log(const struct kp_registry_options *options, struct kp_error *err)
+{
+    enum kp_log_level level;
+    if (kp_log_level_parse(options->log_level, &level, err) != 0)
+        return err->code;
+    kp_log_setup(level, kp_streq(options->log_format, "json"), STDERR_FILENO);
+    return 0;
+}
+
+// ---- signals ----
+
+static void on_drained(void *user)
+{
+    struct registry *r = user;
+    kp_loop_stop(r->loop);
+}
+
+static void on_terminate(void *user)
+{
+    struct registry *r = user;
+    if (r->stopping) { // asked twice: no more waiting
+        kp_loop_stop(r->loop);
+        return;
+    }
+    r->stopping = true;
+    KP_INFO("stopping: running requests may finish", KP_I("grace_ms", r->options.grace_ms));
+    kp_http_server_drain(r->server, r->options.grace_ms, on_drained, r);
+}
+
+static void on_hangup(void *user)
+{
+    struct registry *r = user;
+    struct kp_error err = {0};
+    struct kp_registry_options fresh = {0};
+    if (kp_registry_options_load(r->argc, r->argv, env, &fresh, &err) != 0 || set_up_log(&fresh, &err) != 0)
+        KP_ERROR("the configuration is not taken over", KP_E(&err));
+    else
+        KP_INFO("log level read again", KP_S("log_level", fresh.log_level));
+    kp_registry_options_finish(&fresh);
+    kp_error_clear(&err);
+    if (kp_http_server_reload(r->server, &err) != 0)
+        KP_ERROR("the certificate is not taken over", KP_E(&err));
+}
+
+// ---- serving ----
+
+static void on_access(
+    void *user, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds)
+{
+    (void)user;
+    KP_LOG_(status >= 500 && status != 507 ? KP_LOG_WARN : KP_LOG_DEBUG, "request",
+        KP_S("method", kp_http_method(x)), KP_S("path", kp_http_path(x)), KP_I("status", status),
+        KP_I("bytes", (int64_t)bytes_sent), KP_F("seconds", seconds), KP_S("peer", kp_http_peer(x)),
+        KP_S("request_id", kp_http_request_id(x)));
+}
+
+static int listen_on(
+    struct registry *r, const char *address, bool tls, enum kp_api_listener what, struct kp_error *err)
+{
+    struct kp_http_listener listener = {.address = address};
+    if (tls && r->options.tls_cert_file[0]) {
+        listener.cert_file = r->options.tls_cert_file;
+        listener.key_file = r->options.tls_key_file;
+    }
+    int port = 0;
+    if (kp_http_server_listen(r->server, &listener, kp_api_routes(what), NULL, r->api, &port, err) != 0)
+        return kp_wrap(err, "cannot listen on '%s'", address);
+    KP_INFO(
+        "listening", KP_S("address", address), KP_I("port", port), KP_B("tls", listener.cert_file != NULL));
+    return 0;
+}
+
+static int serve(struct registry *r, struct kp_error *err)
+{
+    const struct kp_http_server_options options = {.metrics = r->metrics, .on_access = on_access};
+    r->server = kp_http_server_create(r->loop, &options, err);
+    if (r->server == NULL)
+        return err->code;
+    bool apart = r->options.metrics_listen[0] != '\0';
+    int rc = listen_on(r, r->options.listen, true, apart ? KP_API_PROFILES : KP_API_EVERYTHING, err);
+    if (rc == 0 && apart)
+        rc = listen_on(r, r->options.metrics_listen, false, KP_API_HEALTH, err);
+    return rc;
+}
+
+static int build(struct registry *r, struct kp_error *err)
+{
+    r->metrics = kp_metrics_create();
+    kp_metrics_add_process(r->metrics);
+    r->loop = kp_loop_create();
+    const struct kp_store_options store = {.dir = r->options.data_dir,
+        .max_bytes = (uint64_t)r->options.max_bytes,
+        .retention_ms = r->options.retention_ms,
+        .max_retention_ms = r->options.max_retention_ms,
+        .metrics = r->metrics};
+    int rc = kp_store_open(&store, &r->store, err);
+    if (rc != 0)
+        return rc;
+    struct kp_store_stats stats;
+    kp_store_get_stats(r->store, &stats);
+    KP_INFO("store open", KP_S("folder", r->options.data_dir), KP_I("profiles", (int64_t)stats.n_profiles),
+        KP_I("bytes", (int64_t)stats.log_bytes));
+    r->api =
+        kp_api_create(&(struct kp_api_options){.loop = r->loop, .store = r->store, .metrics = r->metrics});
+    rc = serve(r, err);
+    if (rc != 0)
+        return rc;
+    r->signals[0] = kp_signal_create(r->loop, SIGTERM, on_terminate, r);
+    r->signals[1] = kp_signal_create(r->loop, SIGINT, on_terminate, r);
+    r->signals[2] = kp_signal_create(r->loop, SIGHUP, on_hangup, r);
+    return 0;
+}
+
+static void tear_down(struct registry *r)
+{
+    for (size_t i = 0; i < KP_COUNT(r->signals); i++)
+        if (r->signals[i])
+            kp_signal_destroy(r->signals[i]);
+    if (r->server)
+        kp_http_server_close(r->server);
+    kp_api_destroy(r->api);
+    if (r->loop)
+        kp_loop_destroy(r->loop);
+    if (r->server)
+        kp_http_server_free(r->server);
+    kp_store_close(r->store);
+    kp_metrics_destroy(r->metrics);
+    kp_registry_options_finish(&r->options);
+}
+
+int kp_registry_main(int argc, char **argv)
+{
+    struct registry r = {.argc = argc, .argv = argv};
+    struct kp_error err = {0};
+    int rc = kp_registry_options_load(argc, argv, env, &r.options, &err);
+    if (rc == KP_OPTIONS_HELP) {
+        kp_registry_options_help(stdout);
+        return 0;
+    }
+    if (rc == 0)
+        rc = set_up_log(&r.options, &err);
+    if (rc != 0) {
+        fprintf(stderr, "kube-pprof registry: %s\n", err.text);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); // a full quota is an error of write(), not the end
+    mallopt(M_ARENA_MAX, 2);  // jobs inflate large buffers; an arena per thread would keep them all
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    KP_INFO("registry starting", KP_S("version", KP_VERSION));
+    rc = build(&r, &err);
+    if (rc == 0)
+        kp_loop_run(r.loop);
+    else
+        KP_ERROR("the registry cannot start", KP_E(&err));
+    tear_down(&r);
+    return rc == 0 ? 0 : 1;
+}

@@ -1,0 +1,97 @@
+#include "controller/registry_options.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "controller/options.h"
+#include "base/banned.h"
+
+#define AT(field) offsetof(struct kp_registry_options, field)
+#define HOUR_MS   INT64_C(3600000)
+#define YEAR_MS   (366 * 24 * HOUR_MS)
+
+static const struct kp_option rows[] = {
+    {"config", "FILE", KP_OPTION_STRING, AT(config), NULL, 0, 0,
+        "Configuration file (flat YAML); its keys are the flags' names."},
+    {"listen", "ADDRESS", KP_OPTION_STRING, AT(listen), "127.0.0.1:10100", 0, 0,
+        "Where the API is served. Beyond loopback it needs --insecure-allow-everyone."},
+    {"metrics-listen", "ADDRESS", KP_OPTION_STRING, AT(metrics_listen), NULL, 0, 0,
+        "A port of their own for /metrics and /readyz; empty: they are served with the API. /healthz is on "
+        "both."},
+    {"data-dir", "FOLDER", KP_OPTION_STRING, AT(data_dir), "kube-pprof-data", 0, 0,
+        "Where profiles are kept. One registry per folder."},
+    {"retention", "DURATION", KP_OPTION_DURATION, AT(retention_ms), "5d", 0, 0,
+        "How long profiles are kept after receipt where their policy does not say; 0: for ever."},
+    {"max-retention", "DURATION", KP_OPTION_DURATION, AT(max_retention_ms), "30d", 0, 0,
+        "The longest a policy may ask for; 0: no limit."},
+    {"max-bytes", "BYTES", KP_OPTION_BYTES, AT(max_bytes), "0", 0, 0,
+        "Size of the data folder. When it is reached, the namespace with the most bytes loses its oldest "
+        "profiles.\n"
+        "0: all of the file system but a tenth."},
+    {"tls-cert-file", "FILE", KP_OPTION_STRING, AT(tls_cert_file), NULL, 0, 0,
+        "Certificate (PEM, with its chain) to serve HTTPS with; read again on SIGHUP."},
+    {"tls-key-file", "FILE", KP_OPTION_STRING, AT(tls_key_file), NULL, 0, 0, "Its key."},
+    {"insecure-allow-everyone", NULL, KP_OPTION_BOOL, AT(insecure_allow_everyone), "false", 0, 0,
+        "Serve whoever can reach the address, without asking who it is: they read and write every profile. "
+        "For trials."},
+    {"shutdown-grace", "DURATION", KP_OPTION_DURATION, AT(grace_ms), "10s", 0, HOUR_MS,
+        "How long running requests may take at the end."},
+    {"log-level", "debug|info|warn|error", KP_OPTION_CHOICE, AT(log_level), "info", 0, 0,
+        "SIGHUP reads it anew from the file."},
+    {"log-format", "json|text", KP_OPTION_CHOICE, AT(log_format), "json", 0, 0, "Form of the log lines."},
+};
+
+bool kp_listen_is_local(const char *address)
+{
+    if (kp_starts_with(address, "unix:"))
+        return true;
+    const char *colon = strrchr(address, ':');
+    kp_auto_free char *host = kp_strndup(address, colon ? (size_t)(colon - address) : strlen(address));
+    if (kp_streq(host, "[::1]") || kp_streq(host, "localhost"))
+        return true;
+    // 127.0.0.0/8 written as an address; a name like 127.example.org is not one
+    return kp_starts_with(host, "127.") && strspn(host, "0123456789.") == strlen(host);
+}
+
+static int check(const struct kp_registry_options *o, struct kp_error *err)
+{
+    if (o->listen[0] == '\0')
+        return kp_fail(err, KP_INVALID, "--listen must not be empty");
+    if (o->data_dir[0] == '\0')
+        return kp_fail(err, KP_INVALID, "--data-dir must not be empty");
+    if ((o->tls_cert_file[0] == '\0') != (o->tls_key_file[0] == '\0'))
+        return kp_fail(err, KP_INVALID, "--tls-cert-file and --tls-key-file go together");
+    if (!kp_listen_is_local(o->listen) && !o->insecure_allow_everyone)
+        return kp_fail(err, KP_INVALID,
+            "--listen=%.60s: everyone who reaches this address could read and write all profiles; listen on "
+            "127.0.0.1, "
+            "or say --insecure-allow-everyone",
+            o->listen);
+    if (o->max_bytes != 0 && o->max_bytes < 1 << 20)
+        return kp_fail(err, KP_INVALID, "--max-bytes: less than 1Mi holds no log");
+    return 0;
+}
+
+int kp_registry_options_load(int argc, char **argv, const char *(*env)(const char *name),
+    struct kp_registry_options *ret, struct kp_error *err)
+{
+    struct kp_options_source source = {.argc = argc, .argv = argv, .env = env};
+    int rc = kp_options_load(rows, KP_COUNT(rows), &source, ret, err);
+    if (rc == 0 && check(ret, err) != 0) {
+        rc = err->code;
+        kp_options_finish(rows, KP_COUNT(rows), ret);
+    }
+    return rc;
+}
+
+void kp_registry_options_finish(struct kp_registry_options *options)
+{
+    kp_options_finish(rows, KP_COUNT(rows), options);
+}
+
+void kp_registry_options_help(FILE *out)
+{
+    kp_options_help(rows, KP_COUNT(rows), "registry",
+        "Checks, stores and serves profiles. Its HTTP API: docs/registry-api.md.", out);
+}

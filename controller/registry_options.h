@@ -1,0 +1,31 @@
+// Options of `kube-pprof registry`.
+#ifndef KP_CONTROLLER_REGISTRY_OPTIONS_H
+#define KP_CONTROLLER_REGISTRY_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+struct kp_registry_options {
+    char *config;
+    char *listen, *metrics_listen;
+    char *data_dir;
+    int64_t retention_ms, max_retention_ms, max_bytes;
+    char *tls_cert_file, *tls_key_file;
+    bool insecure_allow_everyone;
+    int64_t grace_ms;
+    char *log_level, *log_format;
+};
+
+// Also checks that the options fit together. KP_OPTIONS_HELP: see controller/options.h.
+KP_MUST_CHECK int kp_registry_options_load(int argc, char **argv, const char *(*env)(const char *name),
+    struct kp_registry_options *ret, struct kp_error *err);
+void kp_registry_options_finish(struct kp_registry_options *options);
+void kp_registry_options_help(FILE *out);
+
+// Whether an address can be reached from this machine only.
+bool kp_listen_is_local(const char *address);
+
+#endif

@@ -1,0 +1,175 @@
+#include "api/api.h"
+
+#include "api/state.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/banned.h"
+
+#define STUCK_MS    10000
+#define WAIT_END_MS 60000
+
+static void healthz(struct kp_http_exchange *x, void *user)
+{
+    (void)user;
+    kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok\n");
+}
+
+static void readyz(struct kp_http_exchange *x, void *user)
+{
+    struct kp_error err = {0};
+    if (kp_api_ready(user, &err))
+        kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok\n");
+    else
+        kp_http_reply_status(x, 503, "NotReady", err.text);
+}
+
+static void metrics(struct kp_http_exchange *x, void *user)
+{
+    struct kp_api *api = user;
+    struct kp_strbuf buf;
+    kp_strbuf_init(&buf, KP_API_MAX_ANSWER);
+    if (api->options.metrics)
+        kp_metrics_write(api->options.metrics, &buf);
+    kp_http_reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf.data);
+    kp_strbuf_finish(&buf);
+}
+
+#define MAX_STATES ((size_t)32 * KP_MIB)
+#define MAX_UPLOAD ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
+
+#define HEALTH_ROUTE                                                                                         \
+    {                                                                                                        \
+        .method = "GET", .path = "/healthz", .handler = healthz                                              \
+    }
+#define READY_ROUTE                                                                                          \
+    {                                                                                                        \
+        .method = "GET", .path = "/readyz", .handler = readyz                                                \
+    }
+#define METRICS_ROUTE                                                                                        \
+    {                                                                                                        \
+        .method = "GET", .path = "/metrics", .handler = metrics                                              \
+    }
+#define API_ROUTES                                                                                           \
+    {.method = "POST", .path = "/api/v1/profiles", .handler = kp_api_post_profile, .max_body = MAX_UPLOAD},  \
+        {.method = "GET", .path = "/api/v1/profiles", .handler = kp_api_list_profiles},                      \
+        {.method = "GET", .path = "/api/v1/profiles/{id}", .handler = kp_api_get_profile},                   \
+        {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile},             \
+        {.method = "GET", .path = "/api/v1/services", .handler = kp_api_list_services},                      \
+        {.method = "POST",                                                                                   \
+            .path = "/api/v1/targets",                                                                       \
+            .handler = kp_api_post_targets,                                                                  \
+            .max_body = MAX_STATES},                                                                         \
+        {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets},                        \
+        {.method = "POST",                                                                                   \
+            .path = "/api/0/profiles",                                                                       \
+            .handler = kp_api_post_profefe,                                                                  \
+            .max_body = KP_MAX_PROFILE_BYTES},                                                               \
+    {                                                                                                        \
+        .method = "POST", .path = "/api/0/profiles/", .handler = kp_api_post_profefe,                        \
+        .max_body = KP_MAX_PROFILE_BYTES                                                                     \
+    }
+
+static const struct kp_http_route all_routes[] = {HEALTH_ROUTE, READY_ROUTE, METRICS_ROUTE, API_ROUTES, {0}};
+static const struct kp_http_route api_routes[] = {HEALTH_ROUTE, API_ROUTES, {0}};
+static const struct kp_http_route health_routes[] = {HEALTH_ROUTE, READY_ROUTE, METRICS_ROUTE, {0}};
+
+const struct kp_http_route *kp_api_routes(enum kp_api_listener listener)
+{
+    switch (listener) {
+    case KP_API_EVERYTHING:
+        return all_routes;
+    case KP_API_PROFILES:
+        return api_routes;
+    case KP_API_HEALTH:
+        return health_routes;
+    }
+    return NULL;
+}
+
+bool kp_api_ready(struct kp_api *api, struct kp_error *err)
+{
+    int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
+    if (api->writing && for_ms > STUCK_MS) {
+        kp_fail(err, KP_UNAVAILABLE, "the disk has not taken a write for %lld s", (long long)(for_ms / 1000));
+        return false;
+    }
+    return true;
+}
+
+struct gauges {
+    struct kp_store *store;
+    struct kp_metric *profiles, *log_bytes, *index_bytes, *series, *full;
+};
+
+static void collect(void *user)
+{
+    struct gauges *g = user;
+    struct kp_store_stats stats;
+    kp_store_get_stats(g->store, &stats);
+    kp_metric_set(g->profiles, (double)stats.n_profiles);
+    kp_metric_set(g->log_bytes, (double)stats.log_bytes);
+    kp_metric_set(g->index_bytes, (double)stats.index_bytes);
+    kp_metric_set(g->series, (double)stats.n_series);
+    kp_metric_set(g->full, stats.full ? 1 : 0);
+}
+
+static void make_metrics(struct kp_api *api)
+{
+    struct kp_metrics *m = api->options.metrics;
+    if (m == NULL)
+        return;
+    static const char *const labels[] = {"result", NULL};
+    api->m_uploads = kp_metrics_family(m, KP_COUNTER, "kube_pprof_registry_uploads_total",
+        "Uploads by what became of them.", labels, NULL, 0, 16);
+    api->m_waiting = kp_gauge(m, "kube_pprof_registry_uploads_waiting", "Uploads between body and answer.");
+    api->gauges = KP_NEW(struct gauges);
+    *api->gauges = (struct gauges){.store = api->options.store,
+        .profiles = kp_gauge(m, "kube_pprof_registry_profiles", "Profiles that can be read."),
+        .log_bytes = kp_gauge(m, "kube_pprof_registry_log_bytes", "Bytes of the log on disk."),
+        .index_bytes =
+            kp_gauge(m, "kube_pprof_registry_index_bytes", "Bytes of the rows that find profiles."),
+        .series = kp_gauge(m, "kube_pprof_registry_series", "Series with profiles."),
+        .full =
+            kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space.")};
+    kp_metrics_on_collect(m, collect, api->gauges);
+}
+
+struct kp_api *kp_api_create(const struct kp_api_options *options)
+{
+    struct kp_api *api = KP_NEW(struct kp_api);
+    api->options = *options;
+    if (api->options.now_ms == NULL)
+        api->options.now_ms = kp_now_ms;
+    if (api->options.max_waiting == 0)
+        api->options.max_waiting = 4096;
+    if (api->options.max_waiting_bytes == 0)
+        api->options.max_waiting_bytes = (size_t)256 * KP_MIB;
+    if (api->options.max_state_bytes == 0)
+        api->options.max_state_bytes = (size_t)64 * KP_MIB;
+    if (api->options.retain_every_ms == 0)
+        api->options.retain_every_ms = 60000;
+    kp_list_init(&api->waiting);
+    api->states = kp_states_create(api->options.max_state_bytes);
+    api->worker = kp_worker_create(options->loop, "store");
+    make_metrics(api);
+    kp_api_start_retention(api);
+    return api;
+}
+
+void kp_api_destroy(struct kp_api *api)
+{
+    if (api == NULL)
+        return;
+    // Everything under way ends by itself: jobs are bounded, and so is the queue of the worker.
+    int64_t deadline = kp_mono_ms() + WAIT_END_MS;
+    while (api->busy > 0 && kp_mono_ms() < deadline) {
+        const bool never = false;
+        kp_loop_run_until(api->options.loop, &never, 5);
+    }
+    kp_timer_destroy(api->retain_timer);
+    kp_worker_destroy(api->worker);
+    kp_states_destroy(api->states);
+    kp_free(api->gauges);
+    kp_free(api);
+}

@@ -1,0 +1,43 @@
+// The registry's HTTP API: profiles (upload, list, fetch, delete), services, targets as the controller posted
+// them, and the upload of profefe's API. Handlers run on the loop; walking profiles and reading the store run
+// in jobs; everything that writes goes through one worker, which commits what waits together.
+#ifndef KP_API_API_H
+#define KP_API_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aio/loop.h"
+#include "base/error.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "store/store.h"
+
+struct kp_api;
+
+struct kp_api_options {
+    struct kp_loop *loop;
+    struct kp_store *store;     // outlives the api
+    struct kp_metrics *metrics; // may be NULL
+    int64_t (*now_ms)(void);    // NULL = wall clock
+    size_t max_waiting;         // uploads between body and answer; beyond it 429; 0 = 4096
+    size_t max_waiting_bytes;   // their bodies; 0 = 256 MiB
+    size_t max_state_bytes;     // target states kept, encoded; 0 = 64 MiB
+    int64_t retain_every_ms;    // 0 = 60 s
+};
+
+struct kp_api *kp_api_create(const struct kp_api_options *options);
+// Waits for what runs (uploads that were accepted become durable), then frees. On the loop thread, when the
+// HTTP servers no longer call in.
+void kp_api_destroy(struct kp_api *api); // NULL is fine
+
+// Routes for kp_http_server_listen(), whose user is the api. /healthz is on every listener; /readyz and
+// /metrics are with the profiles until they get a listener of their own.
+enum kp_api_listener { KP_API_EVERYTHING, KP_API_PROFILES, KP_API_HEALTH };
+const struct kp_http_route *kp_api_routes(enum kp_api_listener listener);
+
+// Whether requests can be served: the writer moves. The sentence says what is wrong.
+bool kp_api_ready(struct kp_api *api, struct kp_error *err);
+
+#endif

@@ -1,0 +1,99 @@
+// The API from inside: what its files share. Private to this module.
+#ifndef KP_API_STATE_H
+#define KP_API_STATE_H
+
+#include "aio/job.h"
+#include "api/api.h"
+#include "api/states.h"
+#include "base/array.h"
+#include "base/list.h"
+#include "base/strbuf.h"
+
+struct kp_upload;
+struct gauges;
+
+struct kp_api {
+    struct kp_api_options options;
+    struct kp_worker *worker;
+    struct kp_timer *retain_timer;
+    struct kp_states *states;
+    int busy; // jobs and batches whose end calls back
+    // writer.c
+    struct kp_list waiting;          // uploads checked, not handed to the worker yet
+    size_t n_waiting, waiting_bytes; // all accepted uploads without an answer
+    bool writing;
+    int64_t writing_since_ms; // monotonic
+    struct kp_metric_family *m_uploads;
+    struct kp_metric *m_waiting;
+    struct gauges *gauges; // belongs to the metrics' collect call; freed with the api
+};
+
+// How an answer is worded: ours, or profefe's.
+enum kp_api_dialect { KP_API_NATIVE, KP_API_PROFEFE };
+
+// One upload from its body to its answer.
+struct kp_upload {
+    struct kp_api *api;
+    struct kp_http_exchange *x; // NULL: the client left; the profile is stored all the same
+    enum kp_api_dialect dialect;
+    struct kp_blob *request; // the body as received
+    bool framed;             // a record lies before the profile
+    struct kp_record record;
+    struct kp_blob *profile;
+    int64_t created_ms; // what the request says, if the profile has no time of its own
+    int status;         // of a refusal; 0 = store it
+    const char *reason;
+    struct kp_error error;
+    size_t bytes;
+    struct kp_append append;
+    struct kp_list node;
+};
+
+// upload.c
+void kp_api_post_profile(struct kp_http_exchange *x, void *user);
+// Takes record and body over (the record's strings; the body by reference), checks in a job, stores, answers.
+void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
+    struct kp_record *record, int64_t created_ms, bool framed);
+void kp_upload_finish(struct kp_upload *upload); // answers, counts, frees
+
+// profefe.c
+void kp_api_post_profefe(struct kp_http_exchange *x, void *user);
+void kp_profefe_answer(struct kp_http_exchange *x, const struct kp_upload *upload);
+void kp_profefe_error(struct kp_http_exchange *x, int status, const char *message);
+
+// writer.c
+void kp_api_write(struct kp_api *api, struct kp_upload *upload);
+void kp_api_delete_profile(struct kp_http_exchange *x, void *user);
+void kp_api_start_retention(struct kp_api *api);
+
+// profiles.c
+void kp_api_list_profiles(struct kp_http_exchange *x, void *user);
+void kp_api_get_profile(struct kp_http_exchange *x, void *user);
+void kp_api_list_services(struct kp_http_exchange *x, void *user);
+
+// targets.c
+void kp_api_post_targets(struct kp_http_exchange *x, void *user);
+void kp_api_list_targets(struct kp_http_exchange *x, void *user);
+
+// A request answered by a job: work fills body or error; the answer is sent on the loop unless the client has
+// left.
+struct kp_call {
+    struct kp_api *api;
+    struct kp_http_exchange *x;
+    void (*work)(struct kp_call *call);   // in a job
+    void (*finish)(struct kp_call *call); // frees what input and output hold; on the loop
+    void *data;
+    // the answer
+    int status;               // 0 = 200
+    struct kp_blob *body;     // NULL with 204 or an error
+    const char *content_type; // NULL = application/json
+    char file_name[160];      // "" = none
+    struct kp_error error;
+};
+void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, void (*work)(struct kp_call *call),
+    void (*finish)(struct kp_call *call), void *data);
+void kp_call_body(struct kp_call *call, struct kp_strbuf *buf); // takes the text; overflow becomes an error
+
+#define KP_API_MAX_ANSWER ((size_t)128 << 20)
+
+#endif
