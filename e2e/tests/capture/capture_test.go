@@ -157,7 +157,7 @@ spec:
 					time.Sleep(time.Second)
 					return fmt.Errorf("no profile")
 				}
-				last := items[len(items)-1]
+				last := items[0] // newest first
 				if top := f.Top(t, last.ID, "-cum", "-nodecount=200"); !strings.Contains(top, want) {
 					time.Sleep(2 * time.Second)
 					return fmt.Errorf("profile %s does not hold %s:\n%s", filepath.Base(last.ID), want, top)
