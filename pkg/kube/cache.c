@@ -7,6 +7,8 @@
 
 #include "base/banned.h"
 
+// uthash is macros: NOLINTBEGIN(readability-function-size)
+
 struct entry {
     void *value;
     uint64_t version; // hash of the resource version; 0 = none
@@ -120,3 +122,5 @@ void kp_cache_each(
     HASH_ITER (hh, cache->entries, entry, next)
         each(user, entry->key, entry->value);
 }
+
+// NOLINTEND(readability-function-size)

@@ -20,6 +20,8 @@
 
 #include "base/banned.h"
 
+// uthash is macros: NOLINTBEGIN(readability-function-size)
+
 enum {
     MAX_SERIES = 1000,
     RATE = 10,
@@ -309,3 +311,5 @@ void kp_events_add(struct kp_events *events, const struct kp_event_object *about
     if (object)
         begin_series(events, key.data, key.len, object, namespace);
 }
+
+// NOLINTEND(readability-function-size)

@@ -167,7 +167,7 @@ static void test_objects_are_limited(void **state)
         assert_int_equal(kp_stream_feed(stream, small, sizeof small - 1, &err), KP_OK);
         char large[300];
         memset(large, 'x', sizeof large);
-        memcpy(large, "{\"a\":\"", 6);
+        memcpy(large, (const char[]){'{', '"', 'a', '"', ':', '"'}, 6);
         int code = KP_OK;
         if (pieces) {
             for (size_t i = 0; i < sizeof large && code == KP_OK; i++)
