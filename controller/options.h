@@ -1,5 +1,6 @@
-// Options of a role from one table: the same row gives the flag, the environment variable, the key in the configuration
-// file and the line of --help. Weakest first: default, file, environment, flag. Values land in the role's own struct.
+// Options of a role from one table: the same row gives the flag, the environment variable, the key in the
+// configuration file and the line of --help. Weakest first: default, file, environment, flag. Values land in
+// the role's own struct.
 #ifndef KP_CONTROLLER_OPTIONS_H
 #define KP_CONTROLLER_OPTIONS_H
 
@@ -42,17 +43,18 @@ struct kp_options_source {
     const char *(*env)(const char *name); // NULL = no environment
 };
 
-// An option named "config" with type STRING, if the table has one, names the file: flat YAML, one `key: value` a line, lists
-// as [a, b] or lines `- a`, comments with #. Fills every row's value; object must be zeroed or finished before. On error
-// object is finished. The sentence names flag, variable or file and line.
+// An option named "config" with type STRING, if the table has one, names the file: flat YAML, one `key:
+// value` a line, lists as [a, b] or lines `- a`, comments with #. Fills every row's value; object must be
+// zeroed or finished before. On error object is finished. The sentence names flag, variable or file and line.
 // Returns KP_OPTIONS_HELP when --help or -h was there (nothing else was looked at).
 #define KP_OPTIONS_HELP 1
-KP_MUST_CHECK int kp_options_load(const struct kp_option *rows, size_t n, const struct kp_options_source *source,
-    void *object, struct kp_error *err);
+KP_MUST_CHECK int kp_options_load(const struct kp_option *rows, size_t n,
+    const struct kp_options_source *source, void *object, struct kp_error *err);
 void kp_options_finish(const struct kp_option *rows, size_t n, void *object); // frees strings and lists
 
 // "usage: kube-pprof COMMAND [FLAGS]", the summary, a paragraph per row.
-void kp_options_help(const struct kp_option *rows, size_t n, const char *command, const char *summary, FILE *out);
+void kp_options_help(
+    const struct kp_option *rows, size_t n, const char *command, const char *summary, FILE *out);
 
 // "listen-address" -> "KUBE_PPROF_LISTEN_ADDRESS"
 #define KP_OPTION_ENV_TEXT 96
