@@ -26,7 +26,7 @@ spec:
   - {type: goroutine, interval: 15s}
   - {type: mutex, interval: 15s}
   - {type: block, interval: 15s}
-  budget: {overheadPercent: 10}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%}
 `
 
 func TestAPolicyMakesProfilesAppear(t *testing.T) {
@@ -144,7 +144,7 @@ spec:
   profiles:
   - {type: cpu, interval: 15s, duration: 5s}
   - {type: heap, interval: 20s}
-  budget: {overheadPercent: 10}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%}
 `)
 	for service, want := range map[string]string{"coredns": "github.com/coredns/coredns", "prometheus": "github.com/prometheus/prometheus"} {
 		for _, kind := range []string{"cpu", "heap"} {

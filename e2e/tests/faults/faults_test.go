@@ -27,7 +27,7 @@ spec:
   - {type: cpu, interval: 12s, duration: 3s}
   - {type: heap, interval: 10s}
   - {type: goroutine, interval: 10s}
-  budget: {overheadPercent: 50}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%}
 `
 
 func setup(t *testing.T) string {

@@ -21,7 +21,7 @@ spec:
   profiles:
   - {type: cpu, interval: 12s, duration: 4s}
   - {type: heap, interval: 10s}
-  budget: {overheadPercent: 50}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%}
 `
 
 // targets wants exactly the pods that run to be targets.

@@ -28,7 +28,7 @@ metadata: {name: %[1]s}
 spec:
   selector: {matchLabels: {app: %[1]s}}
   profiles: [%[2]s]
-  budget: {overheadPercent: 50, profileBytes: 1Mi}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%%, profileBytes: 1Mi}
 %[3]s`, name, profiles, extra)
 }
 

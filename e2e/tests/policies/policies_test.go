@@ -21,7 +21,7 @@ metadata: {name: %s}
 spec:
   selector: {matchLabels: {app: checkout}}
   profiles: [{type: heap, interval: %s}]
-  budget: {overheadPercent: 50}
+  budget: {overheadPercent: 5, concurrentPerWorkload: 100%%}
 %s`, name, interval, more)
 }
 
@@ -137,7 +137,7 @@ metadata: {name: greedy}
 spec:
   selector: {matchLabels: {app: checkout}}
   profiles: [{type: cpu, interval: 10s, duration: 8s}]
-  budget: {overheadPercent: 0.5}
+  budget: {overheadPercent: "0.5"}
 `)
 	p := f.PolicyIs(t, 10*time.Second, ns, "greedy", "Feasible is False", f.Is("Feasible", "False", ""))
 	if message := p.Condition("Feasible").Message; len(regexp.MustCompile(`[0-9]+`).FindAllString(message, -1)) < 2 {
