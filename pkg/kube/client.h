@@ -1,4 +1,5 @@
-// The API server: requests with credentials, Status objects turned into errors, 429 and 5xx with Retry-After repeated.
+// The API server: requests with credentials, Status objects turned into errors, 429 and 5xx with Retry-After
+// repeated.
 #ifndef KP_KUBE_CLIENT_H
 #define KP_KUBE_CLIENT_H
 
@@ -27,30 +28,30 @@ void kp_kube_destroy(struct kp_kube *kube);
 const char *kp_kube_namespace(const struct kp_kube *kube);
 
 struct kp_kube_request {
-    const char *method; // "GET" "POST" "PATCH" "PUT" "DELETE"
-    const char *path;   // "/api/v1/namespaces/shop/pods/x?..."
-    const char *accept; // NULL = application/json
+    const char *method;       // "GET" "POST" "PATCH" "PUT" "DELETE"
+    const char *path;         // "/api/v1/namespaces/shop/pods/x?..."
+    const char *accept;       // NULL = application/json
     const char *content_type; // of body
     struct kp_blob *body;     // referenced; NULL = none
     size_t max_body;          // 0 = KP_MAX_JSON_BYTES
     int64_t timeout_ms;       // of one try, and no further try begins after it; 0 = 60 s
     int max_tries;            // 0 = 10; 1 = do not repeat
     bool urgent;              // not held back by writes_per_second (the Lease)
-    // json: the parsed answer (borrowed; NULL if empty, not JSON or failed). err: NULL on success; else code and sentence from the
-    // Status object ("profilingpolicies.kube-pprof.dev \"x\" is forbidden: ...").
+    // json: the parsed answer (borrowed; NULL if empty, not JSON or failed). err: NULL on success; else code
+    // and sentence from the Status object ("profilingpolicies.kube-pprof.dev \"x\" is forbidden: ...").
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);
     void *user;
 };
-KP_MUST_CHECK int kp_kube_start(
-    struct kp_kube *kube, const struct kp_kube_request *request, struct kp_kube_call **ret, struct kp_error *err);
+KP_MUST_CHECK int kp_kube_start(struct kp_kube *kube, const struct kp_kube_request *request,
+    struct kp_kube_call **ret, struct kp_error *err);
 void kp_kube_cancel(struct kp_kube_call *call); // on_done still comes, with KP_CANCELED
 // Cancels; on_done does not come any more: for owners that are being destroyed. NULL is fine.
 void kp_kube_forget(struct kp_kube_call *call);
 
 // Server-side apply (force) of `object` on path; takes the json reference.
-KP_MUST_CHECK int kp_kube_apply(struct kp_kube *kube, const char *path, const char *field_manager, json_t *object,
-    void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err), void *user,
-    struct kp_kube_call **ret, struct kp_error *err);
+KP_MUST_CHECK int kp_kube_apply(struct kp_kube *kube, const char *path, const char *field_manager,
+    json_t *object, void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err),
+    void *user, struct kp_kube_call **ret, struct kp_error *err);
 
 // Whether a name may stand in a path (DNS subdomain; no '/', '..', '%').
 bool kp_kube_name_valid(const char *name);

@@ -18,7 +18,7 @@ struct kp_kube {
     double write_interval_ms, write_burst_ms; // token bucket by time of arrival (GCRA)
     double write_due_ms;
     int64_t watch_list_again_ms; // the server does not serve WatchList: not tried again before; monotonic
-    struct kp_metrics *metrics; // NULL = none
+    struct kp_metrics *metrics;  // NULL = none
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 
@@ -27,7 +27,8 @@ KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, const char *path, con
     const char *content_type, struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err);
 void kp_kube_count_request(struct kp_kube *kube, const char *method, int status); // status 0: no answer
 
-// A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones given.
+// A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones
+// given.
 struct kp_kube_stream_request {
     const char *path;
     int64_t timeout_ms, idle_timeout_ms;

@@ -1,5 +1,6 @@
-// Who we are towards the API server: the configuration, the token file read again as it rotates, the CA read again, and the
-// rule that an Authorization header goes over https only (or to a server on this machine). Internal to kube.
+// Who we are towards the API server: the configuration, the token file read again as it rotates, the CA read
+// again, and the rule that an Authorization header goes over https only (or to a server on this machine).
+// Internal to kube.
 #ifndef KP_KUBE_CREDENTIALS_H
 #define KP_KUBE_CREDENTIALS_H
 
@@ -23,8 +24,8 @@ struct kp_credentials {
 
 void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *config);
 void kp_credentials_finish(struct kp_credentials *c);
-// The header to send, borrowed until the next call; NULL = none. Reads the token file when its time has come; a failed
-// read keeps the old token.
+// The header to send, borrowed until the next call; NULL = none. Reads the token file when its time has come;
+// a failed read keeps the old token.
 const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms);
 // After a 401: the next use reads the token file again.
 void kp_credentials_drop(struct kp_credentials *c);

@@ -1,5 +1,5 @@
-// What the two halves of the reflector share: reflector.c keeps the cache and tells the owner, reflector_step.c asks the API
-// server and decides what comes next. Internal to kube.
+// What the two halves of the reflector share: reflector.c keeps the cache and tells the owner,
+// reflector_step.c asks the API server and decides what comes next. Internal to kube.
 #ifndef KP_KUBE_REFLECTOR_INTERNAL_H
 #define KP_KUBE_REFLECTOR_INTERNAL_H
 

@@ -15,7 +15,7 @@
 #include "base/banned.h"
 
 enum {
-    MISSING_WAIT_MS = 5 * 1000, // a CRD about to be installed is found soon
+    MISSING_WAIT_MS = 5 * 1000, // a CRD or role about to be installed is found soon
     LIST_TIMEOUT_MS = 5 * 60 * 1000,
     WATCH_LIST_AGAIN_MS = 60 * 60 * 1000,
     SHORT_WATCH_MS = 1000,
@@ -184,8 +184,8 @@ static void failed(struct kp_reflector *r, const struct kp_error *err)
 {
     int64_t wait = kp_backoff_next_ms(&r->backoff, kp_mono_ms());
     int64_t asked = err->retry_after_s * 1000LL;
-    if (err->code == KP_NOT_FOUND && wait > MISSING_WAIT_MS)
-        wait = MISSING_WAIT_MS;
+    if ((err->code == KP_NOT_FOUND || err->code == KP_DENIED) && wait > MISSING_WAIT_MS)
+        wait = MISSING_WAIT_MS + (int64_t)(kp_random_next(&r->random) % 1000);
     if (asked > 0) {
         asked += (int64_t)(kp_random_next(&r->random) % 250) * err->retry_after_s;
         wait = asked > wait ? asked : wait;

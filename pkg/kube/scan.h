@@ -1,6 +1,7 @@
-// A pull scanner over one JSON text in memory: takes the few fields somebody wants and steps over the rest at memory speed,
-// without a tree. It is no validator: what is stepped over only has to balance. After the first wrong byte `bad` is set,
-// every loop ends and values read as empty: check it once at the end. Internal to kube.
+// A pull scanner over one JSON text in memory: takes the few fields somebody wants and steps over the rest at
+// memory speed, without a tree. It is no validator: what is stepped over only has to balance. After the first
+// wrong byte `bad` is set, every loop ends and values read as empty: check it once at the end. Internal to
+// kube.
 #ifndef KP_KUBE_SCAN_H
 #define KP_KUBE_SCAN_H
 

@@ -1,6 +1,6 @@
-// Cuts what the API server sends into single objects while it comes in, wherever the pieces break: a watch is one JSON
-// object after another (newlines are not relied on), a list is one object whose "items" are handed out one at a time.
-// Memory is one object. Pure. Internal to kube.
+// Cuts what the API server sends into single objects while it comes in, wherever the pieces break: a watch is
+// one JSON object after another (newlines are not relied on), a list is one object whose "items" are handed
+// out one at a time. Memory is one object. Pure. Internal to kube.
 #ifndef KP_KUBE_STREAM_H
 #define KP_KUBE_STREAM_H
 
@@ -17,14 +17,15 @@ enum kp_stream_kind { KP_STREAM_WATCH, KP_STREAM_LIST };
 // json is valid for the call only. Returning false stops the stream: nothing more is handed out.
 typedef bool (*kp_stream_object_fn)(void *user, const char *json, size_t len);
 
-// KP_STREAM_WATCH: on_object gets each event. KP_STREAM_LIST: each element of "items". An object larger than max_object
-// is KP_LIMIT.
+// KP_STREAM_WATCH: on_object gets each event. KP_STREAM_LIST: each element of "items". An object larger than
+// max_object is KP_LIMIT.
 struct kp_stream *kp_stream_create(
     enum kp_stream_kind kind, size_t max_object, kp_stream_object_fn on_object, void *user);
 void kp_stream_destroy(struct kp_stream *stream);
 
 // KP_INVALID: not what the API server sends (HTML ...). After an error or a stop nothing more is taken.
-KP_MUST_CHECK int kp_stream_feed(struct kp_stream *stream, const void *data, size_t len, struct kp_error *err);
+KP_MUST_CHECK int kp_stream_feed(
+    struct kp_stream *stream, const void *data, size_t len, struct kp_error *err);
 // The answer is over. KP_NETWORK if it broke off inside an object or before the end of the list.
 KP_MUST_CHECK int kp_stream_end(const struct kp_stream *stream, struct kp_error *err);
 
@@ -48,6 +49,7 @@ struct kp_bookmark {
     char resource_version[64];
     bool initial_events_end;
 };
-KP_MUST_CHECK int kp_bookmark_parse(const char *object, size_t len, struct kp_bookmark *ret, struct kp_error *err);
+KP_MUST_CHECK int kp_bookmark_parse(
+    const char *object, size_t len, struct kp_bookmark *ret, struct kp_error *err);
 
 #endif
