@@ -22,6 +22,8 @@
 
 enum {
     MAX_CALLS = 4096,
+    CONNECTIONS = 32,
+    LONG_CONNECTIONS = 2048,
     DEFAULT_TIMEOUT_MS = 60 * 1000,
     DEFAULT_TRIES = 10,
     FIRST_BACKOFF_MS = 500,
@@ -44,7 +46,7 @@ struct kp_kube_call {
     size_t max_body;
     int64_t timeout_ms, began_ms, try_began_ms;
     int tries, max_tries;
-    bool token_renewed;
+    bool token_renewed, urgent;
     struct kp_backoff backoff;
     struct kp_timer *timer;
     struct kp_http_call *http;
@@ -76,7 +78,10 @@ struct kp_kube *kp_kube_create(
     struct kp_kube *kube = KP_NEW(struct kp_kube);
     double rate = options && options->writes_per_second > 0 ? options->writes_per_second : 20;
     kube->loop = loop;
-    kube->http = kp_http_create(loop, &(struct kp_http_options){.reuse = true});
+    kube->http =
+        kp_http_create(loop, &(struct kp_http_options){.max_connections = CONNECTIONS, .reuse = true});
+    kube->long_http =
+        kp_http_create(loop, &(struct kp_http_options){.max_connections = LONG_CONNECTIONS, .reuse = true});
     kp_credentials_init(&kube->credentials, config);
     kube->user_agent = kp_asprintf(
         "User-Agent: %s", options && options->user_agent ? options->user_agent : "kube-pprof/" KP_VERSION);
@@ -120,8 +125,8 @@ static void headers_finish(struct headers *h)
         kp_free(h->owned[i]);
 }
 
-int kp_kube_http_start(struct kp_kube *kube, const char *path, const char *accept, const char *content_type,
-    struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err)
+int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path, const char *accept,
+    const char *content_type, struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err)
 {
     struct headers h = {0};
     size_t n = 0;
@@ -142,7 +147,7 @@ int kp_kube_http_start(struct kp_kube *kube, const char *path, const char *accep
     http->proxy = kube->credentials.config.proxy;
     http->keepalive = true;
     kp_credentials_tls(&kube->credentials, now, &http->tls);
-    int code = kp_http_start(kube->http, http, ret, err);
+    int code = kp_http_start(over, http, ret, err);
     headers_finish(&h);
     return code;
 }
@@ -196,8 +201,8 @@ static int enter_running(struct kp_kube_call *call, struct kp_error *err)
     call->state = CALL_RUNNING;
     call->tries++;
     call->try_began_ms = kp_mono_ms();
-    return kp_kube_http_start(call->kube, call->path, call->accept, call->body ? call->content_type : NULL,
-        &http, &call->http, err);
+    return kp_kube_http_start(call->kube, call->urgent ? call->kube->long_http : call->kube->http, call->path,
+        call->accept, call->body ? call->content_type : NULL, &http, &call->http, err);
 }
 
 static void on_call_timer(void *user)
@@ -334,6 +339,7 @@ static struct kp_kube_call *call_create(struct kp_kube *kube, const struct kp_ku
     call->max_body = request->max_body;
     call->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
     call->max_tries = request->max_tries > 0 ? request->max_tries : DEFAULT_TRIES;
+    call->urgent = request->urgent;
     call->began_ms = kp_mono_ms();
     call->on_done = request->on_done;
     call->user = request->user;
@@ -395,6 +401,7 @@ void kp_kube_destroy(struct kp_kube *kube)
         return;
     kube->destroying = true;
     kp_http_destroy(kube->http);
+    kp_http_destroy(kube->long_http);
     while (!kp_list_empty(&kube->calls)) {
         struct kp_kube_call *call = kp_container_of(kube->calls.next, struct kp_kube_call, node);
         finish_error(call, KP_CANCELED, "canceled");

@@ -8,7 +8,9 @@
 
 struct kp_kube {
     struct kp_loop *loop;
-    struct kp_http *http;
+    // Watches hold their connections for minutes: they and the Lease must not wait for, nor hold up, ordinary
+    // calls.
+    struct kp_http *http, *long_http;
     struct kp_credentials credentials;
     char *user_agent;
     struct kp_list calls; // kp_kube_call
@@ -23,8 +25,9 @@ struct kp_kube {
 };
 
 // What is the same for every request: URL, credentials, TLS. Strings are copied by kp_http_start().
-KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, const char *path, const char *accept,
-    const char *content_type, struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err);
+KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
+    const char *accept, const char *content_type, struct kp_http_request *http, struct kp_http_call **ret,
+    struct kp_error *err);
 void kp_kube_count_request(struct kp_kube *kube, const char *method, int status); // status 0: no answer
 
 // A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones

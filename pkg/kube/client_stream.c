@@ -76,7 +76,8 @@ int kp_kube_stream_start(struct kp_kube *kube, const struct kp_kube_stream_reque
         .on_done = on_done,
         .user = stream,
     };
-    int code = kp_kube_http_start(kube, request->path, NULL, NULL, &http, &stream->http, err);
+    int code =
+        kp_kube_http_start(kube, kube->long_http, request->path, NULL, NULL, &http, &stream->http, err);
     if (code < 0) {
         kp_free(stream);
         return code;
