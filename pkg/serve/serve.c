@@ -1,28 +1,107 @@
 #include "serve/serve.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/limits.h"
+#include "base/strbuf.h"
 #include "base/banned.h"
 
-#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define TEXT_TYPE    "text/plain; charset=utf-8"
+#define METRICS_BYTES (64 * 1024 * 1024)
 
 struct check {
-    const char *name;
-    kp_check_fn check;
+    char *name;
+    kp_serve_check_fn is_ready;
     void *user;
 };
 
 struct kp_serve {
+    struct kp_loop *loop;
     struct kp_metrics *metrics;
+    struct kp_metric *hold;
     KP_ARRAY(struct check) checks;
+    struct kp_http_route routes[KP_SERVE_ROUTES + 1];
 };
 
-struct kp_serve *kp_serve_create(struct kp_metrics *metrics)
+static const struct kp_serve *serve_of(const struct kp_http_exchange *x)
+{
+    return kp_http_matched_route(x)->tag;
+}
+
+// ---- handlers ----
+
+static void on_healthz(struct kp_http_exchange *x, void *user)
+{
+    (void)user;
+    kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok");
+}
+
+static bool write_checks(const struct kp_serve *serve, struct kp_strbuf *out)
+{
+    bool is_ready = true;
+    for (size_t i = 0; i < serve->checks.n; i++) {
+        const struct check *check = &serve->checks.items[i];
+        const char *why = NULL;
+        bool ok = check->is_ready(check->user, &why);
+        is_ready &= ok;
+        if (ok)
+            kp_strbuf_addf(out, "[+]%s ok\n", check->name);
+        else
+            kp_strbuf_addf(out, "[-]%s failed: %s\n", check->name, why != NULL ? why : "not ready yet");
+    }
+    return is_ready;
+}
+
+// As Kubernetes' own: a plain "ok", the list of checks when one fails or with ?verbose.
+static void on_readyz(struct kp_http_exchange *x, void *user)
+{
+    kp_auto_strbuf out;
+    (void)user;
+    kp_strbuf_init(&out, 64 * 1024);
+    bool is_ready = write_checks(serve_of(x), &out);
+    kp_strbuf_adds(&out, is_ready ? "readyz check passed\n" : "readyz check failed\n");
+    bool is_short = is_ready && kp_http_arg(x, "verbose") == NULL;
+    kp_http_reply_text(x, is_ready ? 200 : 503, "text/plain; charset=utf-8", is_short ? "ok" : out.data);
+}
+
+static void on_metrics(struct kp_http_exchange *x, void *user)
+{
+    struct kp_strbuf out;
+    size_t len;
+    (void)user;
+    kp_strbuf_init(&out, METRICS_BYTES);
+    kp_metrics_write(serve_of(x)->metrics, &out);
+    char *text = kp_strbuf_take(&out, &len);
+    kp_strbuf_finish(&out);
+    struct kp_blob *body = kp_blob_take(text, len);
+    kp_http_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", body);
+    kp_blob_unref(body);
+}
+
+// ---- life ----
+
+static void collect(void *user)
+{
+    struct kp_serve *serve = user;
+    kp_metric_set(serve->hold, kp_loop_take_max_hold_ms(serve->loop) / 1000);
+}
+
+struct kp_serve *kp_serve_create(struct kp_loop *loop, struct kp_metrics *metrics)
 {
     struct kp_serve *serve = KP_NEW(struct kp_serve);
+    serve->loop = loop;
     serve->metrics = metrics;
+    serve->hold = kp_gauge(metrics, "kube_pprof_loop_max_hold_seconds",
+        "Longest time the event loop was held by one turn since the last scrape.");
+    kp_metrics_on_collect(metrics, collect, serve);
+    const struct kp_http_route rows[KP_SERVE_ROUTES + 1] = {
+        {.method = "GET", .path = "/healthz", .handler = on_healthz, .tag = serve},
+        {.method = "GET", .path = "/readyz", .handler = on_readyz, .tag = serve},
+        {.method = "GET", .path = "/metrics", .handler = on_metrics, .tag = serve},
+        {0},
+    };
+    memcpy(serve->routes, rows, sizeof rows);
     return serve;
 }
 
@@ -30,70 +109,30 @@ void kp_serve_destroy(struct kp_serve *serve)
 {
     if (serve == NULL)
         return;
+    for (size_t i = 0; i < serve->checks.n; i++)
+        kp_free(serve->checks.items[i].name);
     kp_array_free(&serve->checks);
     kp_free(serve);
 }
 
-void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_check_fn check, void *user)
+void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_serve_check_fn check, void *user)
 {
-    *kp_array_add(&serve->checks) = (struct check){name, check, user};
+    *kp_array_add(&serve->checks) = (struct check){kp_strdup(name), check, user};
 }
 
-// An answer as Kubernetes' components give it: "ok", or the list where something fails or ?verbose is asked.
-static void answer_checks(
-    struct kp_http_exchange *x, const struct kp_serve *serve, const char *what, size_t n_checks)
+const struct kp_http_route *kp_serve_routes(const struct kp_serve *serve)
 {
-    bool ok = true;
-    kp_auto_strbuf list;
-    kp_strbuf_init(&list, 64 * KP_KIB);
-    kp_strbuf_adds(&list, "[+]loop ok\n");
-    for (size_t i = 0; i < n_checks; i++) {
-        const struct check *check = &serve->checks.items[i];
-        const char *why_not = "";
-        bool holds = check->check(check->user, &why_not);
-        ok &= holds;
-        if (holds)
-            kp_strbuf_addf(&list, "[+]%s ok\n", check->name);
-        else
-            kp_strbuf_addf(&list, "[-]%s failed: %s\n", check->name, why_not);
-    }
-    kp_strbuf_addf(&list, "%s check %s\n", what, ok ? "passed" : "failed");
-    bool brief = ok && kp_http_arg(x, "verbose") == NULL;
-    kp_http_reply_text(x, ok ? 200 : 503, TEXT_TYPE, brief ? "ok" : list.data);
+    return serve->routes;
 }
 
-static void get_healthz(struct kp_http_exchange *x, void *user)
+void kp_serve_add_routes(const struct kp_serve *serve, struct kp_http_route out[KP_SERVE_ROUTES])
 {
-    answer_checks(x, user, "healthz", 0); // that it answers is the check
+    memcpy(out, serve->routes, KP_SERVE_ROUTES * sizeof out[0]);
 }
 
-static void get_readyz(struct kp_http_exchange *x, void *user)
+bool kp_serve_is_open(const struct kp_http_exchange *x)
 {
-    const struct kp_serve *serve = user;
-    answer_checks(x, serve, "readyz", serve->checks.n);
-}
-
-static void get_metrics(struct kp_http_exchange *x, void *user)
-{
-    const struct kp_serve *serve = user;
-    struct kp_strbuf text;
-    size_t len;
-    kp_strbuf_init(&text, 64 * KP_MIB);
-    kp_metrics_write(serve->metrics, &text);
-    char *data = kp_strbuf_take(&text, &len);
-    kp_strbuf_finish(&text);
-    struct kp_blob *body = kp_blob_take(data, len);
-    kp_http_reply(x, 200, METRICS_TYPE, body);
-    kp_blob_unref(body);
-}
-
-const struct kp_http_route *kp_serve_routes(void)
-{
-    static const struct kp_http_route routes[] = {
-        {.method = "GET", .path = "/healthz", .handler = get_healthz},
-        {.method = "GET", .path = "/readyz", .handler = get_readyz},
-        {.method = "GET", .path = "/metrics", .handler = get_metrics},
-        {0},
-    };
-    return routes;
+    const struct kp_http_route *route = kp_http_matched_route(x);
+    return route != NULL &&
+           (route->handler == on_healthz || route->handler == on_readyz || route->handler == on_metrics);
 }

@@ -1,24 +1,35 @@
-// What a process tells about itself: /healthz (the loop turns), /readyz (named checks), /metrics. ?verbose
-// lists the checks as Kubernetes does: "[+]caches ok", "[-]caches failed: why".
+// What both roles serve: /healthz (the loop is alive), /readyz (named checks), /metrics. All on the loop
+// thread.
 #ifndef KP_SERVE_SERVE_H
 #define KP_SERVE_SERVE_H
 
 #include <stdbool.h>
 
+#include "aio/loop.h"
 #include "base/metrics.h"
 #include "http/server.h"
 
 struct kp_serve;
 
-struct kp_serve *kp_serve_create(struct kp_metrics *metrics);
-void kp_serve_destroy(struct kp_serve *serve); // NULL is fine; not while a server uses its routes
+// metrics: what /metrics shows, borrowed.
+struct kp_serve *kp_serve_create(struct kp_loop *loop, struct kp_metrics *metrics);
+void kp_serve_destroy(struct kp_serve *serve); // NULL is fine
 
-// One thing that has to hold for readiness. check runs on the loop thread and returns at once; where it says
-// false the sentence must live until the next turn of the loop.
-typedef bool (*kp_check_fn)(void *user, const char **ret_why_not);
-void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_check_fn check, void *user);
+// A check of /readyz, asked at every request: must answer at once. name is copied. On false *ret_why_not is a
+// sentence (borrowed until the next call).
+typedef bool (*kp_serve_check_fn)(void *user, const char **ret_why_not);
+void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_serve_check_fn check, void *user);
 
-// For kp_http_server_listen(), whose user is the kp_serve.
-const struct kp_http_route *kp_serve_routes(void);
+// The three routes as a whole table. Their handlers find the struct kp_serve through the listener's `user`,
+// which must be it, when the table is used as it is.
+const struct kp_http_route *kp_serve_routes(const struct kp_serve *serve);
+
+// The same for tables of other modules, whose `user` is something else: these rows carry the serve object in
+// `tag`, so the handlers find it without `user`. Writes KP_SERVE_ROUTES rows (no row of zeroes) to out; what
+// is in them lives as long as serve.
+#define KP_SERVE_ROUTES 3
+void kp_serve_add_routes(const struct kp_serve *serve, struct kp_http_route out[KP_SERVE_ROUTES]);
+// Whether the request is for one of them: a gate lets those through without asking who it is.
+bool kp_serve_is_open(const struct kp_http_exchange *x);
 
 #endif
