@@ -142,11 +142,12 @@ static int serve_health(struct role *role, struct kp_error *err)
     role->server = kp_http_server_create(role->loop, &options, err);
     if (role->server == NULL)
         return err->code;
-    role->serve = kp_serve_create(role->metrics);
+    role->serve = kp_serve_create(role->loop, role->metrics);
     kp_serve_add_check(role->serve, "caches", ready_caches, role);
     struct kp_http_listener listener = {.address = role->options.listen};
     int port;
-    if (kp_http_server_listen(role->server, &listener, kp_serve_routes(), NULL, role->serve, &port, err) != 0)
+    if (kp_http_server_listen(
+            role->server, &listener, kp_serve_routes(role->serve), NULL, role->serve, &port, err) != 0)
         return kp_wrap(err, "cannot listen on '%s'", role->options.listen);
     return 0;
 }
