@@ -11,68 +11,11 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "controller/inventory_private.h"
 #include "base/banned.h"
 
 #define SETTLE_MS 20   // changes come in bunches: wait for the rest of the bunch
 #define SLICE_US  3000 // longest stretch of work before the loop gets its turn
-
-struct workload {
-    char *key;
-    struct space *space;
-    struct kp_list pods;
-    struct kp_list in_space;
-    struct kp_list in_dirty; // alone when clean
-    UT_hash_handle hh;
-};
-
-struct space { // a namespace
-    char *name;
-    struct kp_labels *labels; // NULL = not known
-    struct kp_list workloads;
-    UT_hash_handle hh;
-};
-
-struct address {
-    char *ip;
-    struct kp_list pods;
-    size_t n;
-    UT_hash_handle hh;
-};
-
-struct pod_entry {
-    char *key;
-    const struct kp_pod *pod;
-    struct workload *workload;
-    struct address *address; // NULL if it has none that counts
-    struct kp_list in_workload, in_address;
-    struct kp_pod_match *matches;
-    size_t n_matches;
-    uint64_t told; // hash of the annotation problems that were told
-    UT_hash_handle hh;
-};
-
-struct policy_entry {
-    char *key;
-    struct kp_policy *policy;
-    UT_hash_handle hh;
-};
-
-struct kp_inventory {
-    struct kp_plan *plan;
-    struct kp_inventory_options options;
-    struct pod_entry *pods;
-    struct workload *workloads;
-    struct space *spaces;
-    struct address *addresses;
-    struct policy_entry *policies;
-    const struct kp_policy **sorted;
-    size_t n_sorted;
-    bool sorted_stale;
-    struct kp_list dirty;
-    struct kp_timer *timer;
-    bool open;
-    struct kp_metric *replans, *replan_seconds, *n_pods;
-};
 
 static void arm(struct kp_inventory *inventory)
 {
@@ -491,70 +434,4 @@ void kp_inventory_destroy(struct kp_inventory *inventory)
     }
     kp_free(inventory->sorted);
     kp_free(inventory);
-}
-
-// ---- what is known ----
-
-static void each_of_workload(const struct workload *workload,
-    void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
-    void *user)
-{
-    kp_list_foreach (node, (struct kp_list *)(uintptr_t)&workload->pods) {
-        const struct pod_entry *entry = kp_container_of(node, struct pod_entry, in_workload);
-        each(user, entry->pod, entry->matches, entry->n_matches);
-    }
-}
-
-void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *namespace,
-    void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
-    void *user)
-{
-    if (namespace == NULL) {
-        for (const struct pod_entry *entry = inventory->pods; entry != NULL; entry = entry->hh.next)
-            each(user, entry->pod, entry->matches, entry->n_matches);
-        return;
-    }
-    struct space *space;
-    HASH_FIND_STR(inventory->spaces, namespace, space);
-    if (space != NULL)
-        kp_list_foreach (node, &space->workloads)
-            each_of_workload(kp_container_of(node, struct workload, in_space), each, user);
-}
-
-void kp_inventory_each_workload(const struct kp_inventory *inventory, const char *namespace,
-    void (*each)(void *user, const char *workload), void *user)
-{
-    struct space *space;
-    HASH_FIND_STR(inventory->spaces, namespace, space);
-    if (space != NULL)
-        kp_list_foreach (node, &space->workloads)
-            each(user, kp_container_of(node, struct workload, in_space)->key);
-}
-
-void kp_inventory_each_policy(const struct kp_inventory *inventory,
-    void (*each)(void *user, const struct kp_policy *policy), void *user)
-{
-    for (const struct policy_entry *entry = inventory->policies; entry != NULL; entry = entry->hh.next)
-        each(user, entry->policy);
-}
-
-const struct kp_policy *kp_inventory_policy(const struct kp_inventory *inventory, const char *key)
-{
-    struct policy_entry *entry;
-    HASH_FIND_STR(inventory->policies, key, entry);
-    return entry != NULL ? entry->policy : NULL;
-}
-
-const struct kp_pod *kp_inventory_pod(
-    const struct kp_inventory *inventory, const char *namespace, const char *name)
-{
-    kp_auto_free char *key = kp_asprintf("%s/%s", namespace, name);
-    struct pod_entry *entry;
-    HASH_FIND_STR(inventory->pods, key, entry);
-    return entry != NULL ? entry->pod : NULL;
-}
-
-bool kp_inventory_busy(const struct kp_inventory *inventory)
-{
-    return !inventory->open || !kp_list_empty((struct kp_list *)(uintptr_t)&inventory->dirty);
 }

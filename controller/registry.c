@@ -16,6 +16,7 @@
 #include "controller/registry_options.h"
 #include "controller/role.h"
 #include "http/server.h"
+#include "serve/serve.h"
 #include "store/store.h"
 #include "base/banned.h"
 
@@ -27,7 +28,9 @@ struct registry {
     struct kp_loop *loop;
     struct kp_store *store;
     struct kp_api *api;
+    struct kp_serve *serve;
     struct kp_http_server *server;
+    struct kp_http_route routes[KP_API_ROUTES + KP_SERVE_ROUTES + 1];
     struct kp_signal *signals[3];
     bool stopping;
 };
@@ -93,32 +96,48 @@ static void on_access(
         KP_S("request_id", kp_http_request_id(x)));
 }
 
-static int listen_on(
-    struct registry *r, const char *address, bool tls, enum kp_api_listener what, struct kp_error *err)
+static int listen_on(struct registry *r, const struct kp_http_listener *listener,
+    const struct kp_http_route *routes, void *user, struct kp_error *err)
 {
-    struct kp_http_listener listener = {.address = address};
-    if (tls && r->options.tls_cert_file[0]) {
-        listener.cert_file = r->options.tls_cert_file;
-        listener.key_file = r->options.tls_key_file;
-    }
     int port = 0;
-    if (kp_http_server_listen(r->server, &listener, kp_api_routes(what), NULL, r->api, &port, err) != 0)
-        return kp_wrap(err, "cannot listen on '%s'", address);
-    KP_INFO(
-        "listening", KP_S("address", address), KP_I("port", port), KP_B("tls", listener.cert_file != NULL));
+    if (kp_http_server_listen(r->server, listener, routes, NULL, user, &port, err) != 0)
+        return kp_wrap(err, "cannot listen on '%s'", listener->address);
+    KP_INFO("listening", KP_S("address", listener->address), KP_I("port", port),
+        KP_B("tls", listener->cert_file != NULL));
     return 0;
+}
+
+// /healthz is on every listener; /readyz and /metrics are with the API until they get a listener of their
+// own.
+static void fill_routes(struct registry *r, bool apart)
+{
+    struct kp_http_route health[KP_SERVE_ROUTES];
+    size_t n = kp_api_add_routes(r->routes);
+    kp_serve_add_routes(r->serve, health);
+    for (size_t i = 0; i < KP_SERVE_ROUTES; i++)
+        if (!apart || kp_streq(health[i].path, "/healthz"))
+            r->routes[n++] = health[i];
 }
 
 static int serve(struct registry *r, struct kp_error *err)
 {
     const struct kp_http_server_options options = {.metrics = r->metrics, .on_access = on_access};
+    const struct kp_registry_options *o = &r->options;
+    bool apart = o->metrics_listen[0] != '\0';
     r->server = kp_http_server_create(r->loop, &options, err);
     if (r->server == NULL)
         return err->code;
-    bool apart = r->options.metrics_listen[0] != '\0';
-    int rc = listen_on(r, r->options.listen, true, apart ? KP_API_PROFILES : KP_API_EVERYTHING, err);
+    r->serve = kp_serve_create(r->loop, r->metrics);
+    kp_serve_add_check(r->serve, "store", kp_api_ready, r->api);
+    fill_routes(r, apart);
+    bool tls = o->tls_cert_file[0] != '\0';
+    const struct kp_http_listener api = {.address = o->listen,
+        .cert_file = tls ? o->tls_cert_file : NULL,
+        .key_file = tls ? o->tls_key_file : NULL};
+    const struct kp_http_listener health = {.address = o->metrics_listen};
+    int rc = listen_on(r, &api, r->routes, r->api, err);
     if (rc == 0 && apart)
-        rc = listen_on(r, r->options.metrics_listen, false, KP_API_HEALTH, err);
+        rc = listen_on(r, &health, kp_serve_routes(r->serve), r->serve, err);
     return rc;
 }
 
@@ -162,6 +181,7 @@ static void tear_down(struct registry *r)
         kp_loop_destroy(r->loop);
     if (r->server)
         kp_http_server_free(r->server);
+    kp_serve_destroy(r->serve);
     kp_store_close(r->store);
     kp_metrics_destroy(r->metrics);
     kp_registry_options_finish(&r->options);

@@ -13,75 +13,11 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/text.h"
-#include "sink/policies.h"
-#include "sink/spool.h"
+#include "sink/sink_private.h"
 #include "base/banned.h"
 
 #define SPILL_AFTER_MS 2000
 #define TICK_MS        500
-#define SPILL_BATCH    64
-
-enum item_state {
-    ITEM_MEMORY,   // body at hand, waits
-    ITEM_SPILLING, // the worker writes it
-    ITEM_DISK,     // lies in the spool only
-    ITEM_LOADING,  // the worker reads it
-    ITEM_SENDING,
-};
-
-struct item {
-    enum item_state state;
-    struct kp_list node; // in order of arrival
-    struct kp_sink *sink;
-    struct kp_record record;
-    struct kp_blob *body; // NULL on disk
-    size_t bytes;
-    int64_t put_ms, waits_since_mono_ms;
-    bool on_disk;
-    struct kp_spool_place place;
-    int worker_code; // of what the worker did
-    char *loaded;
-};
-
-struct batch { // of items to be written
-    struct kp_sink *sink;
-    struct item *items[SPILL_BATCH];
-    size_t n;
-    struct kp_error error;
-};
-
-struct state_post {
-    struct kp_sink *sink;
-    char *namespace;
-    struct kp_blob *blob, *in_flight;
-    UT_hash_handle hh;
-};
-
-struct kp_sink {
-    struct kp_loop *loop;
-    struct kp_sink_options options;
-    kp_sink_outcome_fn on_outcome;
-    void *user;
-    struct kp_list items;
-    size_t n_items, memory;
-    int n_sending;
-    bool paused, spilling, closing;
-    char trouble[260];
-    int64_t blocked_until_ms; // monotonic
-    struct kp_backoff backoff;
-    struct kp_spool *spool;
-    struct kp_worker *worker;
-    struct kp_timer *timer;
-    struct kp_policy_counts *policies;
-    struct state_post *states;
-    bool state_in_flight;
-    kp_loop_fn on_flushed;
-    void *flushed_user;
-    int64_t flush_until_ms;
-    struct kp_metric *waiting, *spool_bytes, *dropped, *retries, *damaged;
-};
-
-static void pump(struct kp_sink *sink);
 
 static int64_t wall_ms(const struct kp_sink *sink)
 {
@@ -90,7 +26,7 @@ static int64_t wall_ms(const struct kp_sink *sink)
 
 // ---- items ----
 
-static void set_gauges(struct kp_sink *sink)
+void kp_sink_set_gauges(struct kp_sink *sink)
 {
     kp_metric_set(sink->waiting, (double)sink->n_items);
     if (sink->spool != NULL) {
@@ -99,10 +35,10 @@ static void set_gauges(struct kp_sink *sink)
     }
 }
 
-static struct item *item_new(
+static struct kp_sink_item *item_new(
     struct kp_sink *sink, const struct kp_record *record, size_t bytes, int64_t put_ms)
 {
-    struct item *item = KP_NEW(struct item);
+    struct kp_sink_item *item = KP_NEW(struct kp_sink_item);
     item->sink = sink;
     kp_record_copy(&item->record, record);
     item->bytes = bytes;
@@ -114,7 +50,7 @@ static struct item *item_new(
     return item;
 }
 
-static void drop_body(struct item *item)
+void kp_sink_drop_body(struct kp_sink_item *item)
 {
     if (item->body == NULL)
         return;
@@ -140,13 +76,13 @@ static void drop_done(void *arg)
 }
 
 // Takes the item out of everything and frees it.
-static void item_remove(struct item *item)
+static void item_remove(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
     kp_list_remove(&item->node);
     sink->n_items--;
     kp_policy_counts_add(&sink->policies, item->record.policies, -1);
-    drop_body(item);
+    kp_sink_drop_body(item);
     if (item->on_disk) {
         struct dropping *dropping = KP_NEW(struct dropping);
         *dropping = (struct dropping){sink->spool, item->place};
@@ -155,10 +91,10 @@ static void item_remove(struct item *item)
     kp_record_finish(&item->record);
     kp_free(item->loaded);
     kp_free(item);
-    set_gauges(sink);
+    kp_sink_set_gauges(sink);
 }
 
-static void conclude(struct item *item, enum kp_outcome outcome, const char *message)
+static void conclude(struct kp_sink_item *item, enum kp_outcome outcome, const char *message)
 {
     struct kp_sink *sink = item->sink;
     struct kp_record record = item->record;
@@ -173,7 +109,7 @@ static void conclude(struct item *item, enum kp_outcome outcome, const char *mes
 
 // ---- trouble ----
 
-static void block(struct kp_sink *sink, const struct kp_sink_answer *answer)
+void kp_sink_block(struct kp_sink *sink, const struct kp_sink_answer *answer)
 {
     int64_t now = kp_mono_ms();
     int64_t wait = kp_backoff_next_ms(&sink->backoff, now);
@@ -196,21 +132,21 @@ static void unblock(struct kp_sink *sink)
 
 static void on_sent(void *user, const struct kp_sink_answer *answer)
 {
-    struct item *item = user;
+    struct kp_sink_item *item = user;
     struct kp_sink *sink = item->sink;
     sink->n_sending--;
     item->state = ITEM_MEMORY;
     if (answer->retry) {
-        block(sink, answer);
+        kp_sink_block(sink, answer);
     } else {
         unblock(sink);
         conclude(item, answer->outcome, answer->message);
     }
     if (!sink->closing)
-        pump(sink);
+        kp_sink_pump(sink);
 }
 
-static void send(struct item *item)
+static void send(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
     item->state = ITEM_SENDING;
@@ -220,14 +156,14 @@ static void send(struct item *item)
 
 static void load_work(void *arg)
 {
-    struct item *item = arg;
+    struct kp_sink_item *item = arg;
     struct kp_error err = {0};
     item->worker_code = kp_spool_read(item->sink->spool, &item->place, &item->loaded, &err);
 }
 
 static void load_done(void *arg)
 {
-    struct item *item = arg;
+    struct kp_sink_item *item = arg;
     struct kp_sink *sink = item->sink;
     struct kp_record record;
     const uint8_t *profile;
@@ -248,17 +184,17 @@ static void load_done(void *arg)
     if (item->state == ITEM_DISK)
         conclude(item, KP_OUTCOME_UNDELIVERED, "the capture could not be read back from the spool");
     if (!sink->closing)
-        pump(sink);
+        kp_sink_pump(sink);
 }
 
-static void load(struct item *item)
+static void load(struct kp_sink_item *item)
 {
     item->state = ITEM_LOADING;
     item->sink->n_sending++;
     kp_worker_run(item->sink->worker, load_work, load_done, item);
 }
 
-static bool too_old(const struct item *item, int64_t now)
+static bool too_old(const struct kp_sink_item *item, int64_t now)
 {
     return now - item->put_ms > item->sink->options.max_age_ms;
 }
@@ -267,7 +203,7 @@ static void pump_items(struct kp_sink *sink)
 {
     int64_t now = wall_ms(sink);
     kp_list_foreach_safe (node, &sink->items) {
-        struct item *item = kp_container_of(node, struct item, node);
+        struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
         if (sink->n_sending >= sink->options.concurrent)
             return;
         if (item->state != ITEM_MEMORY && item->state != ITEM_DISK)
@@ -281,132 +217,12 @@ static void pump_items(struct kp_sink *sink)
     }
 }
 
-// ---- states of targets ----
-
-static void state_free(struct kp_sink *sink, struct state_post *post)
-{
-    HASH_DEL(sink->states, post);
-    kp_blob_unref(post->blob);
-    kp_free(post->namespace);
-    kp_free(post);
-}
-
-static void on_state_sent(void *user, const struct kp_sink_answer *answer)
-{
-    struct state_post *post = user;
-    struct kp_blob *sent = kp_take(post->in_flight);
-    struct kp_sink *sink = post->sink;
-    sink->state_in_flight = false;
-    if (answer->retry)
-        block(sink, answer);
-    else if (post->blob == sent)
-        state_free(sink, post); // delivered, or refused for good; a newer one goes next
-    kp_blob_unref(sent);
-    if (!sink->closing)
-        pump(sink);
-}
-
-static void pump_states(struct kp_sink *sink)
-{
-    struct state_post *post = sink->states;
-    if (post == NULL || sink->state_in_flight)
-        return;
-    sink->state_in_flight = true;
-    post->in_flight = kp_blob_ref(post->blob);
-    sink->options.ops->send_state(sink->options.self, post->in_flight, on_state_sent, post);
-}
-
-static void pump(struct kp_sink *sink)
+void kp_sink_pump(struct kp_sink *sink)
 {
     if (sink->paused || sink->closing || kp_mono_ms() < sink->blocked_until_ms)
         return;
-    pump_states(sink);
+    kp_sink_pump_states(sink);
     pump_items(sink);
-}
-
-// ---- spilling ----
-
-static void spill_work(void *arg)
-{
-    struct batch *batch = arg;
-    struct kp_spool *spool = batch->sink->spool;
-    for (size_t i = 0; i < batch->n; i++) {
-        struct item *item = batch->items[i];
-        struct kp_strbuf frame;
-        kp_strbuf_init(&frame, item->body->len + KP_MAX_RECORD_BYTES + 64);
-        kp_capture_frame(&frame, &item->record, item->body->data, item->body->len);
-        item->worker_code =
-            kp_spool_append(spool, frame.data, frame.len, item->put_ms, &item->place, &batch->error);
-        kp_strbuf_finish(&frame);
-    }
-    int code = kp_spool_sync(spool, &batch->error);
-    for (size_t i = 0; i < batch->n && code != 0; i++)
-        batch->items[i]->worker_code = code;
-}
-
-static void spill_done(void *arg)
-{
-    struct batch *batch = arg;
-    struct kp_sink *sink = batch->sink;
-    sink->spilling = false;
-    for (size_t i = 0; i < batch->n; i++) {
-        struct item *item = batch->items[i];
-        item->on_disk = item->worker_code == 0;
-        item->state = item->on_disk ? ITEM_DISK : ITEM_MEMORY;
-        if (item->on_disk)
-            drop_body(item);
-    }
-    if (batch->error.code != 0)
-        kp_copy(sink->trouble, sizeof sink->trouble, batch->error.text);
-    kp_free(batch);
-    set_gauges(sink);
-    if (!sink->closing)
-        pump(sink);
-}
-
-static bool spool_has_room(const struct kp_sink *sink, size_t bytes)
-{
-    return sink->spool != NULL &&
-           kp_spool_bytes(sink->spool) + bytes + KP_MAX_RECORD_BYTES <= sink->options.spool_bytes;
-}
-
-// Writes what waits in memory for longer than after_ms.
-static void spill(struct kp_sink *sink, int64_t after_ms)
-{
-    int64_t now = kp_mono_ms();
-    size_t bytes = 0;
-    if (sink->spool == NULL || sink->spilling)
-        return;
-    struct batch *batch = KP_NEW(struct batch);
-    batch->sink = sink;
-    kp_list_foreach (node, &sink->items) {
-        struct item *item = kp_container_of(node, struct item, node);
-        if (item->state != ITEM_MEMORY || item->on_disk || now - item->waits_since_mono_ms < after_ms)
-            continue;
-        if (batch->n == SPILL_BATCH || !spool_has_room(sink, bytes + item->bytes))
-            break;
-        bytes += item->bytes;
-        item->state = ITEM_SPILLING;
-        batch->items[batch->n++] = item;
-    }
-    if (batch->n == 0) {
-        kp_free(batch);
-        return;
-    }
-    sink->spilling = true;
-    kp_worker_run(sink->worker, spill_work, spill_done, batch);
-}
-
-static void forget_copies(struct kp_sink *sink)
-{
-    // loaded for a send that failed: they lie on disk anyway
-    kp_list_foreach (node, &sink->items) {
-        struct item *item = kp_container_of(node, struct item, node);
-        if (item->state == ITEM_MEMORY && item->on_disk && item->body != NULL && sink->trouble[0] != '\0') {
-            drop_body(item);
-            item->state = ITEM_DISK;
-        }
-    }
 }
 
 // ---- flushing ----
@@ -414,7 +230,7 @@ static void forget_copies(struct kp_sink *sink)
 static bool only_disk_left(const struct kp_sink *sink)
 {
     kp_list_foreach (node, (struct kp_list *)(uintptr_t)&sink->items) {
-        const struct item *item = kp_container_of(node, struct item, node);
+        const struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
         if (!item->on_disk && (sink->spool != NULL || item->state == ITEM_SENDING))
             return false;
     }
@@ -428,7 +244,7 @@ static void check_flushed(struct kp_sink *sink)
     bool over = kp_mono_ms() >= sink->flush_until_ms;
     bool stuck = sink->trouble[0] != '\0';
     if (over || stuck)
-        spill(sink, 0);
+        kp_sink_spill(sink, 0);
     bool done = sink->n_items == 0 || ((over || stuck) && only_disk_left(sink)) ||
                 kp_mono_ms() >= sink->flush_until_ms + 2000;
     if (!done)
@@ -442,10 +258,10 @@ static void on_tick(void *user)
 {
     struct kp_sink *sink = user;
     bool crowded = sink->memory > sink->options.memory_bytes / 2;
-    spill(sink, sink->trouble[0] != '\0' || crowded ? 0 : SPILL_AFTER_MS);
-    forget_copies(sink);
-    set_gauges(sink);
-    pump(sink);
+    kp_sink_spill(sink, sink->trouble[0] != '\0' || crowded ? 0 : SPILL_AFTER_MS);
+    kp_sink_forget_copies(sink);
+    kp_sink_set_gauges(sink);
+    kp_sink_pump(sink);
     check_flushed(sink);
 }
 
@@ -462,52 +278,27 @@ void kp_sink_flush(struct kp_sink *sink, int64_t grace_ms, kp_loop_fn on_flushed
 void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp_blob *body)
 {
     bool memory_full = sink->memory + body->len > sink->options.memory_bytes;
-    if ((memory_full && !spool_has_room(sink, sink->memory + body->len)) ||
+    if ((memory_full && !kp_sink_spool_has_room(sink, sink->memory + body->len)) ||
         (memory_full && sink->spool == NULL)) {
         kp_metric_inc(sink->dropped);
         sink->on_outcome(sink->user, record, KP_OUTCOME_UNDELIVERED,
             "the registry is away and the spool is full: see to the registry, or raise --spool-bytes");
         return;
     }
-    struct item *item = item_new(sink, record, body->len, wall_ms(sink));
+    struct kp_sink_item *item = item_new(sink, record, body->len, wall_ms(sink));
     item->state = ITEM_MEMORY;
     item->body = kp_blob_ref(body);
     sink->memory += body->len;
     if (memory_full)
-        spill(sink, 0);
-    set_gauges(sink);
-    pump(sink);
+        kp_sink_spill(sink, 0);
+    kp_sink_set_gauges(sink);
+    kp_sink_pump(sink);
 }
 
 void kp_sink_pause(struct kp_sink *sink, bool paused)
 {
     sink->paused = paused;
-    pump(sink);
-}
-
-void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch)
-{
-    struct state_post *post;
-    struct kp_strbuf text;
-    size_t len;
-    kp_strbuf_init(&text, KP_MAX_PROFILE_BYTES / 2);
-    kp_state_batch_encode(batch, &text);
-    if (text.overflow) {
-        kp_strbuf_finish(&text);
-        return;
-    }
-    HASH_FIND_STR(sink->states, batch->namespace, post);
-    if (post == NULL) {
-        post = KP_NEW(struct state_post);
-        post->sink = sink;
-        post->namespace = kp_strdup(batch->namespace);
-        HASH_ADD_KEYPTR(hh, sink->states, post->namespace, strlen(post->namespace), post);
-    }
-    kp_blob_unref(post->blob);
-    char *data = kp_strbuf_take(&text, &len);
-    post->blob = kp_blob_take(data, len);
-    kp_strbuf_finish(&text);
-    pump(sink);
+    kp_sink_pump(sink);
 }
 
 uint64_t kp_sink_waiting(const struct kp_sink *sink)
@@ -536,7 +327,7 @@ static void replay(
     size_t profile_len;
     if (kp_capture_unframe(capture, len, &record, &profile, &profile_len, NULL) != 0)
         return; // its file stays until the others in it are delivered
-    struct item *item = item_new(sink, &record, profile_len, put_ms);
+    struct kp_sink_item *item = item_new(sink, &record, profile_len, put_ms);
     item->state = ITEM_DISK;
     item->on_disk = true;
     item->place = *place;
@@ -595,15 +386,15 @@ void kp_sink_destroy(struct kp_sink *sink)
         sink->options.ops->close(sink->options.self); // every answer comes now
     kp_worker_destroy(sink->worker);
     kp_list_foreach_safe (node, &sink->items) {
-        struct item *item = kp_container_of(node, struct item, node);
+        struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
         kp_list_remove(&item->node);
-        drop_body(item);
+        kp_sink_drop_body(item);
         kp_record_finish(&item->record);
         kp_free(item);
     }
-    struct state_post *post, *next;
+    struct kp_sink_state *post, *next;
     HASH_ITER (hh, sink->states, post, next)
-        state_free(sink, post);
+        kp_sink_state_free(sink, post);
     kp_policy_counts_free(&sink->policies);
     kp_spool_close(sink->spool);
     kp_free(sink);

@@ -1,0 +1,79 @@
+// Inside sink only: the queue and its parts.
+#ifndef KP_SINK_SINK_PRIVATE_H
+#define KP_SINK_SINK_PRIVATE_H
+
+#include "aio/job.h"
+#include "base/backoff.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "sink/policies.h"
+#include "sink/sink.h"
+#include "sink/spool.h"
+
+enum item_state {
+    ITEM_MEMORY,   // body at hand, waits
+    ITEM_SPILLING, // the worker writes it
+    ITEM_DISK,     // lies in the spool only
+    ITEM_LOADING,  // the worker reads it
+    ITEM_SENDING,
+};
+
+struct kp_sink_item {
+    enum item_state state;
+    struct kp_list node; // in order of arrival
+    struct kp_sink *sink;
+    struct kp_record record;
+    struct kp_blob *body; // NULL on disk
+    size_t bytes;
+    int64_t put_ms, waits_since_mono_ms;
+    bool on_disk;
+    struct kp_spool_place place;
+    int worker_code; // of what the worker did
+    char *loaded;
+};
+
+struct kp_sink_state {
+    struct kp_sink *sink;
+    char *namespace;
+    struct kp_blob *blob, *in_flight;
+    UT_hash_handle hh;
+};
+
+struct kp_sink {
+    struct kp_loop *loop;
+    struct kp_sink_options options;
+    kp_sink_outcome_fn on_outcome;
+    void *user;
+    struct kp_list items;
+    size_t n_items, memory;
+    int n_sending;
+    bool paused, spilling, closing;
+    char trouble[260];
+    int64_t blocked_until_ms; // monotonic
+    struct kp_backoff backoff;
+    struct kp_spool *spool;
+    struct kp_worker *worker;
+    struct kp_timer *timer;
+    struct kp_policy_counts *policies;
+    struct kp_sink_state *states;
+    bool state_in_flight;
+    kp_loop_fn on_flushed;
+    void *flushed_user;
+    int64_t flush_until_ms;
+    struct kp_metric *waiting, *spool_bytes, *dropped, *retries, *damaged;
+};
+
+// sink.c: delivers what can be delivered now; the receiver is in trouble; items.
+void kp_sink_pump(struct kp_sink *sink);
+void kp_sink_block(struct kp_sink *sink, const struct kp_sink_answer *answer);
+void kp_sink_drop_body(struct kp_sink_item *item);
+void kp_sink_set_gauges(struct kp_sink *sink);
+// spill.c: writes what waits in memory for longer than after_ms; drops copies of what lies on disk.
+void kp_sink_spill(struct kp_sink *sink, int64_t after_ms);
+void kp_sink_forget_copies(struct kp_sink *sink);
+bool kp_sink_spool_has_room(const struct kp_sink *sink, size_t bytes);
+// states.c
+void kp_sink_pump_states(struct kp_sink *sink);
+void kp_sink_state_free(struct kp_sink *sink, struct kp_sink_state *post);
+
+#endif
