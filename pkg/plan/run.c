@@ -22,7 +22,7 @@ static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now
     int64_t due = track->node.due_ms;
     kp_track_unschedule(plan, track);
     struct kp_running *running = kp_plan_take_place(plan, track, now_ms);
-    track->last_slot = track->slot;
+    track->last_slot = track->slot > group->slot ? track->slot : group->slot;
     struct kp_order order = {
         .id = running->id,
         .target = kp_target_ref(track->member->target),
@@ -38,27 +38,25 @@ static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now
     on_order(user, &order);
 }
 
-// A place later than this ends behind the slot.
-static int64_t last_start(const struct kp_track *track)
+static int64_t slot_end(const struct kp_track *track)
 {
-    return kp_group_slot_end(track->group, track->slot) - track->group->duration_ms;
+    return kp_group_slot_end(track->group, track->slot);
 }
 
-static void give_up(struct kp_plan *plan, struct kp_track *track, bool had_waited)
+static void give_up(struct kp_plan *plan, struct kp_track *track)
 {
     kp_track_unschedule(plan, track);
     track->last_slot = track->slot;
-    kp_metric_inc(had_waited ? plan->throttled : plan->missed);
-    if (had_waited && track->last_outcome == KP_OUTCOME_NONE)
-        track->last_outcome = KP_OUTCOME_THROTTLED;
+    kp_metric_inc(plan->missed);
 }
 
 static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_ms,
     void (*on_order)(void *user, struct kp_order *order), void *user)
 {
     bool had_waited = track->node.place == 0;
-    if (now_ms > last_start(track) || (!had_waited && now_ms - track->node.due_ms > LATE_MS)) {
-        give_up(plan, track, had_waited);
+    // who waits is carried over by the next slot; who comes late did not run at his time
+    if (!had_waited && (now_ms > slot_end(track) || now_ms - track->node.due_ms > LATE_MS)) {
+        give_up(plan, track);
         return;
     }
     if (kp_plan_may_start(plan, track, now_ms)) {
@@ -159,7 +157,7 @@ int kp_plan_running(const struct kp_plan *plan)
 
 static void retry_busy(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
 {
-    int64_t room = (last_start(track) - now_ms) / 2;
+    int64_t room = (slot_end(track) - track->group->duration_ms - now_ms) / 2;
     if (kp_track_wanted(track)->on_busy != KP_ON_BUSY_RETRY || track->retried || room < RETRY_MIN_MS ||
         track->slot != track->group->slot)
         return;

@@ -35,6 +35,9 @@ static int wanted_of_revision(const struct kp_track *track, size_t n)
 
 size_t kp_group_sample(struct kp_group *group, int64_t now_ms)
 {
+    // frozen for the slot: whoever computes it later within the slot, a new leader say, finds the same
+    if (group->slot != INT64_MIN)
+        now_ms = kp_plan_slot_start(group->hash, group->interval_ms, group->slot);
     size_t n = group->tracks.n, sampled = 0;
     kp_auto_free struct candidate *list = KP_NEW_ARRAY(struct candidate, n);
     for (size_t i = 0; i < n; i++) {

@@ -56,11 +56,27 @@ static bool takes_slot(const struct kp_group *group, const struct kp_track *trac
     return ((uint64_t)group->slot + track->member->uid_hash) % j == 0;
 }
 
+// Due in an earlier slot and still without a place: its turn is before all others, and uses up this slot too.
+// Only so does no gap grow much beyond two intervals. The capture keeps the slot it was made for: its key is
+// its own.
+static bool carry_over(struct kp_group *group, struct kp_track *track)
+{
+    if (kp_list_empty(&track->waiting) || track->slot >= group->slot)
+        return false;
+    if (track->last_outcome == KP_OUTCOME_NONE)
+        track->last_outcome = KP_OUTCOME_THROTTLED;
+    return true;
+}
+
 static void appoint(
     struct kp_plan *plan, struct kp_group *group, struct kp_track *track, size_t rank, int64_t now_ms)
 {
     int64_t place = kp_plan_place(
         group->hash, group->slot, group->interval_ms, group->duration_ms, rank, group->n_sampled);
+    if (carry_over(group, track)) {
+        kp_metric_inc(plan->throttled);
+        return;
+    }
     kp_track_unschedule(plan, track);
     track->is_new = false;
     if (track->last_slot >= group->slot || place < now_ms || !takes_slot(group, track))
@@ -91,6 +107,8 @@ void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
         struct kp_track *track = group->tracks.items[i];
         if (track->sampled)
             appoint(plan, group, track, rank++, now_ms);
+        else
+            kp_track_unschedule(plan, track);
     }
 }
 
