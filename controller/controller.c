@@ -112,6 +112,11 @@ static void on_outcome(void *user, const char *namespace)
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
 }
 
+static void on_references(void *user, const char *policy_key, const char *problem)
+{
+    kp_report_references(((struct kp_controller *)user)->report, policy_key, problem);
+}
+
 static int64_t watch_mono_ms(void *user)
 {
     return kp_watches_pods_mono_ms(((struct kp_controller *)user)->watches);
@@ -217,6 +222,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
         .secrets = controller->secrets,
         .metrics = metrics,
         .on_outcome = on_outcome,
+        .on_references = on_references,
         .user = controller};
     controller->pipeline = kp_pipeline_create(controller->loop, &pipeline);
     confirm.user = controller->pipeline;

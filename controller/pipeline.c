@@ -197,6 +197,9 @@ static void start_capture(struct running *r, const struct kp_capture_secrets *re
 static void on_secrets(void *user, const struct kp_capture_secrets *resolved, const struct kp_error *err)
 {
     struct running *r = user;
+    struct kp_pipeline *pipeline = r->owner;
+    pipeline->options.on_references(
+        pipeline->options.user, r->order.wanted->policies[0]->key, err != NULL ? err->text : NULL);
     if (r->cancelled)
         fail_order(r, r->why, "");
     else if (resolved == NULL)

@@ -22,6 +22,8 @@ struct kp_pipeline_options {
     struct kp_metrics *metrics;
     // A final outcome of one target and type was noted.
     void (*on_outcome)(void *user, const char *namespace);
+    // What the endpoint of this policy refers to was read (problem NULL), or not.
+    void (*on_references)(void *user, const char *policy_key, const char *problem);
     void *user;
 };
 

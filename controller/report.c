@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "controller/secrets.h"
 #include "controller/targetstate.h"
 #include "base/banned.h"
 
@@ -23,6 +24,11 @@ struct account {
     UT_hash_handle hh;
 };
 
+struct ref_problem {
+    char *policy, *problem;
+    UT_hash_handle hh;
+};
+
 struct dirty_space {
     char *name;
     UT_hash_handle hh;
@@ -35,6 +41,7 @@ struct kp_report {
     size_t serial;
     bool pass_due;
     struct dirty_space *dirty;
+    struct ref_problem *ref_problems;
     bool posting;
     struct kp_metric_family *targets;
     struct kp_metric *pass_seconds;
@@ -163,6 +170,54 @@ static void add_target(void *user, const struct kp_target *target, const struct 
     report->n_failing += failing ? 1 : 0;
 }
 
+static const char *ref_problem_of(const struct kp_report *report, const char *policy_key)
+{
+    const struct ref_problem *known;
+    HASH_FIND_STR(report->ref_problems, policy_key, known);
+    return known != NULL ? known->problem : NULL;
+}
+
+static void ref_problem_free(struct kp_report *report, struct ref_problem *known)
+{
+    HASH_DEL(report->ref_problems, known);
+    kp_free(known->policy);
+    kp_free(known->problem);
+    kp_free(known);
+}
+
+void kp_report_references(struct kp_report *report, const char *policy_key, const char *problem)
+{
+    struct ref_problem *known;
+    if (report == NULL)
+        return;
+    HASH_FIND_STR(report->ref_problems, policy_key, known);
+    if (known != NULL && kp_streq(known->problem, problem))
+        return;
+    if (known != NULL)
+        ref_problem_free(report, known);
+    if (problem != NULL && kp_inventory_policy(report->options.inventory, policy_key) != NULL) {
+        known = KP_NEW(struct ref_problem);
+        known->policy = kp_strdup(policy_key);
+        known->problem = kp_strdup(problem);
+        HASH_ADD_KEYPTR(hh, report->ref_problems, known->policy, strlen(known->policy), known);
+    }
+    kp_report_touch(report, NULL);
+}
+
+// A policy that is gone, or was changed so that it refers to nothing, has no problem any more.
+static void forget_ref_problems(struct kp_report *report)
+{
+    struct ref_problem *known, *next;
+    HASH_ITER (hh, report->ref_problems, known, next) {
+        const struct kp_policy *policy = kp_inventory_policy(report->options.inventory, known->policy);
+        bool refers = false;
+        for (size_t i = 0; policy != NULL && i < policy->n_endpoints; i++)
+            refers |= kp_endpoint_needs_secrets(&policy->endpoints[i]);
+        if (!refers)
+            ref_problem_free(report, known);
+    }
+}
+
 static void end_account(
     struct kp_report *report, struct account *account, bool synced, const char *trouble, int64_t now)
 {
@@ -172,6 +227,7 @@ static void end_account(
     summary->synced = synced;
     summary->trouble = trouble;
     summary->refs_checked = true;
+    summary->ref_problem = ref_problem_of(report, account->key);
     summary->spooled = kp_sink_waiting_of(report->options.sink, account->key);
     summary->feasible = feasible.ok;
     summary->feasible_reason = feasible.reason;
@@ -199,6 +255,7 @@ static void on_pass(void *user)
                   !kp_inventory_busy(report->options.inventory);
     report->pass_due = false;
     report->n_sampled = report->n_failing = report->n_selected = report->n_left_out = 0;
+    forget_ref_problems(report);
     kp_inventory_each_policy(report->options.inventory, add_account, report);
     kp_inventory_each_pod(report->options.inventory, NULL, add_pod, report);
     kp_plan_each_target(report->options.plan, now, add_target, report);
@@ -310,5 +367,8 @@ void kp_report_destroy(struct kp_report *report)
         kp_free(space->name);
         kp_free(space);
     }
+    struct ref_problem *known, *next_known;
+    HASH_ITER (hh, report->ref_problems, known, next_known)
+        ref_problem_free(report, known);
     kp_free(report);
 }

@@ -29,6 +29,8 @@ void kp_report_destroy(struct kp_report *report);
 // Something changed: policies' summaries (namespace NULL: only those), and the state of that namespace's
 // targets.
 void kp_report_touch(struct kp_report *report, const char *namespace);
+// What a policy refers to (Secrets, ConfigMaps) could not be read; NULL: it could.
+void kp_report_references(struct kp_report *report, const char *policy_key, const char *problem);
 // Only the leader posts.
 void kp_report_set_posting(struct kp_report *report, bool posting);
 

@@ -155,7 +155,9 @@ static void read_service(struct kp_policy_reader *p, const json_t *object)
         (enum kp_service_source)kp_policy_get_choice(p, object, "source", sources, KP_SERVICE_WORKLOAD);
     policy->service_key = kp_policy_get_string(
         p, object, policy->service_source == KP_SERVICE_STATIC ? "value" : "key", KP_MAX_LABEL_KEY);
-    if (policy->service_source != KP_SERVICE_WORKLOAD && policy->service_key == NULL)
+    bool needs_key =
+        policy->service_source == KP_SERVICE_POD_LABEL || policy->service_source == KP_SERVICE_STATIC;
+    if (needs_key && policy->service_key == NULL)
         kp_policy_reject(
             p, "service.%s is missing", policy->service_source == KP_SERVICE_STATIC ? "value" : "key");
 }

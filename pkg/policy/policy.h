@@ -81,7 +81,7 @@ struct kp_policy {
     int64_t profile_bytes;                            // default 16Mi
     enum kp_on_busy on_busy;
     enum kp_service_source service_source;
-    const char *service_key; // label or annotation key, or the static value
+    const char *service_key; // label key, or the static value
     size_t n_labels_from_pod;
     const char *const *labels_from_pod;
     const struct kp_labels *static_labels; // never NULL

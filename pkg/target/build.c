@@ -70,16 +70,14 @@ static const char *service_of(const struct kp_target_builder *builder, const str
 {
     const struct kp_pod *pod = builder->pod;
     const char *name = NULL;
-    if (policy->annotations != KP_ANNOTATIONS_IGNORE && builder->wishes->service[0] != '\0')
-        return builder->wishes->service;
+    const char *annotated = policy->annotations != KP_ANNOTATIONS_IGNORE ? builder->wishes->service : "";
     switch (policy->service_source) {
     case KP_SERVICE_WORKLOAD:
+    case KP_SERVICE_ANNOTATION:
+        name = annotated;
         break;
     case KP_SERVICE_POD_LABEL:
         name = kp_pod_label(pod, policy->service_key);
-        break;
-    case KP_SERVICE_ANNOTATION:
-        name = kp_pod_annotation(pod, policy->service_key);
         break;
     case KP_SERVICE_STATIC:
         name = policy->service_key;
