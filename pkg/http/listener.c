@@ -269,7 +269,7 @@ int kp_listener_open(struct kp_http_server *server, const struct kp_http_listene
 {
     union address address;
     socklen_t size;
-    int fd;
+    int fd = -1;
     if (parse_address(options->address, &address, &size, err) != 0 || kp_http_tls_check(options, err) != 0 ||
         open_socket(options->address, &address, size, &fd, err) != 0)
         return err != NULL ? err->code : KP_INVALID;

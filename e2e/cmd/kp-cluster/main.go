@@ -214,7 +214,8 @@ func execIn(ctx context.Context, c *harness.Cluster, in string, args []string) e
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(path, argv, append(os.Environ(), c.Env()...))
+	// of a variable that comes twice programs take the first
+	return syscall.Exec(path, argv, append(c.Env(), os.Environ()...))
 }
 
 func env(c *harness.Cluster) error {
