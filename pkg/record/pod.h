@@ -1,5 +1,6 @@
 // What we keep of a pod: a few hundred bytes in one heap block, immutable, shared by reference count. Made by
-// kp_pod_build() from a draft whose strings are copied in. Only annotations whose key belongs to a dialect we know are kept.
+// kp_pod_build() from a draft whose strings are copied in. Only annotations whose key belongs to a dialect we
+// know are kept.
 #ifndef KP_RECORD_POD_H
 #define KP_RECORD_POD_H
 
@@ -32,16 +33,16 @@ enum kp_pod_phase { KP_POD_PENDING, KP_POD_RUNNING, KP_POD_SUCCEEDED, KP_POD_FAI
 struct kp_pod {
     const char *namespace, *name, *uid;
     const char *resource_version;
-    const char *node, *ip, *host_ip; // "" if not known yet
+    const char *node, *ip, *host_ip;     // "" if not known yet
     const char *owner_kind, *owner_name; // controller reference as it stands; "" without one
-    // Derived: the workload ("Deployment" "checkout"; a bare pod is "Pod" and its own name, a static pod "StaticPod"
-    // and its name without the node; "CronJob", Argo's "Rollout"; other owners as they are) and its revision
-    // (pod-template-hash, controller-revision-hash; "" if none).
+    // Derived: the workload ("Deployment" "checkout"; a bare pod is "Pod" and its own name, a static pod
+    // "StaticPod" and its name without the node; "CronJob", Argo's "Rollout"; other owners as they are) and
+    // its revision (pod-template-hash, controller-revision-hash; "" if none).
     const char *workload_kind, *workload_name, *revision;
     const char *version; // label app.kubernetes.io/version, else version; "" if none
     enum kp_pod_phase phase;
     bool ready, deleting, host_network;
-    int64_t created_ms, ready_since_ms; // 0 = not ready
+    int64_t created_ms, ready_since_ms;    // 0 = not ready
     struct kp_label *labels, *annotations; // sorted by key
     uint16_t n_labels, n_annotations;
     uint16_t n_containers; // sidecars (init containers with restartPolicy Always) included, after the others

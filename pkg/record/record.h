@@ -1,6 +1,6 @@
-// The description of a capture: everything nobody can reconstruct later. It travels with the bytes from the controller
-// over the spool to the registry, and lies before them in the registry's log. One field table (record.c) drives encode,
-// decode, JSON-free printing and equality.
+// The description of a capture: everything nobody can reconstruct later. It travels with the bytes from the
+// controller over the spool to the registry, and lies before them in the registry's log. One field table
+// (record.c) drives encode, decode, JSON-free printing and equality.
 #ifndef KP_RECORD_RECORD_H
 #define KP_RECORD_RECORD_H
 
@@ -41,13 +41,16 @@ struct kp_record {
 
 void kp_record_init(struct kp_record *record);
 void kp_record_finish(struct kp_record *record); // frees every string
-void kp_record_copy(struct kp_record *to, const struct kp_record *from); // to is overwritten, not finished first
-bool kp_record_equal(const struct kp_record *a, const struct kp_record *b); // no labels and an empty set are equal
+void kp_record_copy(
+    struct kp_record *to, const struct kp_record *from); // to is overwritten, not finished first
+bool kp_record_equal(
+    const struct kp_record *a, const struct kp_record *b); // no labels and an empty set are equal
 
 void kp_record_encode(const struct kp_record *record, struct kp_strbuf *out);
 // Refuses (KP_CORRUPT) truncated input and fields past base/limits.h.
 KP_MUST_CHECK int kp_record_decode(const void *data, size_t len, struct kp_record *ret, struct kp_error *err);
-// Checks what an outside writer sent: names, lengths, label keys, times that make sense. KP_INVALID with a sentence.
+// Checks what an outside writer sent: names, lengths, label keys, times that make sense. KP_INVALID with a
+// sentence.
 KP_MUST_CHECK int kp_record_check(const struct kp_record *record, struct kp_error *err);
 
 // ---- the capture key: (pod uid, container, port, path, type, slot start); no policy in it ----
@@ -55,7 +58,8 @@ KP_MUST_CHECK int kp_record_check(const struct kp_record *record, struct kp_erro
 void kp_capture_key(char out[KP_CAPTURE_KEY_TEXT], const char *pod_uid, const char *container, uint32_t port,
     const char *path, const char *type, int64_t slot_ms);
 
-// ---- a capture on the wire and in the spool: u32 little-endian length of the record, the record, the profile ----
+// ---- a capture on the wire and in the spool: u32 little-endian length of the record, the record, the
+// profile ----
 #define KP_CAPTURE_MEDIA_TYPE "application/vnd.kube-pprof.capture"
 void kp_capture_frame(struct kp_strbuf *out, const struct kp_record *record, const void *profile, size_t len);
 // ret_profile points into data.

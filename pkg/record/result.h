@@ -1,4 +1,5 @@
-// What came of one order: capture makes it, the controller hands the bytes on to the sink and the outcome to plan and status.
+// What came of one order: capture makes it, the controller hands the bytes on to the sink and the outcome to
+// plan and status.
 #ifndef KP_RECORD_RESULT_H
 #define KP_RECORD_RESULT_H
 

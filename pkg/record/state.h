@@ -1,5 +1,6 @@
-// The state of targets as the controller posts it to the registry, one batch per namespace: the wanted set, pods left out and
-// why, last results. Encoded with base/wire for POST /api/v1/targets; the registry keeps the newest batch per namespace.
+// The state of targets as the controller posts it to the registry, one batch per namespace: the wanted set,
+// pods left out and why, last results. Encoded with base/wire for POST /api/v1/targets; the registry keeps
+// the newest batch per namespace.
 #ifndef KP_RECORD_STATE_H
 #define KP_RECORD_STATE_H
 
@@ -43,6 +44,7 @@ struct kp_state_batch {
 
 void kp_state_batch_finish(struct kp_state_batch *batch);
 void kp_state_batch_encode(const struct kp_state_batch *batch, struct kp_strbuf *out);
-KP_MUST_CHECK int kp_state_batch_decode(const void *data, size_t len, struct kp_state_batch *ret, struct kp_error *err);
+KP_MUST_CHECK int kp_state_batch_decode(
+    const void *data, size_t len, struct kp_state_batch *ret, struct kp_error *err);
 
 #endif

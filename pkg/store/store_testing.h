@@ -1,6 +1,6 @@
 // What the store's tests share: a clock, made-up profiles, look-ups. Tests only.
-#ifndef KP_STORE_TESTING_H
-#define KP_STORE_TESTING_H
+#ifndef KP_STORE_STORE_TESTING_H
+#define KP_STORE_STORE_TESTING_H
 
 #include <setjmp.h>
 #include <stdarg.h>
