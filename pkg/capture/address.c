@@ -101,6 +101,15 @@ void kp_denylist_destroy(struct kp_denylist *list)
     kp_free(list);
 }
 
+void kp_denylist_forget(struct kp_denylist *list, const char *cidr)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->networks.n; i++)
+        if (!kp_streq(list->networks.items[i].text, cidr))
+            list->networks.items[kept++] = list->networks.items[i];
+    list->networks.n = kept;
+}
+
 static bool within(const struct network *network, const unsigned char bytes[16])
 {
     unsigned whole = network->bits / 8, rest = network->bits % 8;

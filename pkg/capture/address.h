@@ -14,6 +14,8 @@ struct kp_denylist; // networks never to be scraped
 KP_MUST_CHECK int kp_denylist_create(
     const char *const *cidrs, struct kp_denylist **ret, struct kp_error *err);
 void kp_denylist_destroy(struct kp_denylist *list);
+// Takes a network out again, named as it was put in. For tests.
+void kp_denylist_forget(struct kp_denylist *list, const char *cidr);
 // v4-in-v6 is un-mapped first. KP_DENIED names the address and the network.
 KP_MUST_CHECK int kp_denylist_check(
     const struct kp_denylist *list, const struct sockaddr *addr, struct kp_error *err);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "capture/address.h"
 #include "capture/answer.h"
+#include "capture/capture_testing.h"
 #include "capture/describe.h"
 #include "capture/request.h"
 #include "base/banned.h"
@@ -53,6 +54,7 @@ struct kp_capturer {
     struct kp_timer *turn;
     size_t bytes;
     int n_paused;
+    bool closing;
     struct kp_metric *running, *in_flight;
 };
 
@@ -71,18 +73,30 @@ static void set_gauges(struct kp_capturer *capturer)
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
 }
 
+static void resume(struct scrape *scrape)
+{
+    scrape->state = SCRAPE_ASKING;
+    scrape->owner->n_paused--;
+    kp_http_pause(scrape->call, false);
+}
+
+// All go on once there is room; until then the one who has most, so that something ends.
 static void resume_some(struct kp_capturer *capturer)
 {
-    struct scrape *scrape, *next;
-    if (capturer->n_paused == 0 || capturer->bytes > capturer->options.max_bytes_in_flight / 4 * 3)
+    struct scrape *scrape, *next, *most = NULL;
+    bool room = capturer->bytes <= capturer->options.max_bytes_in_flight / 4 * 3;
+    if (capturer->n_paused == 0 || capturer->closing)
         return;
     HASH_ITER (hh, capturer->scrapes, scrape, next) {
         if (scrape->state != SCRAPE_PAUSED)
             continue;
-        scrape->state = SCRAPE_ASKING;
-        capturer->n_paused--;
-        kp_http_pause(scrape->call, false);
+        if (room)
+            resume(scrape);
+        else if (most == NULL || scrape->len > most->len)
+            most = scrape;
     }
+    if (most != NULL)
+        resume(most);
 }
 
 // The one who reads most goes on even when the budget is spent, so that something ends.
@@ -314,6 +328,11 @@ void kp_capture_cancel(struct kp_capturer *capturer, uint64_t order_id, enum kp_
         kp_http_cancel(scrape->call);
 }
 
+void kp_capturer_allow(struct kp_capturer *capturer, const char *cidr)
+{
+    kp_denylist_forget(capturer->denied, cidr);
+}
+
 int kp_capturer_running(const struct kp_capturer *capturer)
 {
     return (int)HASH_COUNT(capturer->scrapes);
@@ -352,6 +371,7 @@ void kp_capturer_destroy(struct kp_capturer *capturer)
     if (capturer == NULL)
         return;
     struct scrape *scrape, *next;
+    capturer->closing = true;
     HASH_ITER (hh, capturer->scrapes, scrape, next)
         if (scrape->cancelled == KP_OUTCOME_NONE)
             scrape->cancelled = KP_OUTCOME_CANCELLED;

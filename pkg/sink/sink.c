@@ -18,6 +18,8 @@
 
 #define SPILL_AFTER_MS 2000
 #define TICK_MS        500
+#define MAX_ITEMS      65536 // descriptions stay in memory while profiles lie on disk
+#define MAX_WAIT_S     300   // however long the receiver asks us to stay away
 
 static int64_t wall_ms(const struct kp_sink *sink)
 {
@@ -75,13 +77,9 @@ static void drop_done(void *arg)
     kp_free(arg);
 }
 
-// Takes the item out of everything and frees it.
-static void item_remove(struct kp_sink_item *item)
+void kp_sink_item_free(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
-    kp_list_remove(&item->node);
-    sink->n_items--;
-    kp_policy_counts_add(&sink->policies, item->record.policies, -1);
     kp_sink_drop_body(item);
     if (item->on_disk) {
         struct dropping *dropping = KP_NEW(struct dropping);
@@ -91,16 +89,21 @@ static void item_remove(struct kp_sink_item *item)
     kp_record_finish(&item->record);
     kp_free(item->loaded);
     kp_free(item);
-    kp_sink_set_gauges(sink);
 }
 
+// The item is over: it leaves the queue, then the outcome is told.
 static void conclude(struct kp_sink_item *item, enum kp_outcome outcome, const char *message)
 {
     struct kp_sink *sink = item->sink;
-    struct kp_record record = item->record;
-    memset(&item->record, 0, sizeof item->record);
+    struct kp_record record;
+    kp_record_copy(&record, &item->record); // the worker may be reading the item's own
+    kp_list_remove(&item->node);
+    sink->n_items--;
     kp_policy_counts_add(&sink->policies, record.policies, -1);
-    item_remove(item);
+    item->over = true;
+    if (!item->writing)
+        kp_sink_item_free(item);
+    kp_sink_set_gauges(sink);
     if (outcome == KP_OUTCOME_UNDELIVERED)
         kp_metric_inc(sink->dropped);
     sink->on_outcome(sink->user, &record, outcome, message);
@@ -112,11 +115,11 @@ static void conclude(struct kp_sink_item *item, enum kp_outcome outcome, const c
 void kp_sink_block(struct kp_sink *sink, const struct kp_sink_answer *answer)
 {
     int64_t now = kp_mono_ms();
-    int64_t wait = kp_backoff_next_ms(&sink->backoff, now);
-    if ((int64_t)answer->retry_after_s * 1000 > wait)
-        wait = (int64_t)answer->retry_after_s * 1000;
-    if (sink->blocked_until_ms <= now)
-        sink->blocked_until_ms = now + wait;
+    int64_t asked = answer->retry_after_s < MAX_WAIT_S ? answer->retry_after_s * 1000 : MAX_WAIT_S * 1000;
+    if (sink->blocked_until_ms <= now) // several deliveries that fail together are one failure
+        sink->blocked_until_ms = now + kp_backoff_next_ms(&sink->backoff, now);
+    if (sink->blocked_until_ms < now + asked)
+        sink->blocked_until_ms = now + asked;
     kp_copy(sink->trouble, sizeof sink->trouble, answer->message);
     kp_metric_inc(sink->retries);
 }
@@ -137,6 +140,7 @@ static void on_sent(void *user, const struct kp_sink_answer *answer)
     sink->n_sending--;
     item->state = ITEM_MEMORY;
     if (answer->retry) {
+        item->waits_since_mono_ms = 0; // to the spool, if there is one
         kp_sink_block(sink, answer);
     } else {
         unblock(sink);
@@ -204,7 +208,7 @@ static void pump_items(struct kp_sink *sink)
     int64_t now = wall_ms(sink);
     kp_list_foreach_safe (node, &sink->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
-        if (sink->n_sending >= sink->options.concurrent)
+        if (sink->n_sending >= sink->options.concurrent || kp_mono_ms() < sink->blocked_until_ms)
             return;
         if (item->state != ITEM_MEMORY && item->state != ITEM_DISK)
             continue;
@@ -219,10 +223,13 @@ static void pump_items(struct kp_sink *sink)
 
 void kp_sink_pump(struct kp_sink *sink)
 {
-    if (sink->paused || sink->closing || kp_mono_ms() < sink->blocked_until_ms)
+    // what is told on the way may put captures in: those wait for the next round
+    if (sink->paused || sink->closing || sink->pumping || kp_mono_ms() < sink->blocked_until_ms)
         return;
+    sink->pumping = true;
     kp_sink_pump_states(sink);
     pump_items(sink);
+    sink->pumping = false;
 }
 
 // ---- flushing ----
@@ -275,14 +282,31 @@ void kp_sink_flush(struct kp_sink *sink, int64_t grace_ms, kp_loop_fn on_flushed
 
 // ---- the interface ----
 
+// Why nothing more can be taken, NULL if it can. Memory may be passed by as much again while the disk writes.
+static const char *why_full(const struct kp_sink *sink, size_t bytes)
+{
+    size_t memory = sink->memory + bytes;
+    if (sink->n_items >= MAX_ITEMS)
+        return "65536 captures wait for the registry already: see to the registry";
+    if (memory <= sink->options.memory_bytes)
+        return NULL;
+    if (sink->spool == NULL)
+        return "the registry is away, memory is full and there is no spool: see to the registry, or set "
+               "--spool-dir";
+    if (!kp_sink_spool_has_room(sink, memory))
+        return "the registry is away and the spool is full: see to the registry, or raise --spool-bytes";
+    if (memory > 2 * sink->options.memory_bytes)
+        return "the spool's disk does not keep up: see to the registry, or give the spool a faster disk";
+    return NULL;
+}
+
 void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp_blob *body)
 {
     bool memory_full = sink->memory + body->len > sink->options.memory_bytes;
-    if ((memory_full && !kp_sink_spool_has_room(sink, sink->memory + body->len)) ||
-        (memory_full && sink->spool == NULL)) {
+    const char *full = why_full(sink, body->len);
+    if (full != NULL) {
         kp_metric_inc(sink->dropped);
-        sink->on_outcome(sink->user, record, KP_OUTCOME_UNDELIVERED,
-            "the registry is away and the spool is full: see to the registry, or raise --spool-bytes");
+        sink->on_outcome(sink->user, record, KP_OUTCOME_UNDELIVERED, full);
         return;
     }
     struct kp_sink_item *item = item_new(sink, record, body->len, wall_ms(sink));
@@ -318,7 +342,7 @@ const char *kp_sink_trouble(const struct kp_sink *sink)
 
 // ---- life ----
 
-static void replay(
+static bool replay(
     void *user, const struct kp_spool_place *place, int64_t put_ms, const void *capture, size_t len)
 {
     struct kp_sink *sink = user;
@@ -326,12 +350,13 @@ static void replay(
     const uint8_t *profile;
     size_t profile_len;
     if (kp_capture_unframe(capture, len, &record, &profile, &profile_len, NULL) != 0)
-        return; // its file stays until the others in it are delivered
+        return false;
     struct kp_sink_item *item = item_new(sink, &record, profile_len, put_ms);
     item->state = ITEM_DISK;
     item->on_disk = true;
     item->place = *place;
     kp_record_finish(&record);
+    return true;
 }
 
 static void make_metrics(struct kp_sink *sink, struct kp_metrics *metrics)

@@ -45,7 +45,7 @@ KP_MUST_CHECK int kp_sink_registry_create(struct kp_loop *loop,
 struct kp_sink;
 struct kp_sink_options {
     const struct kp_sink_ops *ops;
-    void *self;            // closed with the sink
+    void *self;            // closed with the sink, also when kp_sink_create() fails
     const char *spool_dir; // NULL = memory only
     uint64_t spool_bytes;  // 0 = 512 MiB; full: the newest capture is Undelivered
     size_t memory_bytes;   // waiting in memory before spilling; 0 = 32 MiB

@@ -11,11 +11,10 @@
 #include "sink/spool.h"
 
 enum item_state {
-    ITEM_MEMORY,   // body at hand, waits
-    ITEM_SPILLING, // the worker writes it
-    ITEM_DISK,     // lies in the spool only
-    ITEM_LOADING,  // the worker reads it
-    ITEM_SENDING,
+    ITEM_MEMORY,  // body at hand, waits
+    ITEM_DISK,    // lies in the spool only
+    ITEM_LOADING, // the worker reads it
+    ITEM_SENDING, // body at hand
 };
 
 struct kp_sink_item {
@@ -27,6 +26,8 @@ struct kp_sink_item {
     size_t bytes;
     int64_t put_ms, waits_since_mono_ms;
     bool on_disk;
+    bool writing; // the worker writes it to the spool; it may be sent meanwhile
+    bool over;    // concluded while it was written: freed when that is done
     struct kp_spool_place place;
     int worker_code; // of what the worker did
     char *loaded;
@@ -47,7 +48,7 @@ struct kp_sink {
     struct kp_list items;
     size_t n_items, memory;
     int n_sending;
-    bool paused, spilling, closing;
+    bool paused, spilling, closing, pumping;
     char trouble[260];
     int64_t blocked_until_ms; // monotonic
     struct kp_backoff backoff;
@@ -67,6 +68,7 @@ struct kp_sink {
 void kp_sink_pump(struct kp_sink *sink);
 void kp_sink_block(struct kp_sink *sink, const struct kp_sink_answer *answer);
 void kp_sink_drop_body(struct kp_sink_item *item);
+void kp_sink_item_free(struct kp_sink_item *item); // and its copy on disk
 void kp_sink_set_gauges(struct kp_sink *sink);
 // spill.c: writes what waits in memory for longer than after_ms; drops copies of what lies on disk.
 void kp_sink_spill(struct kp_sink *sink, int64_t after_ms);

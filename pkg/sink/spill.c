@@ -30,9 +30,16 @@ static void spill_work(void *arg)
             kp_spool_append(spool, frame.data, frame.len, item->put_ms, &item->place, &batch->error);
         kp_strbuf_finish(&frame);
     }
-    int code = kp_spool_sync(spool, &batch->error);
-    for (size_t i = 0; i < batch->n && code != 0; i++)
-        batch->items[i]->worker_code = code;
+    struct kp_error sync_error = {0};
+    int code = kp_spool_sync(spool, &sync_error);
+    for (size_t i = 0; i < batch->n && code != 0; i++) {
+        struct kp_sink_item *item = batch->items[i];
+        if (item->worker_code == 0)
+            kp_spool_drop(spool, &item->place); // what may not be there must not be counted on
+        item->worker_code = code;
+    }
+    if (code != 0)
+        kp_fail(&batch->error, code, "%s", sync_error.text);
 }
 
 static void spill_done(void *arg)
@@ -42,10 +49,14 @@ static void spill_done(void *arg)
     sink->spilling = false;
     for (size_t i = 0; i < batch->n; i++) {
         struct kp_sink_item *item = batch->items[i];
+        item->writing = false;
         item->on_disk = item->worker_code == 0;
-        item->state = item->on_disk ? ITEM_DISK : ITEM_MEMORY;
-        if (item->on_disk)
+        if (item->over) {
+            kp_sink_item_free(item);
+        } else if (item->on_disk && item->state == ITEM_MEMORY) {
             kp_sink_drop_body(item);
+            item->state = ITEM_DISK;
+        }
     }
     if (batch->error.code != 0)
         kp_copy(sink->trouble, sizeof sink->trouble, batch->error.text);
@@ -61,7 +72,6 @@ bool kp_sink_spool_has_room(const struct kp_sink *sink, size_t bytes)
            kp_spool_bytes(sink->spool) + bytes + KP_MAX_RECORD_BYTES <= sink->options.spool_bytes;
 }
 
-// Writes what waits in memory for longer than after_ms.
 void kp_sink_spill(struct kp_sink *sink, int64_t after_ms)
 {
     int64_t now = kp_mono_ms();
@@ -72,12 +82,14 @@ void kp_sink_spill(struct kp_sink *sink, int64_t after_ms)
     batch->sink = sink;
     kp_list_foreach (node, &sink->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
-        if (item->state != ITEM_MEMORY || item->on_disk || now - item->waits_since_mono_ms < after_ms)
+        // also what is being sent: an answer that does not come must not cost the capture
+        if (item->body == NULL || item->on_disk || item->writing ||
+            now - item->waits_since_mono_ms < after_ms)
             continue;
         if (batch->n == SPILL_BATCH || !kp_sink_spool_has_room(sink, bytes + item->bytes))
             break;
         bytes += item->bytes;
-        item->state = ITEM_SPILLING;
+        item->writing = true;
         batch->items[batch->n++] = item;
     }
     if (batch->n == 0) {

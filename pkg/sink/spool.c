@@ -95,7 +95,7 @@ static bool frame_holds(const unsigned char *head, const void *capture)
 
 // ---- reading what is there ----
 
-typedef void (*each_fn)(
+typedef bool (*each_fn)(
     void *user, const struct kp_spool_place *place, int64_t put_ms, const void *capture, size_t len);
 
 static void scan(struct kp_spool *spool, struct file *file, const unsigned char *data, size_t size,
@@ -109,8 +109,10 @@ static void scan(struct kp_spool *spool, struct file *file, const unsigned char 
             break;
         if (frame_holds(head, head + KP_SPOOL_OVERHEAD)) {
             struct kp_spool_place place = {file->number, at, len};
-            file->waiting++;
-            each(user, &place, get_time(head), head + KP_SPOOL_OVERHEAD, len);
+            if (each(user, &place, get_time(head), head + KP_SPOOL_OVERHEAD, len))
+                file->waiting++;
+            else
+                spool->damaged++;
         } else {
             spool->damaged++;
         }
@@ -155,15 +157,19 @@ static int list_files(struct kp_spool *spool, struct kp_error *err)
     return 0;
 }
 
-static int read_files(struct kp_spool *spool, each_fn each, void *user, struct kp_error *err)
+static void read_files(struct kp_spool *spool, each_fn each, void *user)
 {
     for (size_t i = 0; i < spool->files.n;) {
         struct file *file = &spool->files.items[i];
         kp_auto_free char *path = path_of(spool, file->number);
         kp_auto_free char *data = NULL;
         size_t size = 0;
-        if (kp_file_read(path, FILE_BYTES + MAX_FRAME + KP_SPOOL_OVERHEAD, &data, &size, err) != 0)
-            return err != NULL ? err->code : KP_INTERNAL;
+        if (kp_file_read(path, FILE_BYTES + MAX_FRAME + KP_SPOOL_OVERHEAD, &data, &size, NULL) != 0) {
+            spool->damaged++;
+            file->waiting = 1; // keeps its number taken
+            i++;
+            continue;
+        }
         file->size = size;
         spool->bytes += size;
         scan(spool, file, (const unsigned char *)data, size, each, user);
@@ -172,7 +178,6 @@ static int read_files(struct kp_spool *spool, each_fn each, void *user, struct k
         else
             i++;
     }
-    return 0;
 }
 
 // ---- life ----
@@ -199,13 +204,13 @@ int kp_spool_open(const char *dir, each_fn each, void *user, struct kp_spool **r
         code = lock_dir(spool, err);
     if (code == 0)
         code = list_files(spool, err);
-    if (code == 0)
-        code = read_files(spool, each, user, err);
-    if (code != 0)
+    if (code != 0) {
         kp_spool_close(spool);
-    else
-        *ret = spool;
-    return code;
+        return code;
+    }
+    read_files(spool, each, user);
+    *ret = spool;
+    return 0;
 }
 
 static void close_fd(int fd)

@@ -9,6 +9,7 @@
 #ifndef KP_SINK_SPOOL_H
 #define KP_SINK_SPOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,9 +24,10 @@ struct kp_spool_place { // where a capture lies
     uint32_t len;    // of the capture
 };
 
-// Locks the folder (KP_CONFLICT if another process has it) and visits what is there, oldest first.
+// Locks the folder (KP_CONFLICT if another process has it) and visits what is there, oldest first; each says
+// whether it wants to keep the capture. A file that cannot be read is left alone and counts as damaged.
 KP_MUST_CHECK int kp_spool_open(const char *dir,
-    void (*each)(
+    bool (*each)(
         void *user, const struct kp_spool_place *place, int64_t put_ms, const void *capture, size_t len),
     void *user, struct kp_spool **ret, struct kp_error *err);
 void kp_spool_close(struct kp_spool *spool);
