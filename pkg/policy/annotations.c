@@ -304,7 +304,10 @@ static void read_grafana_type(struct reading *r, const struct kp_label *annotati
 {
     const char *name = grafana_types[row].name;
     const char *scrape = grafana_value(r, annotations, n, name, "scrape");
-    if (scrape == NULL || strcmp(scrape, "true") != 0)
+    bool on = false;
+    if (scrape != NULL && kp_parse_bool(scrape, &on, NULL) != 0)
+        problem(r, "'%s' is neither true nor false", show(scrape).text);
+    if (!on)
         return;
     opt_in(r);
     struct kp_annotation_type *type = type_get(r, grafana_types[row].type);

@@ -15,15 +15,19 @@ static struct kp_key_ref get_ref(struct kp_policy_reader *p, const json_t *objec
 
 static void read_tls(struct kp_policy_reader *p, const json_t *tls, struct kp_endpoint *endpoint)
 {
-    const json_t *ca = json_object_get(tls, "ca");
+    const json_t *ca = kp_policy_get_object(p, tls, "ca");
+    const json_t *config_map = kp_policy_get_object(p, ca, "configMapRef");
+    const json_t *secret = kp_policy_get_object(p, ca, "secretRef");
     endpoint->tls_server_name = kp_policy_get_string(p, tls, "serverName", 253);
     endpoint->tls_insecure = kp_policy_get_bool(p, tls, "insecureSkipVerify");
-    if (json_object_get(ca, "configMapRef") != NULL) {
-        endpoint->tls_ca = get_ref(p, json_object_get(ca, "configMapRef"));
-        endpoint->tls_ca.is_config_map = true;
-    } else if (json_object_get(ca, "secretRef") != NULL) {
-        endpoint->tls_ca = get_ref(p, json_object_get(ca, "secretRef"));
-    }
+    if (ca != NULL && (config_map != NULL) == (secret != NULL))
+        kp_policy_reject(p, "tls.ca: set exactly one of secretRef and configMapRef");
+    endpoint->tls_ca = get_ref(p, config_map != NULL ? config_map : secret);
+    endpoint->tls_ca.is_config_map = config_map != NULL;
+    if (ca != NULL && endpoint->tls_ca.name == NULL)
+        kp_policy_reject(p, "tls.ca: the reference has no name");
+    if (tls != NULL && !endpoint->https)
+        kp_policy_reject(p, "tls needs scheme HTTPS");
     if (endpoint->tls_ca.name != NULL && endpoint->tls_ca.key == NULL)
         endpoint->tls_ca.key = "ca.crt";
     endpoint->tls_client_secret = kp_policy_get_string(
@@ -33,11 +37,11 @@ static void read_tls(struct kp_policy_reader *p, const json_t *tls, struct kp_en
 static void read_authorization(struct kp_policy_reader *p, const json_t *auth, struct kp_endpoint *endpoint)
 {
     static const char *const types[] = {"Bearer", "Basic", NULL};
-    if (!json_is_object(auth))
+    if (auth == NULL)
         return;
     int type = kp_policy_get_choice(p, auth, "type", types, 0);
     endpoint->auth = type == 0 ? KP_AUTH_BEARER : KP_AUTH_BASIC;
-    endpoint->auth_secret = get_ref(p, json_object_get(auth, "secretRef"));
+    endpoint->auth_secret = get_ref(p, kp_policy_get_object(p, auth, "secretRef"));
     if (endpoint->auth_secret.key == NULL)
         endpoint->auth_secret.key = "token";
 }
@@ -64,6 +68,8 @@ static void read_endpoint(struct kp_policy_reader *p, const json_t *object, stru
     static const char *const schemes[] = {"HTTP", "HTTPS", NULL};
     const json_t *port = json_object_get(object, "port");
     endpoint->name = kp_policy_get_string(p, object, "name", 63);
+    if (endpoint->name == NULL)
+        endpoint->name = "";
     endpoint->container = kp_policy_get_string(p, object, "container", 63);
     if (json_is_integer(port)) {
         json_int_t number = json_integer_value(port);
@@ -78,11 +84,12 @@ static void read_endpoint(struct kp_policy_reader *p, const json_t *object, stru
     }
     endpoint->https = kp_policy_get_choice(p, object, "scheme", schemes, 0) == 1;
     endpoint->path = kp_policy_get_string(p, object, "path", 255);
-    if (endpoint->path == NULL)
+    endpoint->path_open = endpoint->path == NULL;
+    if (endpoint->path_open)
         endpoint->path = "/debug/pprof";
-    read_tls(p, json_object_get(object, "tls"), endpoint);
-    read_authorization(p, json_object_get(object, "authorization"), endpoint);
-    read_headers(p, json_object_get(object, "headers"), endpoint);
+    read_tls(p, kp_policy_get_object(p, object, "tls"), endpoint);
+    read_authorization(p, kp_policy_get_object(p, object, "authorization"), endpoint);
+    read_headers(p, kp_policy_get_list(p, object, "headers"), endpoint);
 }
 
 void kp_policy_read_endpoints(struct kp_policy_reader *p, const json_t *list)

@@ -45,6 +45,8 @@ static void read_profile(struct kp_policy_reader *p, const json_t *object, struc
         kp_policy_get_duration(p, object, "interval", known != NULL ? known->default_interval_ms : 300000);
     profile->duration_ms =
         kp_policy_get_duration(p, object, "duration", known != NULL ? known->default_duration_ms : 0);
+    if (has_duration && profile->duration_ms < 1000)
+        kp_policy_reject(p, "the duration of profile '%.40s' is shorter than 1s", profile->type);
     if (profile->interval_ms < 10000)
         kp_policy_reject(p, "the interval of profile '%.40s' is shorter than 10s", profile->type);
     if (profile->duration_ms >= profile->interval_ms)
@@ -72,6 +74,9 @@ static void read_profiles(struct kp_policy_reader *p, const json_t *list)
 {
     size_t n = json_array_size(list);
     if (n == 0) {
+        if (list != NULL)
+            kp_policy_reject(
+                p, "profiles is empty; name at least one, or leave profiles out for the usual three");
         default_profiles(p);
         return;
     }
@@ -108,6 +113,8 @@ static double get_percent(struct kp_policy_reader *p, const json_t *object, cons
 {
     const json_t *value = json_object_get(object, key);
     double percent = json_is_number(value) ? json_number_value(value) : fallback;
+    if (value != NULL && !json_is_number(value) && !json_is_string(value) && !json_is_null(value))
+        kp_policy_reject(p, "%s must be a number", key);
     if (json_is_string(value)) {
         // quantities: "0.5", "500m"
         const char *text = json_string_value(value);
@@ -160,16 +167,22 @@ static void read_service(struct kp_policy_reader *p, const json_t *object)
     if (needs_key && policy->service_key == NULL)
         kp_policy_reject(
             p, "service.%s is missing", policy->service_source == KP_SERVICE_STATIC ? "value" : "key");
+    else if (policy->service_source == KP_SERVICE_STATIC &&
+             (strlen(policy->service_key) > KP_MAX_SERVICE_NAME ||
+                 strpbrk(policy->service_key, "/ \t\r\n") != NULL || policy->service_key[0] == '\0'))
+        kp_policy_reject(p, "service.value '%.60s' must have 1 to %d characters, without '/' and spaces",
+            policy->service_key, KP_MAX_SERVICE_NAME);
 }
 
 static void read_labels(struct kp_policy_reader *p, const json_t *object)
 {
-    const json_t *list = json_object_get(object, "fromPod");
+    const json_t *list = kp_policy_get_list(p, object, "fromPod");
+    json_t *fixed = (json_t *)(uintptr_t)kp_policy_get_object(p, object, "static");
     size_t n = json_array_size(list), used = 0;
     struct kp_label items[KP_MAX_LABELS];
     const char *key;
     json_t *value;
-    if (n > KP_MAX_LABELS || json_object_size(json_object_get(object, "static")) > KP_MAX_LABELS) {
+    if (n > KP_MAX_LABELS || json_object_size(fixed) > KP_MAX_LABELS) {
         kp_policy_reject(p, "more than %d labels", KP_MAX_LABELS);
         n = 0;
     }
@@ -182,7 +195,7 @@ static void read_labels(struct kp_policy_reader *p, const json_t *object)
             from_pod[p->policy->n_labels_from_pod++] = kp_arena_strdup(&p->arena, text);
     }
     p->policy->labels_from_pod = from_pod;
-    json_object_foreach(json_object_get(object, "static"), key, value)
+    json_object_foreach(fixed, key, value)
     {
         const char *text = json_string_value(value);
         if (text == NULL || strlen(text) > KP_MAX_LABEL_VALUE || !kp_label_key_valid(key))
@@ -200,10 +213,11 @@ static void read_spec(struct kp_policy_reader *p, const json_t *spec)
     struct kp_policy *policy = p->policy;
     const json_t *priority = json_object_get(spec, "priority");
     policy->suspend = kp_policy_get_bool(p, spec, "suspend");
-    policy->priority = json_is_integer(priority) && json_integer_value(priority) <= INT32_MAX &&
-                               json_integer_value(priority) >= INT32_MIN
-                           ? (int32_t)json_integer_value(priority)
-                           : 0;
+    if (json_is_integer(priority) && json_integer_value(priority) <= INT32_MAX &&
+        json_integer_value(priority) >= INT32_MIN)
+        policy->priority = (int32_t)json_integer_value(priority);
+    else if (priority != NULL && !json_is_null(priority))
+        kp_policy_reject(p, "priority must be a whole number of 32 bits");
     policy->selector = kp_policy_get_selector(p, spec, "selector");
     if (policy->selector == NULL)
         kp_policy_reject(p, "selector is missing; {} selects every pod");
@@ -212,13 +226,13 @@ static void read_spec(struct kp_policy_reader *p, const json_t *spec)
     policy->annotations = (enum kp_annotation_policy)kp_policy_get_choice(
         p, spec, "annotationPolicy", annotations, KP_ANNOTATIONS_HONOR);
     policy->on_busy = (enum kp_on_busy)kp_policy_get_choice(p, spec, "onBusy", on_busy, KP_ON_BUSY_YIELD);
-    kp_policy_read_endpoints(p, json_object_get(spec, "endpoints"));
-    read_profiles(p, json_object_get(spec, "profiles"));
-    read_sampling(p, json_object_get(spec, "sampling"));
-    read_budget(p, json_object_get(spec, "budget"));
-    read_service(p, json_object_get(spec, "service"));
-    read_labels(p, json_object_get(spec, "labels"));
-    policy->retention_ms = kp_policy_get_duration(p, json_object_get(spec, "retention"), "age", 0);
+    kp_policy_read_endpoints(p, kp_policy_get_list(p, spec, "endpoints"));
+    read_profiles(p, kp_policy_get_list(p, spec, "profiles"));
+    read_sampling(p, kp_policy_get_object(p, spec, "sampling"));
+    read_budget(p, kp_policy_get_object(p, spec, "budget"));
+    read_service(p, kp_policy_get_object(p, spec, "service"));
+    read_labels(p, kp_policy_get_object(p, spec, "labels"));
+    policy->retention_ms = kp_policy_get_duration(p, kp_policy_get_object(p, spec, "retention"), "age", 0);
 }
 
 // ---- the object ----

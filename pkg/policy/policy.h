@@ -42,6 +42,7 @@ struct kp_endpoint {
     uint16_t port;         // number, 0 = by name
     bool https;
     const char *path; // prefix of every profile's path: "/debug/pprof"
+    bool path_open;   // the policy gives none: an annotation may
     const char *tls_server_name;
     bool tls_insecure;
     struct kp_key_ref tls_ca;

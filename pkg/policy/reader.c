@@ -42,6 +42,28 @@ const char *kp_policy_get_string(
     return kp_arena_strdup(&p->arena, json_string_value(value));
 }
 
+static const json_t *get_kind(
+    struct kp_policy_reader *p, const json_t *object, const char *key, json_type kind, const char *words)
+{
+    const json_t *value = json_object_get(object, key);
+    if (value == NULL || json_is_null(value))
+        return NULL;
+    if (json_typeof(value) == kind)
+        return value;
+    kp_policy_reject(p, "%s must be %s", key, words);
+    return NULL;
+}
+
+const json_t *kp_policy_get_object(struct kp_policy_reader *p, const json_t *object, const char *key)
+{
+    return get_kind(p, object, key, JSON_OBJECT, "an object");
+}
+
+const json_t *kp_policy_get_list(struct kp_policy_reader *p, const json_t *object, const char *key)
+{
+    return get_kind(p, object, key, JSON_ARRAY, "a list");
+}
+
 bool kp_policy_get_bool(struct kp_policy_reader *p, const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -71,6 +93,8 @@ int64_t kp_policy_get_bytes(
         bytes = json_integer_value(value);
     else if (json_is_string(value) && kp_quantity_parse(json_string_value(value), &bytes, &err) != 0)
         kp_policy_reject(p, "%s: %s", key, err.text);
+    else if (value != NULL && !json_is_string(value) && !json_is_null(value))
+        kp_policy_reject(p, "%s must be a number of bytes or a quantity like 16Mi", key);
     return bytes;
 }
 
@@ -86,6 +110,8 @@ struct kp_int_or_percent kp_policy_get_share(
     } else if (json_is_string(value) &&
                kp_int_or_percent_parse(json_string_value(value), &share, &err) != 0) {
         kp_policy_reject(p, "%s: %s", key, err.text);
+    } else if (value != NULL && !json_is_string(value) && !json_is_null(value)) {
+        kp_policy_reject(p, "%s must be a number or a percentage", key);
     }
     return share;
 }
@@ -129,7 +155,8 @@ static bool read_expression(const json_t *item, struct kp_requirement *req, cons
             return false;
     }
     req->values = values;
-    return true;
+    bool takes_values = req->op == KP_SELECTOR_IN || req->op == KP_SELECTOR_NOT_IN;
+    return takes_values == (req->n_values > 0);
 }
 
 #define MAX_REQUIREMENTS 64
@@ -137,15 +164,17 @@ static bool read_expression(const json_t *item, struct kp_requirement *req, cons
 
 struct kp_selector *kp_policy_get_selector(struct kp_policy_reader *p, const json_t *object, const char *key)
 {
-    const json_t *value = json_object_get(object, key);
+    const json_t *value = kp_policy_get_object(p, object, key);
+    const json_t *labels = kp_policy_get_object(p, value, "matchLabels");
+    const json_t *expressions = kp_policy_get_list(p, value, "matchExpressions");
     struct kp_requirement reqs[MAX_REQUIREMENTS];
     kp_auto_free const char **values = KP_NEW_ARRAY(const char *, MAX_REQUIREMENTS *MAX_VALUES);
     size_t n = 0, i;
     const char *label;
     json_t *item;
-    if (!json_is_object(value))
+    if (value == NULL)
         return NULL;
-    json_object_foreach(json_object_get(value, "matchLabels"), label, item)
+    json_object_foreach((json_t *)(uintptr_t)labels, label, item)
     {
         const char **room = &values[n * MAX_VALUES];
         if (n == MAX_REQUIREMENTS || !json_is_string(item)) {
@@ -156,7 +185,7 @@ struct kp_selector *kp_policy_get_selector(struct kp_policy_reader *p, const jso
         reqs[n++] =
             (struct kp_requirement){.key = label, .op = KP_SELECTOR_IN, .n_values = 1, .values = room};
     }
-    json_array_foreach(json_object_get(value, "matchExpressions"), i, item)
+    json_array_foreach(expressions, i, item)
     {
         if (n == MAX_REQUIREMENTS || !read_expression(item, &reqs[n], &values[n * MAX_VALUES], MAX_VALUES)) {
             kp_policy_reject(p,

@@ -15,6 +15,9 @@ struct kp_policy_reader {
 void kp_policy_reject(struct kp_policy_reader *p, const char *fmt, ...) KP_PRINTF(2, 3);
 const char *kp_policy_get_string(
     struct kp_policy_reader *p, const json_t *object, const char *key, size_t max);
+// A member of that kind, or NULL where there is none; one of another kind rejects the policy.
+const json_t *kp_policy_get_object(struct kp_policy_reader *p, const json_t *object, const char *key);
+const json_t *kp_policy_get_list(struct kp_policy_reader *p, const json_t *object, const char *key);
 bool kp_policy_get_bool(struct kp_policy_reader *p, const json_t *object, const char *key);
 int64_t kp_policy_get_duration(
     struct kp_policy_reader *p, const json_t *object, const char *key, int64_t fallback);

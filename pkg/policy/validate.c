@@ -39,8 +39,9 @@ static const char *path_problem(
     const char *path, const char *what, const struct kp_policy_caps *caps, char *message, size_t size)
 {
     if (!path_clean(path)) {
-        snprintf(message, size, "%s '%.80s' must start with '/' and hold no '..', '//', '?', '%%' or spaces",
-            what, path);
+        snprintf(message, size,
+            "%s '%.80s' must start with '/' and hold no '..', '//', '?', '#', '%%', '\\' or spaces", what,
+            path);
         return "InvalidSpec";
     }
     if (!kp_path_allowed(path, caps->path_prefixes)) {
@@ -88,6 +89,14 @@ static const char *headers_problem(const struct kp_endpoint *endpoint, char *mes
     return NULL;
 }
 
+// Names end up in paths of the API server.
+static bool object_name_valid(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 0 && n <= 253 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n &&
+           name[0] != '.' && name[0] != '-' && strstr(name, "..") == NULL;
+}
+
 static const char *endpoint_problem(
     const struct kp_endpoint *endpoint, const struct kp_policy_caps *caps, char *message, size_t size)
 {
@@ -107,6 +116,14 @@ static const char *endpoint_problem(
     if (endpoint->auth != KP_AUTH_NONE && endpoint->auth_secret.name == NULL) {
         snprintf(message, size, "authorization.secretRef.name is missing");
         return "InvalidSpec";
+    }
+    const char *const names[] = {
+        endpoint->tls_ca.name, endpoint->tls_client_secret, endpoint->auth_secret.name};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (names[i] != NULL && !object_name_valid(names[i])) {
+            snprintf(message, size, "'%.80s' cannot be the name of a Secret or ConfigMap", names[i]);
+            return "InvalidSpec";
+        }
     }
     return headers_problem(endpoint, message, size);
 }
