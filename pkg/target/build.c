@@ -16,6 +16,7 @@ struct draft {
     struct kp_wanted wanted;
     KP_ARRAY(const struct kp_policy *) policies;
     KP_ARRAY(struct kp_label) labels; // first policy wins each
+    KP_ARRAY(int64_t) durations;      // asked for
 };
 
 struct port_draft {
@@ -41,11 +42,12 @@ struct kp_target_builder *kp_target_builder_create(
     return builder;
 }
 
+// Containers of a pod share its network: one port is one process, whichever container a policy names. The
+// first by precedence decides.
 static struct port_draft *port_get(struct kp_target_builder *builder, const struct kp_found *found)
 {
     for (size_t i = 0; i < builder->ports.n; i++)
-        if (builder->ports.items[i].container == found->container &&
-            builder->ports.items[i].port == found->port)
+        if (builder->ports.items[i].port == found->port)
             return &builder->ports.items[i];
     struct port_draft *port = kp_array_add(&builder->ports);
     *port = (struct port_draft){.container = found->container, .port = found->port, .https = found->https};
@@ -144,22 +146,35 @@ static void start_draft(struct kp_target_builder *builder, struct draft *draft,
     wanted->endpoint = found->endpoint;
 }
 
-// Shortest interval, longest duration, smallest budgets, largest retention and k.
+// Shortest interval, smallest budgets, largest retention (0, the registry's, is its largest) and k.
+static void unite(struct kp_wanted *to, const struct kp_wanted *from)
+{
+    if (from->interval_ms < to->interval_ms)
+        to->interval_ms = from->interval_ms;
+    to->collecting |= from->duration_ms > 0;
+    to->k = larger_share(to->k, from->k);
+    to->concurrent = smaller_share(to->concurrent, from->concurrent);
+    if (from->overhead_percent < to->overhead_percent)
+        to->overhead_percent = from->overhead_percent;
+    if (from->profile_bytes < to->profile_bytes)
+        to->profile_bytes = from->profile_bytes;
+    bool whole = from->retention_ms == 0 || to->retention_ms == 0;
+    if (whole || from->retention_ms > to->retention_ms)
+        to->retention_ms = whole ? 0 : from->retention_ms;
+}
+
 static void join_draft(struct draft *draft, const struct kp_policy *policy, const struct ask *ask)
 {
-    struct kp_wanted *wanted = &draft->wanted;
-    if (ask->interval_ms < wanted->interval_ms)
-        wanted->interval_ms = ask->interval_ms;
-    if (ask->duration_ms > wanted->duration_ms)
-        wanted->duration_ms = ask->duration_ms;
-    wanted->k = larger_share(wanted->k, policy->sample_replicas);
-    wanted->concurrent = smaller_share(wanted->concurrent, policy->concurrent_per_workload);
-    if (policy->overhead_percent < wanted->overhead_percent)
-        wanted->overhead_percent = policy->overhead_percent;
-    if (policy->profile_bytes < wanted->profile_bytes)
-        wanted->profile_bytes = policy->profile_bytes;
-    if (policy->retention_ms > wanted->retention_ms)
-        wanted->retention_ms = policy->retention_ms;
+    const struct kp_wanted asked = {
+        .interval_ms = ask->interval_ms,
+        .duration_ms = ask->duration_ms,
+        .k = policy->sample_replicas,
+        .concurrent = policy->concurrent_per_workload,
+        .overhead_percent = policy->overhead_percent,
+        .profile_bytes = policy->profile_bytes,
+        .retention_ms = policy->retention_ms,
+    };
+    unite(&draft->wanted, &asked);
 }
 
 static bool add_ask(struct kp_target_builder *builder, struct port_draft *port,
@@ -171,6 +186,7 @@ static bool add_ask(struct kp_target_builder *builder, struct port_draft *port,
         start_draft(builder, draft, policy, found, ask);
     else
         join_draft(draft, policy, ask);
+    *kp_array_add(&draft->durations) = ask->duration_ms;
     for (size_t i = 0; i < draft->policies.n; i++)
         if (draft->policies.items[i] == policy)
             return true;
@@ -275,6 +291,7 @@ static void draft_free(struct draft *draft)
 {
     kp_array_free(&draft->policies);
     kp_array_free(&draft->labels);
+    kp_array_free(&draft->durations);
 }
 
 static void add_policy_once(struct draft *draft, const struct kp_policy *policy)
@@ -292,12 +309,11 @@ static void fold_allocs(struct port_draft *port)
     if (heap == NULL || allocs == NULL)
         return;
     heap->wanted.alias = "allocs";
-    if (allocs->wanted.interval_ms < heap->wanted.interval_ms)
-        heap->wanted.interval_ms = allocs->wanted.interval_ms;
-    if (allocs->wanted.retention_ms > heap->wanted.retention_ms)
-        heap->wanted.retention_ms = allocs->wanted.retention_ms;
+    unite(&heap->wanted, &allocs->wanted);
     for (size_t i = 0; i < allocs->policies.n; i++)
         add_policy_once(heap, allocs->policies.items[i]);
+    for (size_t i = 0; i < allocs->labels.n; i++)
+        *kp_array_add(&heap->labels) = allocs->labels.items[i];
     draft_free(allocs);
     size_t at = (size_t)(allocs - port->drafts.items);
     memmove(allocs, allocs + 1, (port->drafts.n - at - 1) * sizeof *allocs);
@@ -307,11 +323,16 @@ static void fold_allocs(struct port_draft *port)
 // The first label of a key wins: they were added by precedence.
 static struct kp_labels *make_labels(const struct draft *draft)
 {
-    kp_auto_free struct kp_label *items = KP_NEW_ARRAY(struct kp_label, draft->labels.n + 1);
-    size_t n = draft->labels.n;
-    for (size_t i = 0; i < n; i++)
-        items[n - 1 - i] = draft->labels.items[i]; // of equal keys the later one counts
-    return kp_labels_create(items, n < KP_MAX_LABELS ? n : KP_MAX_LABELS);
+    struct kp_label items[KP_MAX_LABELS];
+    size_t n = 0;
+    for (size_t i = 0; i < draft->labels.n && n < KP_MAX_LABELS; i++) {
+        size_t k = 0;
+        while (k < n && strcmp(items[k].key, draft->labels.items[i].key) != 0)
+            k++;
+        if (k == n)
+            items[n++] = draft->labels.items[i];
+    }
+    return kp_labels_create(items, n);
 }
 
 static int compare_policies(const void *a, const void *b)
@@ -319,12 +340,21 @@ static int compare_policies(const void *a, const void *b)
     return kp_policy_compare(*(const struct kp_policy *const *)a, *(const struct kp_policy *const *)b);
 }
 
+// The longest duration asked for that is below the shortest interval: the policy that asks for that interval
+// asks for one.
+static int64_t longest_below(const struct draft *draft)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < draft->durations.n; i++)
+        if (draft->durations.items[i] < draft->wanted.interval_ms && draft->durations.items[i] > longest)
+            longest = draft->durations.items[i];
+    return longest;
+}
+
 static void make_wanted(struct memory *memory, struct draft *draft, struct kp_wanted *out)
 {
     *out = draft->wanted;
-    // durations stay below the shortest interval
-    if (out->collecting && out->duration_ms >= out->interval_ms)
-        out->duration_ms = out->interval_ms - 1000;
+    out->duration_ms = longest_below(draft);
     out->type = kp_arena_strdup(&memory->arena, out->type);
     out->path = kp_arena_strdup(&memory->arena, out->path);
     out->service = kp_arena_strdup(&memory->arena, out->service);

@@ -97,15 +97,42 @@ static bool locate(
 
 // ---- the three sources ----
 
-static size_t from_policy(
-    const struct kp_pod *pod, const struct kp_policy *policy, struct kp_found *found, struct kp_match *match)
+// An annotation that is needed but cannot be read is not replaced by a guess.
+static bool unreadable(const struct kp_pod_wishes *wishes, const char *what, struct kp_match *match)
+{
+    for (size_t i = 0; i < wishes->n_problems; i++) {
+        if (!kp_ends_with(wishes->problems[i].key, what))
+            continue;
+        leave_out(match, KP_LEFTOUT_BAD_ANNOTATION, "%s", wishes->problems[i].message);
+        return true;
+    }
+    return false;
+}
+
+// Annotations fill in what the endpoint leaves open.
+static bool fill_in(const struct kp_pod *pod, const struct kp_pod_wishes *wishes,
+    const struct kp_endpoint *endpoint, struct wanted_port *want, struct kp_found *found,
+    struct kp_match *match)
+{
+    if (endpoint->path_open && unreadable(wishes, "/path", match))
+        return false;
+    if (endpoint->path_open && wishes->path[0] != '\0')
+        found->path = wishes->path;
+    if (endpoint->container == NULL && wishes->container[0] != '\0' &&
+        container_named(pod, wishes->container) != NULL)
+        want->container = wishes->container;
+    return true;
+}
+
+static size_t from_policy(const struct kp_pod *pod, const struct kp_policy *policy,
+    const struct kp_pod_wishes *wishes, struct kp_found *found, struct kp_match *match)
 {
     size_t n = 0;
     for (size_t i = 0; i < policy->n_endpoints; i++) {
         const struct kp_endpoint *endpoint = &policy->endpoints[i];
         struct wanted_port want = {endpoint->container, endpoint->port_name, endpoint->port};
         found[n] = (struct kp_found){.https = endpoint->https, .path = endpoint->path, .endpoint = endpoint};
-        if (locate(pod, &want, &found[n], match))
+        if (fill_in(pod, wishes, endpoint, &want, &found[n], match) && locate(pod, &want, &found[n], match))
             n++;
     }
     if (n > 0)
@@ -178,15 +205,12 @@ static size_t from_port_names(
     return n;
 }
 
-static bool port_is_unreadable(const struct kp_pod_wishes *wishes, struct kp_match *match)
+static bool endpoint_unreadable(const struct kp_pod_wishes *wishes, struct kp_match *match)
 {
-    for (size_t i = 0; i < wishes->n_problems; i++) {
-        const char *key = wishes->problems[i].key;
-        if (strstr(key, "port") == NULL && strstr(key, "container") == NULL)
-            continue;
-        leave_out(match, KP_LEFTOUT_BAD_ANNOTATION, "%s", wishes->problems[i].message);
-        return true;
-    }
+    static const char *const needed[] = {"port", "port_name", "container", "path", "scheme"};
+    for (size_t i = 0; i < KP_COUNT(needed); i++)
+        if (unreadable(wishes, needed[i], match))
+            return true;
     return false;
 }
 
@@ -198,10 +222,10 @@ size_t kp_target_resolve(const struct kp_pod *pod, const struct kp_policy *polic
     (void)config;
     if (pod->n_containers == 0)
         return leave_out(match, KP_LEFTOUT_NO_ENDPOINT, "the pod has no containers");
-    if (policy->n_endpoints > 0)
-        return from_policy(pod, policy, found, match);
     const struct kp_pod_wishes *heard = policy->annotations == KP_ANNOTATIONS_IGNORE ? &nothing : wishes;
-    if (port_is_unreadable(heard, match))
+    if (policy->n_endpoints > 0)
+        return from_policy(pod, policy, heard, found, match);
+    if (endpoint_unreadable(heard, match))
         return 0;
     size_t n = from_annotations(pod, heard, found, match);
     if (n > 0 || match->leftout != KP_LEFTOUT_NONE)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "target/build.h"
 #include "target/resolve.h"
 #include "base/banned.h"
@@ -71,8 +72,26 @@ static bool pod_usable(
     return true;
 }
 
+// The unreadable annotation of that key (NULL: any that enables).
+static const struct kp_annotation_problem *enable_problem(const struct kp_pod_wishes *wishes, const char *key)
+{
+    for (size_t i = 0; i < wishes->n_problems; i++) {
+        const char *found = wishes->problems[i].key;
+        if (key != NULL ? strcmp(found, key) == 0
+                        : kp_ends_with(found, "enable") || kp_ends_with(found, "scrape"))
+            return &wishes->problems[i];
+    }
+    return NULL;
+}
+
 static bool opted(const struct kp_policy *policy, const struct kp_pod_wishes *wishes, struct kp_match *match)
 {
+    // a "no" that is misspelt is not taken for a "yes"
+    const struct kp_annotation_problem *doubt = enable_problem(wishes, "kube-pprof.dev/enable");
+    if (doubt == NULL && policy->annotations == KP_ANNOTATIONS_REQUIRE && !wishes->opted_in)
+        doubt = enable_problem(wishes, NULL);
+    if (doubt != NULL)
+        return leave_out(match, KP_LEFTOUT_BAD_ANNOTATION, "%s", doubt->message);
     if (wishes->opted_out)
         return leave_out(match, KP_LEFTOUT_OPTED_OUT, "the pod carries kube-pprof.dev/enable: \"false\"");
     if (policy->annotations == KP_ANNOTATIONS_REQUIRE && !wishes->opted_in)
