@@ -1,0 +1,92 @@
+#include "capture/address.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "base/banned.h"
+
+static int check(const struct kp_denylist *list, const char *ip)
+{
+    return kp_denylist_check_text(list, ip, NULL);
+}
+
+static void test_always_denied(void **state)
+{
+    static const char *const denied[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"};
+    static const char *const allowed[] = {
+        "10.244.1.7", "192.168.1.1", "172.16.0.9", "fd00::7", "8.8.8.8", "2001:db8::1"};
+    struct kp_denylist *list;
+    (void)state;
+    assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
+    for (size_t i = 0; i < sizeof denied / sizeof denied[0]; i++)
+        if (check(list, denied[i]) != KP_DENIED)
+            fail_msg("%s is let through", denied[i]);
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
+        if (check(list, allowed[i]) != 0)
+            fail_msg("%s is denied", allowed[i]);
+    kp_denylist_destroy(list);
+}
+
+static void test_configured(void **state)
+{
+    static const char *const cidrs[] = {"10.96.0.0/16", "fd00:1::/32", "10.0.0.9", NULL};
+    struct kp_denylist *list;
+    struct kp_error err = {0};
+    (void)state;
+    assert_int_equal(kp_denylist_create(cidrs, &list, NULL), 0);
+    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", &err), KP_DENIED);
+    assert_non_null(strstr(err.text, "10.96.0.0/16"));
+    assert_int_equal(check(list, "::ffff:10.96.255.255"), KP_DENIED);
+    assert_int_equal(check(list, "10.97.0.1"), 0);
+    assert_int_equal(check(list, "fd00:1:2::3"), KP_DENIED);
+    assert_int_equal(check(list, "fd00:2::3"), 0);
+    assert_int_equal(check(list, "10.0.0.9"), KP_DENIED);
+    assert_int_equal(check(list, "10.0.0.10"), 0);
+    assert_int_equal(check(list, "not an address"), KP_INVALID);
+    kp_denylist_destroy(list);
+}
+
+static void test_wrong_networks(void **state)
+{
+    static const char *const wrong[] = {"10.0.0.0/33", "10.0.0", "x/8", "::/129", "10.0.0.0/", "10.0.0.0/-1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *const cidrs[] = {wrong[i], NULL};
+        struct kp_denylist *list = NULL;
+        if (kp_denylist_create(cidrs, &list, NULL) != KP_INVALID)
+            fail_msg("%s is taken for a network", wrong[i]);
+    }
+}
+
+static void test_socket_addresses(void **state)
+{
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6};
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr other = {.sa_family = AF_UNIX};
+    struct kp_denylist *list;
+    (void)state;
+    assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+    inet_pton(AF_INET, "10.1.2.3", &four.sin_addr);
+    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&mapped, NULL), KP_DENIED);
+    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&four, NULL), 0);
+    assert_int_equal(kp_denylist_check(list, &other, NULL), KP_DENIED);
+    kp_denylist_destroy(list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_always_denied),
+        cmocka_unit_test(test_configured),
+        cmocka_unit_test(test_wrong_networks),
+        cmocka_unit_test(test_socket_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
