@@ -166,7 +166,7 @@ static uint64_t hash_counts(const struct kp_policy_summary *summary)
     hash = kp_hash64_mix(kp_hash64_mix(hash, summary->failing), summary->left_out);
     for (size_t i = 0; i < summary->n_failures; i++)
         hash ^= kp_hash64_str(summary->failures[i].reason, 1);
-    return hash;
+    return kp_hash64_mix(hash, summary->spooled > 0); // that captures wait is news, how many is not
 }
 
 static void enqueue(struct kp_statuses *statuses, struct entry *entry, json_t *wanted)

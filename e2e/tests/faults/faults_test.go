@@ -166,7 +166,8 @@ func TestControllerKilledDuringCaptures(t *testing.T) {
 	})
 	after := list(t, ns)
 	whole(t, before, after)
-	f.PolicyIs(t, 10*time.Second, ns, "checkout", "status is kept up", func(p *f.Policy) error {
+	// counters and times are written once a minute
+	f.PolicyIs(t, 75*time.Second, ns, "checkout", "status is kept up", func(p *f.Policy) error {
 		at, err := time.Parse(time.RFC3339, p.Status.LastCaptureTime)
 		if err != nil || at.Before(back.Add(-time.Second)) {
 			return fmt.Errorf("last capture %s", p.Status.LastCaptureTime)
