@@ -275,22 +275,28 @@ static void on_pass(void *user)
 
 // ---- state of targets, for the registry ----
 
+static void post_space(struct kp_report *report, const char *namespace)
+{
+    struct kp_state_batch batch = {0};
+    kp_target_states(report->options.inventory, report->options.plan, namespace, kp_now_ms(), &batch);
+    kp_sink_put_state(report->options.sink, &batch);
+    kp_state_batch_finish(&batch);
+}
+
+// One namespace a turn, so that the loop is not held by many.
 static void on_post(void *user)
 {
     struct kp_report *report = user;
-    struct dirty_space *space, *next;
-    HASH_ITER (hh, report->dirty, space, next) {
-        if (report->posting) {
-            struct kp_state_batch batch = {0};
-            kp_target_states(
-                report->options.inventory, report->options.plan, space->name, kp_now_ms(), &batch);
-            kp_sink_put_state(report->options.sink, &batch);
-            kp_state_batch_finish(&batch);
-        }
-        HASH_DEL(report->dirty, space);
-        kp_free(space->name);
-        kp_free(space);
-    }
+    struct dirty_space *space = report->dirty;
+    if (space == NULL)
+        return;
+    if (report->posting)
+        post_space(report, space->name);
+    HASH_DEL(report->dirty, space);
+    kp_free(space->name);
+    kp_free(space);
+    if (report->dirty != NULL)
+        kp_timer_start(report->post_timer, 1, 0);
 }
 
 static void mark_space(struct kp_report *report, const char *namespace)
