@@ -81,7 +81,9 @@ void kp_sink_item_free(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
     kp_sink_drop_body(item);
-    if (item->on_disk) {
+    if (item->on_disk && sink->worker_over) {
+        kp_spool_drop(sink->spool, &item->place);
+    } else if (item->on_disk) {
         struct dropping *dropping = KP_NEW(struct dropping);
         *dropping = (struct dropping){sink->spool, item->place};
         kp_worker_run(sink->worker, drop_work, drop_done, dropping);
@@ -409,6 +411,7 @@ void kp_sink_destroy(struct kp_sink *sink)
     kp_timer_destroy(sink->timer);
     if (sink->options.ops != NULL)
         sink->options.ops->close(sink->options.self); // every answer comes now
+    sink->worker_over = true; // its thread has ended when it delivers the last results
     kp_worker_destroy(sink->worker);
     kp_list_foreach_safe (node, &sink->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);

@@ -48,7 +48,7 @@ struct kp_sink {
     struct kp_list items;
     size_t n_items, memory;
     int n_sending;
-    bool paused, spilling, closing, pumping;
+    bool paused, spilling, closing, pumping, worker_over;
     char trouble[260];
     int64_t blocked_until_ms; // monotonic
     struct kp_backoff backoff;
