@@ -43,6 +43,14 @@ void *kp_arena_alloc(struct kp_arena **arena, size_t size)
     return memset(p, 0, size);
 }
 
+void *kp_arena_calloc(struct kp_arena **arena, size_t n, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes))
+        bytes = SIZE_MAX / 2; // ends in kp_alloc
+    return kp_arena_alloc(arena, bytes);
+}
+
 void *kp_arena_memdup(struct kp_arena **arena, const void *p, size_t n)
 {
     void *copy = kp_arena_alloc(arena, n);

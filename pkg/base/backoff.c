@@ -63,5 +63,6 @@ int64_t kp_bucket_wait_ms(const struct kp_bucket *b, int64_t now_ms)
     double tokens = tokens_at(b, now_ms);
     if (tokens >= 1)
         return 0;
-    return b->rate > 0 ? (int64_t)((1 - tokens) * 1000 / b->rate) + 1 : INT64_MAX / 2;
+    double wait = b->rate > 0 ? (1 - tokens) * 1000 / b->rate : 1e15;
+    return wait < 1e15 ? (int64_t)wait + 1 : INT64_MAX / 2;
 }

@@ -51,10 +51,12 @@ static const char *format(char out[KP_TIME_TEXT], int64_t ms, bool micro)
     split(ms, &s, &rest);
     if (gmtime_r(&s, &tm) == NULL)
         memset(&tm, 0, sizeof tm);
-    size_t n = strftime(out, KP_TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+    // by hand: strftime writes years below 1000 with fewer digits
+    char fraction[12] = "";
     if (micro)
-        n += (size_t)snprintf(out + n, KP_TIME_TEXT - n, ".%03d000", rest);
-    snprintf(out + n, KP_TIME_TEXT - n, "Z");
+        snprintf(fraction, sizeof fraction, ".%03d000", rest);
+    snprintf(out, KP_TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d%sZ", tm.tm_year + 1900, tm.tm_mon + 1,
+        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, fraction);
     return out;
 }
 

@@ -5,6 +5,9 @@
 
 #include "base/banned.h"
 
+#define MAX_PARTS  4
+#define MAX_DIGITS 5
+
 static const struct {
     const char *name;
     int64_t ms;
@@ -25,22 +28,24 @@ int kp_duration_parse(const char *text, int64_t *ret_ms, struct kp_error *err)
 {
     const char *p = text;
     int64_t total = 0;
-    int last_unit = -1;
+    int parts = 0;
     if (*p == '\0')
         return kp_fail(err, KP_INVALID, "a duration is missing; write it like 90s or 1h30m");
     while (*p != '\0') {
         int64_t number = 0;
         int digits = 0;
         for (; *p >= '0' && *p <= '9'; p++, digits++) {
-            if (digits == 5)
-                return kp_fail(err, KP_INVALID, "duration '%.40s' has a number of more than 5 digits", text);
+            if (digits == MAX_DIGITS)
+                return kp_fail(err, KP_INVALID, "duration '%.40s' has a number of more than %d digits", text,
+                    MAX_DIGITS);
             number = number * 10 + (*p - '0');
         }
         int unit = unit_at(p);
-        if (digits == 0 || unit < 0 || unit <= last_unit)
+        if (digits == 0 || unit < 0)
             return kp_fail(err, KP_INVALID,
                 "'%.40s' is not a duration; write it like 90s or 1h30m (units h, m, s, ms)", text);
-        last_unit = unit;
+        if (++parts > MAX_PARTS)
+            return kp_fail(err, KP_INVALID, "duration '%.40s' has more than %d parts", text, MAX_PARTS);
         total += number * units[unit].ms;
         p += strlen(units[unit].name);
     }
@@ -51,18 +56,18 @@ int kp_duration_parse(const char *text, int64_t *ret_ms, struct kp_error *err)
 const char *kp_duration_format(char out[KP_DURATION_TEXT], int64_t ms)
 {
     size_t n = 0;
-    if (ms < 0) {
+    uint64_t rest = ms < 0 ? -(uint64_t)ms : (uint64_t)ms;
+    if (ms < 0)
         out[n++] = '-';
-        ms = -ms;
-    }
     if (ms == 0)
         snprintf(out, KP_DURATION_TEXT, "0s");
-    for (size_t i = 0; i < sizeof units / sizeof units[0] && ms > 0; i++) {
-        int64_t count = ms / units[i].ms;
+    for (size_t i = 0; i < sizeof units / sizeof units[0] && rest > 0; i++) {
+        uint64_t count = rest / (uint64_t)units[i].ms;
         if (count == 0)
             continue;
-        ms -= count * units[i].ms;
-        n += (size_t)snprintf(out + n, KP_DURATION_TEXT - n, "%lld%s", (long long)count, units[i].name);
+        rest -= count * (uint64_t)units[i].ms;
+        n += (size_t)snprintf(
+            out + n, KP_DURATION_TEXT - n, "%llu%s", (unsigned long long)count, units[i].name);
     }
     return out;
 }

@@ -1,5 +1,5 @@
-// Durations in Go's notation as Gateway API restricts it (GEP-2257): h, m, s, ms; whole numbers; "1h30m",
-// "250ms".
+// Durations in Go's notation as Gateway API restricts it (GEP-2257): one to four parts, each a whole number
+// of at most five digits and a unit h, m, s or ms, in any order: "1h30m", "250ms".
 #ifndef KP_BASE_DURATION_H
 #define KP_BASE_DURATION_H
 

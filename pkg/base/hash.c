@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -21,14 +22,14 @@ static uint64_t read64(const uint8_t *p)
 {
     uint64_t v;
     memcpy(&v, p, sizeof v);
-    return v;
+    return le64toh(v);
 }
 
 static uint32_t read32(const uint8_t *p)
 {
     uint32_t v;
     memcpy(&v, p, sizeof v);
-    return v;
+    return le32toh(v);
 }
 
 static uint64_t round64(uint64_t acc, uint64_t lane)
@@ -56,7 +57,7 @@ static uint64_t stripes(const uint8_t **p, const uint8_t *end, uint64_t seed)
 
 uint64_t kp_hash64(const void *data, size_t len, uint64_t seed)
 {
-    const uint8_t *p = data;
+    const uint8_t *p = len != 0 ? data : (const uint8_t *)""; // NULL + 0 is undefined
     const uint8_t *end = p + len;
     uint64_t acc = len >= 32 ? stripes(&p, end, seed) : seed + P5;
     acc += len;
@@ -80,7 +81,8 @@ uint64_t kp_hash64_str(const char *s, uint64_t seed)
 
 uint64_t kp_hash64_mix(uint64_t hash, uint64_t value)
 {
-    return kp_hash64(&value, sizeof value, hash);
+    uint64_t little = htole64(value);
+    return kp_hash64(&little, sizeof little, hash);
 }
 
 double kp_hash_unit(uint64_t hash)
@@ -102,11 +104,13 @@ __attribute__((constructor)) static void fill_crc_table(void)
     }
 }
 
-static uint32_t crc_soft(uint32_t c, const uint8_t *p, size_t len)
+uint32_t kp_crc32c_portable(uint32_t crc, const void *data, size_t len)
 {
+    const uint8_t *p = data;
+    uint32_t c = ~crc;
     for (; len > 0; len--, p++)
         c = crc_table[(c ^ *p) & 0xff] ^ (c >> 8);
-    return c;
+    return ~c;
 }
 
 #ifdef __x86_64__
@@ -128,5 +132,5 @@ uint32_t kp_crc32c(uint32_t crc, const void *data, size_t len)
     if (__builtin_cpu_supports("sse4.2"))
         return ~crc_hard(~crc, data, len);
 #endif
-    return ~crc_soft(~crc, data, len);
+    return kp_crc32c_portable(crc, data, len);
 }

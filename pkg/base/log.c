@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -41,12 +42,23 @@ int kp_log_level_parse(const char *text, enum kp_log_level *ret, struct kp_error
     return kp_fail(err, KP_INVALID, "'%.40s' is not a log level; use debug, info, warn or error", text);
 }
 
+// Text that can stand without quotes: no spaces, nothing that moves a terminal's cursor.
+static bool is_plain(const char *s)
+{
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
 static void add_value(struct kp_strbuf *line, const struct kp_field *field, bool json)
 {
     switch (field->kind) {
     case KP_FIELD_STRING: {
         const char *s = field->s != NULL ? field->s : "";
-        bool bare = !json && s[0] != '\0' && strpbrk(s, " \"=\\\n\t") == NULL;
+        bool bare = !json && s[0] != '\0' && is_plain(s);
         if (bare)
             kp_strbuf_adds(line, s);
         else
@@ -57,7 +69,10 @@ static void add_value(struct kp_strbuf *line, const struct kp_field *field, bool
         kp_strbuf_addf(line, "%" PRId64, field->i);
         break;
     case KP_FIELD_FLOAT:
-        kp_strbuf_addf(line, "%.6g", field->f);
+        if (isfinite(field->f))
+            kp_strbuf_addf(line, "%.6g", field->f);
+        else
+            kp_strbuf_adds(line, "null"); // JSON knows no infinity
         break;
     case KP_FIELD_BOOL:
         kp_strbuf_adds(line, field->i != 0 ? "true" : "false");

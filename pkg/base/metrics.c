@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -237,6 +239,8 @@ double kp_metric_value(const struct kp_metric *cell)
 
 void kp_metrics_on_collect(struct kp_metrics *metrics, void (*collect)(void *user), void *user)
 {
+    if (metrics == NULL)
+        return;
     *kp_array_add(&metrics->collectors) = (struct collector){collect, user};
 }
 
@@ -244,23 +248,36 @@ void kp_metrics_on_collect(struct kp_metrics *metrics, void (*collect)(void *use
 
 static void add_number(struct kp_strbuf *out, double v)
 {
-    if (isinf(v))
+    if (isnan(v))
+        kp_strbuf_adds(out, "NaN");
+    else if (isinf(v))
         kp_strbuf_adds(out, v > 0 ? "+Inf" : "-Inf");
     else if (v == floor(v) && fabs(v) < 1e15)
         kp_strbuf_addf(out, "%.0f", v);
-    else
-        kp_strbuf_addf(out, "%.17g", v);
+    else {
+        // 15 digits read better; 17 are exact where 15 are not
+        char text[40];
+        snprintf(text, sizeof text, "%.15g", v);
+        if (strtod(text, NULL) != v)
+            snprintf(text, sizeof text, "%.17g", v);
+        kp_strbuf_adds(out, text);
+    }
 }
 
 static void add_escaped(struct kp_strbuf *out, const char *s, bool quotes)
 {
-    for (; *s != '\0'; s++) {
-        if (*s == '\\' || (quotes && *s == '"'))
+    size_t len = strlen(s);
+    for (size_t i = 0; i < len;) {
+        size_t n = kp_utf8_length(s + i, len - i);
+        if (s[i] == '\\' || (quotes && s[i] == '"'))
             kp_strbuf_addc(out, '\\');
-        if (*s == '\n')
+        if (s[i] == '\n')
             kp_strbuf_adds(out, "\\n");
+        else if (n == 0)
+            kp_strbuf_adds(out, "\xef\xbf\xbd"); // one bad byte would cost the whole scrape
         else
-            kp_strbuf_addc(out, *s);
+            kp_strbuf_add(out, s + i, n);
+        i += n != 0 ? n : 1;
     }
 }
 
@@ -278,10 +295,7 @@ static void add_labels(struct kp_strbuf *out, const struct kp_metric *cell, cons
     }
     if (le != NULL) {
         kp_strbuf_addf(out, "%sle=\"", family->n_labels > 0 ? "," : "");
-        if (isinf(*le))
-            kp_strbuf_adds(out, "+Inf");
-        else
-            kp_strbuf_addf(out, "%g", *le);
+        add_number(out, *le);
         kp_strbuf_addc(out, '"');
     }
     kp_strbuf_addc(out, '}');

@@ -57,9 +57,10 @@ int kp_quantity_parse(const char *text, int64_t *ret_value, struct kp_error *err
         part = part * 10 + (text[digits + 1 + i] - '0');
         scale *= 10;
     }
-    int64_t rest;
-    if (part > 0 && __builtin_mul_overflow(part, factor / scale, &rest) == 0)
-        value += rest + part * (factor % scale) / scale;
+    // part < scale, so neither product overflows; what is left below one counts as one, as in Kubernetes
+    int64_t rest = part * (factor / scale) + (part * (factor % scale) + scale - 1) / scale;
+    if (__builtin_add_overflow(value, rest, &value))
+        return kp_fail(err, KP_INVALID, "quantity '%.40s' is too large", text);
     *ret_value = value;
     return 0;
 }

@@ -1,4 +1,5 @@
-// Kubernetes quantities as whole numbers: "16Mi", "100M", "1e3", "500". Suffixes Ki Mi Gi Ti Pi, k M G T P.
+// Kubernetes quantities as whole numbers: "16Mi", "1.5Gi", "100M", "1e3", "500". Suffixes Ki Mi Gi Ti Pi,
+// k M G T P; fractions of one round up.
 #ifndef KP_BASE_QUANTITY_H
 #define KP_BASE_QUANTITY_H
 

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/selector_regex.h"
 #include "base/text.h"
 #include "base/banned.h"
 
 #define MAX_REQUIREMENTS 64
 #define MAX_VALUES       64
-#define MAX_REGEX        512
 
 struct kp_selector {
     size_t n;
@@ -41,20 +41,6 @@ static void requirement_copy(struct kp_requirement *to, const struct kp_requirem
         .values = (const char *const *)values};
 }
 
-static int compile(regex_t *ret, const char *text, struct kp_error *err)
-{
-    if (strlen(text) > MAX_REGEX)
-        return kp_fail(err, KP_LIMIT, "regex is longer than %d bytes", MAX_REGEX);
-    kp_auto_free char *anchored = kp_asprintf("^(%s)$", text);
-    int failed = regcomp(ret, anchored, REG_EXTENDED | REG_NOSUB);
-    if (failed != 0) {
-        char words[100];
-        regerror(failed, ret, words, sizeof words);
-        return kp_fail(err, KP_INVALID, "regex '%.60s' is wrong: %s", text, words);
-    }
-    return 0;
-}
-
 static int check(const struct kp_requirement *req, struct kp_error *err)
 {
     bool wants_values = req->op != KP_SELECTOR_EXISTS && req->op != KP_SELECTOR_NOT_EXISTS;
@@ -64,6 +50,8 @@ static int check(const struct kp_requirement *req, struct kp_error *err)
         return kp_fail(err, KP_LIMIT, "selector key '%.60s' has more than %d values", req->key, MAX_VALUES);
     if (wants_values && req->n_values == 0)
         return kp_fail(err, KP_INVALID, "selector key '%.60s' needs at least one value", req->key);
+    if (is_match(req->op) && req->n_values != 1)
+        return kp_fail(err, KP_INVALID, "selector key '%.60s' takes one regex", req->key);
     if (!wants_values && req->n_values > 0)
         return kp_fail(err, KP_INVALID, "selector key '%.60s' takes no values with this operator", req->key);
     return 0;
@@ -80,7 +68,8 @@ int kp_selector_create(
     for (size_t i = 0; i < n; i++) {
         struct kp_error failure = {0};
         if (check(&reqs[i], &failure) != 0 ||
-            (is_match(reqs[i].op) && compile(&selector->regexes[i], reqs[i].values[0], &failure) != 0)) {
+            (is_match(reqs[i].op) &&
+                kp_selector_regex_compile(&selector->regexes[i], reqs[i].values[0], &failure) != 0)) {
             kp_selector_destroy(selector);
             return kp_fail(err, failure.code, "%s", failure.text);
         }
@@ -162,6 +151,16 @@ const struct kp_requirement *kp_selector_requirements(const struct kp_selector *
     return selector != NULL ? selector->reqs : NULL;
 }
 
+// A regex that would not be read back as it stands goes into quotes.
+static void add_regex(struct kp_strbuf *out, const char *text)
+{
+    size_t n = strlen(text);
+    bool quotes = n == 0 || text[0] == '"' || strpbrk(text, ", \t") != NULL;
+    kp_strbuf_adds(out, quotes ? "\"" : "");
+    kp_strbuf_adds(out, text);
+    kp_strbuf_adds(out, quotes ? "\"" : "");
+}
+
 void kp_selector_format(const struct kp_selector *selector, struct kp_strbuf *out)
 {
     static const char *const words[] = {[KP_SELECTOR_IN] = " in ",
@@ -181,7 +180,10 @@ void kp_selector_format(const struct kp_selector *selector, struct kp_strbuf *ou
         kp_strbuf_adds(out, set && !single ? "(" : "");
         for (size_t v = 0; v < req->n_values; v++) {
             kp_strbuf_adds(out, v > 0 ? "," : "");
-            kp_strbuf_adds(out, req->values[v]);
+            if (is_match(req->op))
+                add_regex(out, req->values[v]);
+            else
+                kp_strbuf_adds(out, req->values[v]);
         }
         kp_strbuf_adds(out, set && !single ? ")" : "");
     }

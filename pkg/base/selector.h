@@ -1,6 +1,6 @@
 // Label selectors as Kubernetes has them: requirements that must all hold. Text form as in kubectl:
 // a=b, a==b, a!=b, a in (x,y), a notin (x,y), a, !a; the registry also takes a=~regex and a!~regex
-// (anchored).
+// (anchored; in double quotes if it holds commas or spaces).
 #ifndef KP_BASE_SELECTOR_H
 #define KP_BASE_SELECTOR_H
 
@@ -32,6 +32,7 @@ struct kp_selector;
 // KP_INVALID.
 KP_MUST_CHECK int kp_selector_create(
     const struct kp_requirement *reqs, size_t n, struct kp_selector **ret, struct kp_error *err);
+// Without allow_regex keys and values have to be such as Kubernetes labels can have.
 KP_MUST_CHECK int kp_selector_parse(
     const char *text, bool allow_regex, struct kp_selector **ret, struct kp_error *err);
 void kp_selector_destroy(struct kp_selector *selector);

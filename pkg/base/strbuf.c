@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "base/banned.h"
 
 void kp_strbuf_init(struct kp_strbuf *buf, size_t max_bytes)
@@ -84,23 +85,6 @@ void kp_strbuf_addf(struct kp_strbuf *buf, const char *fmt, ...)
     va_end(args);
 }
 
-// Length of the valid UTF-8 sequence at s (n bytes left), 0 if there is none.
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    if (s[0] < 0x80)
-        return 1;
-    size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || n < want)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return want;
-}
-
 static void add_json_char(struct kp_strbuf *buf, unsigned char c)
 {
     static const char names[] = "\b\f\n\r\t\"\\";
@@ -121,7 +105,7 @@ void kp_strbuf_add_json(struct kp_strbuf *buf, const char *s)
     size_t n = strlen(s);
     kp_strbuf_addc(buf, '"');
     for (size_t i = 0; i < n;) {
-        size_t len = utf8_length((const unsigned char *)s + i, n - i);
+        size_t len = kp_utf8_length(s + i, n - i);
         if (len == 0)
             kp_strbuf_adds(buf, "\xef\xbf\xbd");
         else if (len == 1)

@@ -64,9 +64,9 @@ int kp_parse_bool(const char *text, bool *ret, struct kp_error *err)
     return kp_fail(err, KP_INVALID, "'%.40s' is neither true nor false", text);
 }
 
-// Length of the sequence at s, 0 if it is not valid UTF-8 (RFC 3629).
-static size_t sequence(const unsigned char *s, size_t n)
+size_t kp_utf8_length(const char *text, size_t n)
 {
+    const unsigned char *s = (const unsigned char *)text;
     if (s[0] < 0x80)
         return 1;
     size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
@@ -84,7 +84,7 @@ static size_t sequence(const unsigned char *s, size_t n)
 bool kp_utf8_valid(const char *s, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t n = sequence((const unsigned char *)s + i, len - i);
+        size_t n = kp_utf8_length(s + i, len - i);
         if (n == 0)
             return false;
         i += n;
@@ -132,22 +132,27 @@ bool kp_url_decode(const char *s, size_t len, char *out)
 
 const char *kp_printable(char *out, size_t size, const char *s, size_t len)
 {
-    size_t n = 0, i = 0;
-    while (i < len && n + 8 < size) {
-        size_t take = sequence((const unsigned char *)s + i, len - i);
+    size_t n = 0, cut = 0; // cut: where the dots go if not all of it fits
+    for (size_t i = 0; i < len;) {
+        size_t take = kp_utf8_length(s + i, len - i);
         unsigned char c = (unsigned char)s[i];
-        if (take == 0 || c < 0x20 || c == 0x7f) {
-            out[n++] = take == 0 ? '?' : ' ';
-            i++;
-            continue;
+        // also the control characters U+0080 to U+009F
+        bool control = c < 0x20 || c == 0x7f || (take == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0);
+        size_t put = take == 0 || control ? 1 : take;
+        if (n + put >= size) {
+            n = cut;
+            for (int dots = 0; dots < 3 && n + 1 < size; dots++)
+                out[n++] = '.';
+            break;
         }
-        memcpy(out + n, s + i, take);
-        n += take;
-        i += take;
-    }
-    if (i < len && n + 4 <= size) {
-        memcpy(out + n, "...", 3);
-        n += 3;
+        if (take == 0 || control)
+            out[n] = take == 0 ? '?' : ' ';
+        else
+            memcpy(out + n, s + i, take);
+        n += put;
+        i += take != 0 ? take : 1;
+        if (n + 3 < size)
+            cut = n;
     }
     out[n] = '\0';
     return out;

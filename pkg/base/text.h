@@ -18,12 +18,15 @@ KP_MUST_CHECK int kp_parse_int(
     const char *text, int64_t min, int64_t max, int64_t *ret, struct kp_error *err);
 KP_MUST_CHECK int kp_parse_bool(
     const char *text, bool *ret, struct kp_error *err); // true false (also 1 0 yes no on off)
+// Length of the UTF-8 sequence at s (len > 0 bytes are there); 0 if it is not valid (RFC 3629).
+size_t kp_utf8_length(const char *s, size_t len);
 bool kp_utf8_valid(const char *s, size_t len);
 // Constant-time comparison for secrets.
 bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 // Percent-decodes into out (size >= strlen + 1); false on a bad escape or a NUL.
 bool kp_url_decode(const char *s, size_t len, char *out);
-// Makes text from outside fit for a log or status: one line, printable, at most max bytes (cut with "...").
+// Makes text from outside fit for a log or status: one line, printable, at most size - 1 bytes (cut with
+// "...").
 const char *kp_printable(char *out, size_t size, const char *s, size_t len);
 
 #endif

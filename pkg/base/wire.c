@@ -43,7 +43,8 @@ void kp_wire_put_str(struct kp_strbuf *out, uint32_t number, const char *s)
 
 void kp_wire_start(struct kp_wire *w, const void *data, size_t len)
 {
-    *w = (struct kp_wire){.p = data, .end = (const uint8_t *)data + len};
+    const uint8_t *p = len != 0 ? data : (const uint8_t *)""; // NULL + 0 is undefined
+    *w = (struct kp_wire){.p = p, .end = p + len};
 }
 
 static bool get_varint(struct kp_wire *w, uint64_t *ret)

@@ -1,0 +1,97 @@
+#include "base/duration.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+static void test_reads_what_gep_2257_allows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {
+        {"0s", 0},
+        {"0h0m0s0ms", 0},
+        {"1h", 3600000},
+        {"60m", 3600000},
+        {"01h", 3600000},
+        {"00060m", 3600000},
+        {"1h30m", 5400000},
+        {"1h30m30s500ms", 5430500},
+        {"250ms", 250},
+        {"1m5ms", 60005},
+        {"99999h", 359996400000},
+        // any order and the same unit again: the CRD's pattern lets them through, so they have to be
+        // understood
+        {"30m1h", 5400000},
+        {"1s1s1s1s", 4000},
+    };
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        struct kp_error err = {0};
+        int64_t ms = -1;
+        if (kp_duration_parse(cases[i].text, &ms, &err) != 0 || ms != cases[i].ms)
+            fail_msg("'%s' gave %lld, not %lld (%s)", cases[i].text, (long long)ms, (long long)cases[i].ms,
+                err.text);
+    }
+}
+
+static void test_refuses_the_rest(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"", "1", "h", "-1h", "+1h", "1.5h", "1d", "1 h", " 1h", "1h ", "1us",
+        "1ns", "123456s", "1h1h1h1h1h", "1H", "1h30", "ms", "1week", "1hm"};
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        struct kp_error err = {0};
+        int64_t ms = 77;
+        if (kp_duration_parse(cases[i], &ms, &err) != KP_INVALID)
+            fail_msg("'%s' was taken as %lld", cases[i], (long long)ms);
+        assert_int_equal(ms, 77);
+        assert_true(strlen(err.text) > 0);
+    }
+    struct kp_error err = {0};
+    int64_t ms;
+    assert_int_equal(kp_duration_parse("1d", &ms, &err), KP_INVALID);
+    assert_string_equal(err.text, "'1d' is not a duration; write it like 90s or 1h30m (units h, m, s, ms)");
+}
+
+static void test_writes_the_shortest_form(void **state)
+{
+    (void)state;
+    char text[KP_DURATION_TEXT];
+    assert_string_equal(kp_duration_format(text, 0), "0s");
+    assert_string_equal(kp_duration_format(text, 60000), "1m");
+    assert_string_equal(kp_duration_format(text, 90500), "1m30s500ms");
+    assert_string_equal(kp_duration_format(text, 3600001), "1h1ms");
+    assert_string_equal(kp_duration_format(text, -1500), "-1s500ms");
+    assert_string_equal(kp_duration_format(text, INT64_MAX), "2562047788015h12m55s807ms");
+    assert_string_equal(kp_duration_format(text, INT64_MIN), "-2562047788015h12m55s808ms");
+}
+
+static void test_reads_what_it_writes(void **state)
+{
+    (void)state;
+    for (int64_t ms = 1; ms < 359996400000; ms = ms * 3 + 7) {
+        char text[KP_DURATION_TEXT];
+        int64_t back = 0;
+        assert_int_equal(kp_duration_parse(kp_duration_format(text, ms), &back, NULL), 0);
+        assert_int_equal(back, ms);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_what_gep_2257_allows),
+        cmocka_unit_test(test_refuses_the_rest),
+        cmocka_unit_test(test_writes_the_shortest_form),
+        cmocka_unit_test(test_reads_what_it_writes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
