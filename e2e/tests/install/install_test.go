@@ -26,8 +26,8 @@ func TestItRunsUnderRestrictedPodSecurity(t *testing.T) {
 func TestTheControllerMayNotReadSecrets(t *testing.T) {
 	f.NeedCluster(t)
 	as := "--as=system:serviceaccount:" + f.Namespace + ":kube-pprof-controller"
-	for _, no := range []string{"get secrets", "list secrets", "create pods", "delete pods", "get pods/log", "create pods/exec", "get pods/proxy", "update profilingpolicies",
-		"delete profilingpolicies", "get nodes/proxy", "get configmaps"} {
+	for _, no := range []string{"get secrets", "list secrets", "create pods", "delete pods", "get pods --subresource=log", "create pods --subresource=exec",
+		"get pods --subresource=proxy", "update profilingpolicies", "delete profilingpolicies", "get nodes --subresource=proxy", "get configmaps"} {
 		if out, _ := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(no)...)...); strings.TrimSpace(out) != "no" {
 			t.Errorf("may it %s? %s", no, out)
 		}
@@ -131,9 +131,12 @@ func TestUninstallAndAgain(t *testing.T) {
 	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "60s"); err != nil {
 		t.Fatal(err)
 	}
-	if out := f.K(t, "get", "pods,clusterroles,clusterrolebindings,clusterprofilingpolicies", "-A", "-l", "app.kubernetes.io/instance=kube-pprof", "-o", "name"); out != "" {
-		t.Errorf("left behind: %s", out)
-	}
+	f.Within(t, 40*time.Second, "nothing is left behind", func() error { // pods take their grace period
+		if out := f.K(t, "get", "pods,clusterroles,clusterrolebindings,clusterprofilingpolicies", "-A", "-l", "app.kubernetes.io/instance=kube-pprof", "-o", "name"); out != "" {
+			return fmt.Errorf("left behind: %s", out)
+		}
+		return nil
+	})
 	f.K(t, "get", "crd", "profilingpolicies.kube-pprof.dev", "clusterprofilingpolicies.kube-pprof.dev") // people's policies stay
 	if err := f.Install(); err != nil {
 		t.Fatal(err)
