@@ -19,11 +19,17 @@ static int64_t time_of(const json_t *object, const char *key)
     return text != NULL && kp_time_parse(text, &ms, NULL) == 0 ? ms : 0;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void adopt_condition(struct kp_policy_status *status, const json_t *condition)
 {
     const char *type = json_string_value(json_object_get(condition, "type"));
     const char *value = json_string_value(json_object_get(condition, "status"));
     const char *reason = json_string_value(json_object_get(condition, "reason"));
+    const char *message = json_string_value(json_object_get(condition, "message"));
     for (int i = 0; i < KP_COND_COUNT; i++) {
         if (!kp_streq(type, kp_condition_name((enum kp_condition)i)))
             continue;
@@ -32,6 +38,7 @@ static void adopt_condition(struct kp_policy_status *status, const json_t *condi
             if (kp_streq(value, words[w]))
                 state->status = (enum kp_condition_status)w;
         kp_copy(state->reason, sizeof state->reason, reason != NULL ? reason : "");
+        kp_copy(state->message, sizeof state->message, message != NULL ? message : "");
         state->since_ms = time_of(condition, "lastTransitionTime");
     }
 }
@@ -50,7 +57,7 @@ void kp_policy_status_adopt(struct kp_policy_status *status, const json_t *objec
     size_t i;
     json_t *item;
     json_array_foreach(json_object_get(old, "conditions"), i, item) adopt_condition(status, item);
-    status->last_capture_ms = time_of(old, "lastCaptureTime");
+    status->last_capture_ms = later(status->last_capture_ms, time_of(old, "lastCaptureTime"));
     json_array_foreach(json_object_get(old, "profiles"), i, item)
     {
         const char *type = json_string_value(json_object_get(item, "type"));
@@ -58,8 +65,8 @@ void kp_policy_status_adopt(struct kp_policy_status *status, const json_t *objec
         const char *result = json_string_value(json_object_get(item, "lastResult"));
         if (counts == NULL)
             continue;
-        counts->last_success_ms = time_of(item, "lastSuccessTime");
-        if (result != NULL)
+        counts->last_success_ms = later(counts->last_success_ms, time_of(item, "lastSuccessTime"));
+        if (result != NULL && counts->last_result == KP_OUTCOME_NONE)
             (void)kp_outcome_parse(result, &counts->last_result);
     }
 }
@@ -91,10 +98,8 @@ void kp_policy_status_count(
     switch (kp_outcome_info(outcome)->class) {
     case KP_CLASS_SUCCEEDED:
         counts->succeeded++;
-        if (time_ms > counts->last_success_ms)
-            counts->last_success_ms = time_ms;
-        if (time_ms > status->last_capture_ms)
-            status->last_capture_ms = time_ms;
+        counts->last_success_ms = later(counts->last_success_ms, time_ms);
+        status->last_capture_ms = later(status->last_capture_ms, time_ms);
         break;
     case KP_CLASS_FAILED:
         counts->failed++;

@@ -45,13 +45,18 @@ struct kp_policy_status {
 const char *kp_condition_name(enum kp_condition condition);
 
 // Takes conditions, transition times, lastCaptureTime and last successes over from an object as the API
-// server has it.
+// server has it: at first sight, and again while another replica writes.
 void kp_policy_status_adopt(struct kp_policy_status *status, const json_t *object);
 
 // The types of the policy, in its order; counts of those that stay are kept.
 void kp_policy_status_set_types(struct kp_policy_status *status, const struct kp_policy *policy);
 void kp_policy_status_count(
     struct kp_policy_status *status, const char *type, enum kp_outcome outcome, int64_t time_ms);
+
+// Whether there is nothing to say now: caches are being read (or read anew) without trouble, and what was
+// said before stands until they are.
+bool kp_policy_status_waits(const struct kp_policy_status *status, const struct kp_policy *policy,
+    const struct kp_policy_summary *summary);
 
 // Computes the conditions anew; a transition takes now_ms. Returns whether a status or reason changed; a bit
 // per condition whose status changed goes to ret_transitions.

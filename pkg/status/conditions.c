@@ -62,8 +62,11 @@ static void judge_discovered(
         say(v, KP_COND_UNKNOWN, "CachesNotSynced", "pods and policies are being read from the API server");
     else if (summary->matched == 0)
         say(v, KP_COND_TRUE, "NoPods", "no pod matches the selector now");
-    else if (summary->selected == 0)
+    else if (summary->selected == 0 && summary->left_out > 0)
         say(v, KP_COND_TRUE, "NoTargets", "%u pods match, none can be profiled now; see status.failures",
+            summary->matched);
+    else if (summary->selected == 0)
+        say(v, KP_COND_TRUE, "NoTargets", "%u pods match, none is to be profiled: not opted in, or finished",
             summary->matched);
     else
         say(v, KP_COND_TRUE, "TargetsFound", "%u targets of %u pods", summary->selected, summary->matched);
@@ -83,8 +86,22 @@ static void judge_feasible(
             message);
 }
 
+// The failure that tells most about a type.
+static const struct kp_failure_summary *failure_of(const struct kp_policy_summary *summary, const char *type)
+{
+    const struct kp_failure_summary *found = NULL;
+    for (size_t i = 0; i < summary->n_failures && i < KP_STATUS_MAX_FAILURES; i++) {
+        const struct kp_failure_summary *failure = &summary->failures[i];
+        if (kp_streq(failure->type, type) && failure->message != NULL &&
+            (found == NULL || failure->targets > found->targets))
+            found = failure;
+    }
+    return found;
+}
+
 // False when more than half of the sampled targets failed their last attempt of some type.
-static void judge_succeeding(const struct kp_policy_summary *summary, struct verdict *v)
+static void judge_succeeding(
+    const struct kp_policy_summary *summary, const struct kp_condition_state *old, struct verdict *v)
 {
     uint32_t tried = 0;
     const struct kp_type_summary *worst = NULL;
@@ -94,14 +111,17 @@ static void judge_succeeding(const struct kp_policy_summary *summary, struct ver
         if (2 * type->failed > summary->sampled && (worst == NULL || type->failed > worst->failed))
             worst = type;
     }
+    const struct kp_failure_summary *example = worst != NULL ? failure_of(summary, worst->type) : NULL;
     if (summary->sampled == 0)
         say(v, KP_COND_UNKNOWN, "NoTargets", "there is no target to capture from");
-    else if (worst != NULL && summary->n_failures > 0)
-        say(v, KP_COND_FALSE, summary->failures[0].reason, "%s failed on %u of %u targets: %s", worst->type,
-            worst->failed, summary->sampled, summary->failures[0].message);
+    else if (worst != NULL && example != NULL)
+        say(v, KP_COND_FALSE, example->reason, "%s failed on %u of %u targets: %s", worst->type,
+            worst->failed, summary->sampled, example->message);
     else if (worst != NULL)
         say(v, KP_COND_FALSE, "Failing", "%s failed on %u of %u targets", worst->type, worst->failed,
             summary->sampled);
+    else if (tried == 0 && old->status != KP_COND_UNKNOWN) // another sample, or this program began anew
+        say(v, old->status, old->reason, "%s", old->message);
     else if (tried == 0)
         say(v, KP_COND_UNKNOWN, "NoResults", "no capture has ended yet");
     else if (summary->failing > 0)
@@ -115,10 +135,13 @@ static void judge_succeeding(const struct kp_policy_summary *summary, struct ver
 static void judge_ready(const struct kp_policy *policy, const struct verdict *all, struct verdict *v)
 {
     const struct verdict *accepted = &all[KP_COND_ACCEPTED], *discovered = &all[KP_COND_DISCOVERED];
+    const struct verdict *succeeding = &all[KP_COND_SUCCEEDING];
     if (accepted->status == KP_COND_FALSE)
         say(v, KP_COND_FALSE, accepted->reason, "%s", accepted->message);
     else if (policy->suspend)
         say(v, KP_COND_TRUE, "Suspended", "%s", discovered->message);
+    else if (discovered->status == KP_COND_TRUE && succeeding->status == KP_COND_FALSE)
+        say(v, KP_COND_TRUE, "Ready", "%s, but %s", discovered->message, succeeding->message);
     else
         say(v, discovered->status, discovered->status == KP_COND_TRUE ? "Ready" : discovered->reason, "%s",
             discovered->message);
@@ -137,6 +160,13 @@ static bool settle(
     return changed;
 }
 
+bool kp_policy_status_waits(const struct kp_policy_status *status, const struct kp_policy *policy,
+    const struct kp_policy_summary *summary)
+{
+    return !summary->synced && summary->trouble == NULL && policy->reject_reason == NULL &&
+           summary->ref_problem == NULL && status->conditions[KP_COND_DISCOVERED].since_ms != 0;
+}
+
 bool kp_policy_status_conditions(struct kp_policy_status *status, const struct kp_policy *policy,
     const struct kp_policy_summary *summary, int64_t now_ms, unsigned *ret_transitions)
 {
@@ -145,7 +175,7 @@ bool kp_policy_status_conditions(struct kp_policy_status *status, const struct k
     judge_accepted(policy, summary, &all[KP_COND_ACCEPTED]);
     judge_discovered(policy, summary, &all[KP_COND_DISCOVERED]);
     judge_feasible(policy, summary, &all[KP_COND_FEASIBLE]);
-    judge_succeeding(summary, &all[KP_COND_SUCCEEDING]);
+    judge_succeeding(summary, &status->conditions[KP_COND_SUCCEEDING], &all[KP_COND_SUCCEEDING]);
     judge_ready(policy, all, &all[KP_COND_READY]);
     *ret_transitions = 0;
     for (int i = 0; i < KP_COND_COUNT; i++) {

@@ -91,7 +91,7 @@ void kp_statuses_set_policy(
     entry->policy = kp_policy_ref(policy);
     kp_policy_unref(old);
     kp_policy_status_set_types(&entry->status, policy);
-    if (is_new)
+    if (is_new || !statuses->writing)
         kp_policy_status_adopt(&entry->status, object);
 }
 
@@ -142,7 +142,7 @@ static void tell_transition(
 
 static void tell_transitions(struct kp_statuses *statuses, const struct entry *entry, unsigned transitions)
 {
-    if (statuses->events == NULL || !statuses->writing)
+    if (statuses->events == NULL)
         return;
     for (int i = 0; i < KP_COND_COUNT; i++)
         if ((transitions & 1u << i) != 0)
@@ -182,7 +182,7 @@ void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
     const struct kp_policy_summary *summary, int64_t now_ms)
 {
     struct entry *entry = entry_find(statuses, policy_key);
-    if (entry == NULL)
+    if (entry == NULL || !statuses->writing || kp_policy_status_waits(&entry->status, entry->policy, summary))
         return;
     unsigned transitions;
     bool changed = kp_policy_status_conditions(&entry->status, entry->policy, summary, now_ms, &transitions);
@@ -215,6 +215,13 @@ static void check_flushed(struct kp_statuses *statuses)
     on_flushed(statuses->flushed_user);
 }
 
+// Not what the object holds: an update in a while writes again.
+static void write_again(struct entry *entry)
+{
+    entry->written_hash = 0;
+    entry->written_ms = kp_now_ms() - COUNTERS_MS + RETRY_MS;
+}
+
 static void on_written(void *user, int http_status, json_t *json, const struct kp_error *err)
 {
     struct entry *entry = user;
@@ -225,9 +232,8 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     kp_metric_inc(kp_metric_with(statuses->writes, (const char *const[]){err == NULL ? "success" : "error"}));
     if (entry->dropped) {
         entry_free(entry);
-    } else if (err != NULL && http_status != 404) {
-        entry->written_hash = 0; // not what the object holds: the next update writes again
-        entry->written_ms = kp_now_ms() - COUNTERS_MS + RETRY_MS;
+    } else if (err != NULL && http_status != 404) { // 404: gone, the watch will say so
+        write_again(entry);
     }
     check_flushed(statuses);
     pump(statuses);
@@ -252,7 +258,7 @@ static void write_one(struct kp_statuses *statuses, struct entry *entry)
             NULL) == 0)
         statuses->n_calls++;
     else
-        entry->written_hash = 0;
+        write_again(entry);
 }
 
 static void pump(struct kp_statuses *statuses)
@@ -288,10 +294,18 @@ static void on_timer(void *user)
     pump(user);
 }
 
+// Who begins to write says everything anew at the next update; what waited is old.
 void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing)
 {
+    if (statuses->writing == writing)
+        return;
     statuses->writing = writing;
-    pump(statuses);
+    for (struct entry *entry = statuses->entries; entry != NULL; entry = entry->hh.next) {
+        kp_list_remove(&entry->in_queue);
+        json_decref(kp_take(entry->wanted));
+        entry->written_ms = 0; // somebody else wrote meanwhile, or will
+    }
+    check_flushed(statuses);
 }
 
 // ---- life ----

@@ -1,0 +1,384 @@
+// When status is written: against an API server of which every request is expected. Times given to updates
+// lie ahead of the clock instead of being waited for.
+#include "status/status.h"
+
+#include "kube/api_peer.h"
+#include "kube/config.h"
+#include "status/status_fixture.h"
+#include "base/banned.h"
+
+#define APPLY "PATCH /apis/kube-pprof.dev/v1alpha1/namespaces/shop/profilingpolicies/p/status?"
+#define EVENT "POST /apis/events.k8s.io/v1/namespaces/shop/events"
+#define OK(path)                                                                                             \
+    {                                                                                                        \
+        path, 200, NULL, "{}", 0, 0, PEER_WHOLE                                                              \
+    }
+
+struct fixture {
+    struct peer *peer;
+    struct kp_loop *loop;
+    struct kp_kube *kube;
+    struct kp_events *events;
+    struct kp_statuses *statuses;
+    struct kp_policy *policy;
+    size_t want_seen;
+    bool done;
+};
+
+static void begin(struct fixture *f, const struct peer_step *steps, size_t n, bool with_events)
+{
+    memset(f, 0, sizeof *f);
+    f->peer = peer_start(steps, n);
+    kp_auto_free char *server = kp_asprintf("http://127.0.0.1:%d", f->peer->port);
+    struct kp_kube_config config = {.server = server};
+    f->loop = kp_loop_create();
+    f->kube = kp_kube_create(f->loop, &config, &(struct kp_kube_options){.writes_per_second = 1000});
+    f->events = with_events ? kp_events_create(f->kube, "kube-pprof.dev/controller", "pod-1") : NULL;
+    f->statuses = kp_statuses_create(f->loop, f->kube, f->events, "kube-pprof-controller", NULL);
+    f->policy = fixture_policy("shop", "p", FIXTURE_SPEC);
+    kp_statuses_set_writing(f->statuses, true);
+}
+
+static void add(struct fixture *f, const char *object)
+{
+    json_t *json = fixture_json(object);
+    kp_statuses_set_policy(f->statuses, f->policy, json);
+    json_decref(json);
+}
+
+static void check(void *user)
+{
+    struct fixture *f = user;
+    f->done = peer_seen(f->peer) >= f->want_seen;
+}
+
+// Until as many requests were seen, and a little longer, so that their answers are in and nothing more came.
+static void run_until(struct fixture *f, size_t seen)
+{
+    struct kp_timer *timer = kp_timer_create(f->loop, check, f);
+    bool never = false;
+    f->want_seen = seen;
+    f->done = false;
+    kp_timer_start(timer, 0, 1);
+    bool done = kp_loop_run_until(f->loop, &f->done, 20000);
+    kp_timer_destroy(timer);
+    if (!done)
+        fail_msg("%zu of %zu requests", peer_seen(f->peer), seen);
+    (void)kp_loop_run_until(f->loop, &never, 50);
+    assert_int_equal(peer_seen(f->peer), seen);
+}
+
+static void end(struct fixture *f)
+{
+    kp_events_destroy(f->events);
+    kp_statuses_set_writing(f->statuses, false);
+    kp_kube_destroy(f->kube);
+    kp_statuses_destroy(f->statuses);
+    kp_loop_destroy(f->loop);
+    kp_policy_unref(f->policy);
+    kp_auto_free char *failure = peer_stop(f->peer);
+    if (failure != NULL)
+        fail_msg("%s", failure);
+}
+
+static bool has(struct fixture *f, size_t request, const char *part)
+{
+    return strstr(f->peer->seen[request], part) != NULL;
+}
+
+static void test_first_sight_is_written_at_once(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    run_until(&f, 1);
+    assert_true(has(&f, 0, "fieldManager=kube-pprof-controller"));
+    assert_true(has(&f, 0, "\"kind\":\"ProfilingPolicy\""));
+    assert_true(has(&f, 0, "\"sampled\":6"));
+    assert_true(has(&f, 0, "\"type\":\"CapturesSucceeding\""));
+    end(&f);
+}
+
+static void test_cluster_policies_have_their_own_path(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        OK("PATCH /apis/kube-pprof.dev/v1alpha1/clusterprofilingpolicies/all/status?")};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    kp_policy_unref(f.policy);
+    f.policy = fixture_policy(NULL, "all", FIXTURE_SPEC);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "/all", &summary, kp_now_ms());
+    run_until(&f, 1);
+    assert_true(has(&f, 0, "\"kind\":\"ClusterProfilingPolicy\""));
+    assert_false(has(&f, 0, "\"namespace\""));
+    end(&f);
+}
+
+static void test_when_what_is_written(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY), OK(APPLY), OK(APPLY), OK(APPLY), OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1);
+    // the same again: nothing, not even after a minute
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 1000);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 70000);
+    run_until(&f, 1);
+    // target counts: at most every 5 s
+    summary.sampled = 5;
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 2000);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 9000);
+    run_until(&f, 2);
+    assert_true(has(&f, 1, "\"sampled\":5"));
+    // the set of reasons: the same
+    fixture_failure(&summary, "Timeout", "cpu", 1, "too slow");
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 2000);
+    run_until(&f, 2);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 9000);
+    run_until(&f, 3);
+    // counters: once a minute
+    kp_statuses_count(f.statuses, "shop/p", "cpu", KP_OUTCOME_SUCCEEDED, now);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 30000);
+    run_until(&f, 3);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 70000);
+    run_until(&f, 4);
+    assert_true(has(&f, 3, "\"succeeded\":1"));
+    // a condition: at once
+    summary.feasible = false;
+    summary.feasible_message = "2 asked, 1 possible";
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 2000);
+    run_until(&f, 5);
+    assert_true(has(&f, 4, "2 asked, 1 possible"));
+    end(&f);
+}
+
+static void test_a_failed_write_is_repeated(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {APPLY, 403, NULL, "{\"kind\":\"Status\",\"message\":\"forbidden\",\"reason\":\"Forbidden\"}", 0, 0,
+            PEER_WHOLE},
+        OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 1000);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 9000);
+    run_until(&f, 2);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 10000);
+    run_until(&f, 2);
+    end(&f);
+}
+
+static void test_a_policy_that_is_gone(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {{APPLY, 404, NULL,
+        "{\"kind\":\"Status\",\"message\":\"not found\",\"reason\":\"NotFound\"}", 0, 0, PEER_WHOLE}};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 9000);
+    kp_statuses_drop_policy(f.statuses, "shop/p");
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 90000);
+    kp_statuses_count(f.statuses, "shop/p", "cpu", KP_OUTCOME_SUCCEEDED, now);
+    kp_statuses_drop_policy(f.statuses, "shop/p");
+    run_until(&f, 1);
+    end(&f);
+}
+
+static void test_dropped_while_it_is_written(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    kp_statuses_drop_policy(f.statuses, "shop/p");
+    run_until(&f, 1);
+    end(&f);
+}
+
+static void test_only_who_writes_judges(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    kp_statuses_set_writing(f.statuses, false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 0);
+    // the leader wrote meanwhile
+    add(&f, "{'status': {'conditions': [{'type': 'Ready', 'status': 'True', 'reason': 'Ready', "
+            "'lastTransitionTime': '2020-01-01T00:00:00Z'}], 'lastCaptureTime': '2021-01-01T00:00:00Z'}}");
+    kp_statuses_set_writing(f.statuses, true);
+    run_until(&f, 0);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1);
+    assert_true(has(&f, 0, "\"lastTransitionTime\":\"2020-01-01T00:00:00Z\""));
+    assert_true(has(&f, 0, "\"lastCaptureTime\":\"2021-01-01T00:00:00Z\""));
+    end(&f);
+}
+
+static void test_reading_anew_is_no_news(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY), OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    const struct kp_policy_summary reading = {.synced = false}, broken = {.trouble = "pods is forbidden"};
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &reading, now + 90000);
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &broken, now + 90000);
+    run_until(&f, 2);
+    assert_true(has(&f, 1, "pods is forbidden"));
+    end(&f);
+}
+
+static void test_five_writes_a_second_in_all(void **state)
+{
+    (void)state;
+    enum { POLICIES = 8 };
+    static struct peer_step steps[POLICIES];
+    for (size_t i = 0; i < POLICIES; i++)
+        steps[i] = (struct peer_step)OK("/status?");
+    struct fixture f;
+    begin(&f, steps, POLICIES, false);
+    struct kp_policy_summary summary = fixture_summary();
+    struct kp_policy *policies[POLICIES];
+    json_t *nothing = json_object();
+    int64_t start = kp_mono_ms();
+    for (int i = 0; i < POLICIES; i++) {
+        kp_auto_free char *name = kp_asprintf("p%d", i);
+        policies[i] = fixture_policy("shop", name, FIXTURE_SPEC);
+        kp_statuses_set_policy(f.statuses, policies[i], nothing);
+        kp_statuses_update(f.statuses, policies[i]->key, &summary, kp_now_ms());
+    }
+    run_until(&f, POLICIES);
+    assert_true(kp_mono_ms() - start >= 400); // three above the first five
+    for (int i = 0; i < POLICIES; i++)
+        kp_policy_unref(policies[i]);
+    json_decref(nothing);
+    end(&f);
+}
+
+static void test_changes_of_conditions_are_events(void **state)
+{
+    (void)state;
+    struct peer_step steps[4];
+    for (size_t i = 0; i < KP_COUNT(steps); i++)
+        steps[i] = (struct peer_step){NULL, 200, NULL, "{}", 0, 0, PEER_WHOLE};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), true);
+    add(&f, "{'status': {'conditions': [{'type': 'Ready', 'status': 'True', 'reason': 'Ready', "
+            "'lastTransitionTime': '2020-01-01T00:00:00Z'}, {'type': 'Feasible', 'status': 'True', 'reason': "
+            "'Fits', "
+            "'lastTransitionTime': '2020-01-01T00:00:00Z'}, {'type': 'CapturesSucceeding', 'status': 'True', "
+            "'reason': 'Capturing', 'lastTransitionTime': '2020-01-01T00:00:00Z'}]}}");
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    run_until(&f, 1); // what was so before is no event
+    summary.types[0].failed = summary.failing = 6;
+    fixture_failure(&summary, "Unreachable", "cpu", 6, "connection refused");
+    kp_statuses_update(f.statuses, "shop/p", &summary, now + 1000);
+    run_until(&f, 3);
+    size_t event = has(&f, 1, EVENT) ? 1 : 2;
+    assert_true(has(&f, event, EVENT));
+    assert_true(has(&f, event, "\"type\":\"Warning\""));
+    assert_true(has(&f, event, "\"reason\":\"Unreachable\""));
+    assert_true(
+        has(&f, event, "CapturesSucceeding is false: cpu failed on 6 of 6 targets: connection refused"));
+    assert_true(has(&f, event, "\"uid\":\"uid-p\""));
+    end(&f);
+}
+
+static void on_flushed(void *user)
+{
+    *(bool *)user = true;
+}
+
+static void test_flush(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    bool flushed = false;
+    kp_statuses_flush(f.statuses, 20000, on_flushed, &flushed); // nothing to write
+    assert_false(flushed);                                      // never from inside
+    assert_true(kp_loop_run_until(f.loop, &flushed, 10000));
+    flushed = false;
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    kp_statuses_flush(f.statuses, 20000, on_flushed, &flushed);
+    assert_true(kp_loop_run_until(f.loop, &flushed, 10000));
+    assert_int_equal(peer_seen(f.peer), 1);
+    end(&f);
+}
+
+static void test_flush_gives_up(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, NULL, 0, false); // never answers
+    add(&f, "{}");
+    bool flushed = false;
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    kp_statuses_flush(f.statuses, 100, on_flushed, &flushed);
+    assert_true(kp_loop_run_until(f.loop, &flushed, 10000));
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_sight_is_written_at_once),
+        cmocka_unit_test(test_cluster_policies_have_their_own_path),
+        cmocka_unit_test(test_when_what_is_written),
+        cmocka_unit_test(test_a_failed_write_is_repeated),
+        cmocka_unit_test(test_a_policy_that_is_gone),
+        cmocka_unit_test(test_dropped_while_it_is_written),
+        cmocka_unit_test(test_only_who_writes_judges),
+        cmocka_unit_test(test_reading_anew_is_no_news),
+        cmocka_unit_test(test_five_writes_a_second_in_all),
+        cmocka_unit_test(test_changes_of_conditions_are_events),
+        cmocka_unit_test(test_flush),
+        cmocka_unit_test(test_flush_gives_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
