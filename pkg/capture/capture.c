@@ -19,6 +19,7 @@
 #define MAX_RUNNING      2000
 #define SNAPSHOT_MS      30000
 #define DEFAULT_SLACK_MS 10000
+#define WATCH_MS         500
 
 enum scrape_state {
     SCRAPE_REFUSED, // never sent: told at the next turn
@@ -51,9 +52,11 @@ struct kp_capturer {
     struct kp_denylist *denied;
     struct kp_capture_options options;
     struct scrape *scrapes;
-    struct kp_timer *turn;
+    struct kp_timer *turn, *watch;
     size_t bytes;
     int n_paused;
+    struct scrape *leader; // reads on while the budget is spent, NULL = nobody yet
+    size_t leader_had;     // when it was last looked at
     bool closing;
     struct kp_metric *running, *in_flight;
 };
@@ -80,12 +83,13 @@ static void resume(struct scrape *scrape)
     kp_http_pause(scrape->call, false);
 }
 
-// All go on once there is room; until then the one who has most, so that something ends.
+// All go on once there is room; until then one alone, the leader, so that something ends: the one who has
+// most.
 static void resume_some(struct kp_capturer *capturer)
 {
     struct scrape *scrape, *next, *most = NULL;
     bool room = capturer->bytes <= capturer->options.max_bytes_in_flight / 4 * 3;
-    if (capturer->n_paused == 0 || capturer->closing)
+    if (capturer->n_paused == 0 || capturer->closing || (!room && capturer->leader != NULL))
         return;
     HASH_ITER (hh, capturer->scrapes, scrape, next) {
         if (scrape->state != SCRAPE_PAUSED)
@@ -95,19 +99,36 @@ static void resume_some(struct kp_capturer *capturer)
         else if (most == NULL || scrape->len > most->len)
             most = scrape;
     }
+    capturer->leader = most;
+    capturer->leader_had = 0;
     if (most != NULL)
         resume(most);
 }
 
-// The one who reads most goes on even when the budget is spent, so that something ends.
-static bool may_read_on(const struct kp_capturer *capturer, const struct scrape *scrape)
+static bool may_read_on(struct kp_capturer *capturer, struct scrape *scrape)
 {
     if (capturer->bytes <= capturer->options.max_bytes_in_flight)
         return true;
-    for (const struct scrape *other = capturer->scrapes; other != NULL; other = other->hh.next)
-        if (other->len > scrape->len && other->state == SCRAPE_ASKING)
-            return false;
-    return true;
+    if (capturer->leader == NULL)
+        capturer->leader = scrape;
+    return capturer->leader == scrape;
+}
+
+// A leader who gets nothing must not hold up the others.
+static void on_watch(void *user)
+{
+    struct kp_capturer *capturer = user;
+    struct scrape *leader = capturer->leader;
+    if (capturer->n_paused == 0) {
+        kp_timer_stop(capturer->watch);
+        return;
+    }
+    if (leader != NULL && leader->len != capturer->leader_had) {
+        capturer->leader_had = leader->len;
+        return;
+    }
+    capturer->leader = NULL;
+    resume_some(capturer);
 }
 
 // ---- the end ----
@@ -117,6 +138,8 @@ static void scrape_free(struct scrape *scrape)
     struct kp_capturer *capturer = scrape->owner;
     if (scrape->state == SCRAPE_PAUSED)
         capturer->n_paused--;
+    if (capturer->leader == scrape)
+        capturer->leader = NULL;
     capturer->bytes -= scrape->len;
     HASH_DEL(capturer->scrapes, scrape);
     kp_order_finish(&scrape->order);
@@ -160,7 +183,7 @@ static void on_answer(void *user, const struct kp_http_result *answer)
         .cancelled = scrape->cancelled};
     struct kp_blob *body = answer->body != NULL && answer->body->len > 0
                                ? kp_blob_ref(answer->body)
-                               : kp_blob_copy(scrape->body, scrape->len);
+                               : kp_blob_take(kp_take(scrape->body), scrape->len);
     result.outcome = kp_scrape_judge(&facts, answer, body, result.message);
     result.http_status = answer->status;
     result.bytes = scrape->len;
@@ -210,7 +233,8 @@ static void on_header(void *user, const char *name, const char *value)
 static void keep(struct scrape *scrape, const uint8_t *data, size_t len)
 {
     if (scrape->len + len > scrape->cap) {
-        size_t cap = scrape->cap * 2;
+        size_t cap = scrape->cap * 2, most = (size_t)scrape->order.wanted->profile_bytes;
+        cap = cap < most ? cap : most;
         scrape->cap = cap < scrape->len + len ? scrape->len + len : cap;
         scrape->body = kp_realloc(scrape->body, scrape->cap);
     }
@@ -232,6 +256,8 @@ static bool on_data(void *user, const uint8_t *data, size_t len)
         scrape->state = SCRAPE_PAUSED;
         capturer->n_paused++;
         kp_http_pause(scrape->call, true);
+        if (!kp_timer_active(capturer->watch))
+            kp_timer_start(capturer->watch, WATCH_MS, WATCH_MS);
     }
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
     return true;
@@ -357,6 +383,7 @@ struct kp_capturer *kp_capturer_create(
     struct kp_http_options http = {.max_connections = capturer->options.max_running};
     capturer->http = kp_http_create(loop, &http);
     capturer->turn = kp_timer_create(loop, on_turn, capturer);
+    capturer->watch = kp_timer_create(loop, on_watch, capturer);
     if (options->metrics != NULL) {
         capturer->running =
             kp_gauge(options->metrics, "kube_pprof_captures_running", "Captures that run now.");
@@ -378,6 +405,7 @@ void kp_capturer_destroy(struct kp_capturer *capturer)
     kp_http_destroy(capturer->http); // every answer comes now
     on_turn(capturer);
     kp_timer_destroy(capturer->turn);
+    kp_timer_destroy(capturer->watch);
     kp_denylist_destroy(capturer->denied);
     kp_free(capturer);
 }
