@@ -1,10 +1,9 @@
 #include "base/selector.h"
 
-#include <regex.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/selector_regex.h"
+#include "base/regex.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -14,7 +13,7 @@
 struct kp_selector {
     size_t n;
     struct kp_requirement *reqs;
-    regex_t *regexes; // one a requirement; used where the operation is a match
+    struct kp_regex **regexes; // one a requirement; NULL where the operation is no match
 };
 
 static bool is_match(enum kp_selector_op op)
@@ -64,12 +63,12 @@ int kp_selector_create(
         return kp_fail(err, KP_LIMIT, "a selector has more than %d requirements", MAX_REQUIREMENTS);
     struct kp_selector *selector = KP_NEW(struct kp_selector);
     selector->reqs = KP_NEW_ARRAY(struct kp_requirement, n);
-    selector->regexes = KP_NEW_ARRAY(regex_t, n);
+    selector->regexes = KP_NEW_ARRAY(struct kp_regex *, n);
     for (size_t i = 0; i < n; i++) {
         struct kp_error failure = {0};
         if (check(&reqs[i], &failure) != 0 ||
             (is_match(reqs[i].op) &&
-                kp_selector_regex_compile(&selector->regexes[i], reqs[i].values[0], &failure) != 0)) {
+                kp_regex_compile(reqs[i].values[0], &selector->regexes[i], &failure) != 0)) {
             kp_selector_destroy(selector);
             return kp_fail(err, failure.code, "%s", failure.text);
         }
@@ -85,8 +84,7 @@ void kp_selector_destroy(struct kp_selector *selector)
     if (selector == NULL)
         return;
     for (size_t i = 0; i < selector->n; i++) {
-        if (is_match(selector->reqs[i].op))
-            regfree(&selector->regexes[i]);
+        kp_regex_destroy(selector->regexes[i]);
         requirement_finish(&selector->reqs[i]);
     }
     kp_free(selector->reqs);
@@ -115,9 +113,9 @@ static bool holds(const struct kp_selector *selector, size_t i, const char *valu
     case KP_SELECTOR_NOT_EXISTS:
         return value == NULL;
     case KP_SELECTOR_MATCHES:
-        return regexec(&selector->regexes[i], value != NULL ? value : "", 0, NULL, 0) == 0;
+        return kp_regex_matches(selector->regexes[i], value != NULL ? value : "");
     case KP_SELECTOR_NOT_MATCHES:
-        return regexec(&selector->regexes[i], value != NULL ? value : "", 0, NULL, 0) != 0;
+        return !kp_regex_matches(selector->regexes[i], value != NULL ? value : "");
     }
     return false;
 }

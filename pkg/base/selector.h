@@ -15,7 +15,7 @@ enum kp_selector_op {
     KP_SELECTOR_NOT_IN, // the key is not there, or its value none of values
     KP_SELECTOR_EXISTS,
     KP_SELECTOR_NOT_EXISTS,
-    KP_SELECTOR_MATCHES, // POSIX extended regex, anchored, in values[0]; a missing key counts as ""
+    KP_SELECTOR_MATCHES, // a regex (base/regex.h), anchored, in values[0]; a missing key counts as ""
     KP_SELECTOR_NOT_MATCHES,
 };
 

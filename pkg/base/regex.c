@@ -1,0 +1,136 @@
+#include "base/regex.h"
+
+#include <string.h>
+
+#include "base/regex_private.h"
+#include "base/text.h"
+#include "base/banned.h"
+
+#define NOT_UTF8 0x110000u // bytes that are no UTF-8 lie behind all characters
+
+uint32_t kp_regex_character(const char **p)
+{
+    const unsigned char *s = (const unsigned char *)*p;
+    size_t n = kp_utf8_length(*p, strnlen(*p, 4));
+    *p += n != 0 ? n : 1;
+    switch (n) {
+    case 0:
+        return NOT_UTF8 + s[0];
+    case 1:
+        return s[0];
+    case 2:
+        return (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
+    case 3:
+        return (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
+    default:
+        return (s[0] & 0x07u) << 18 | (s[1] & 0x3fu) << 12 | (s[2] & 0x3fu) << 6 | (s[3] & 0x3fu);
+    }
+}
+
+void kp_regex_destroy(struct kp_regex *regex)
+{
+    if (regex == NULL)
+        return;
+    kp_array_free(&regex->steps);
+    kp_array_free(&regex->ranges);
+    kp_free(regex);
+}
+
+// All places in the expression where the matching could be, without doubles.
+struct places {
+    uint16_t list[KP_REGEX_MAX_STEPS + 1];
+    size_t n;
+    bool in[KP_REGEX_MAX_STEPS + 1];
+};
+
+struct matching {
+    const struct kp_regex *regex;
+    struct places *now, *next;
+    bool done;
+};
+
+static void forget(struct places *places)
+{
+    for (size_t i = 0; i < places->n; i++)
+        places->in[places->list[i]] = false;
+    places->n = 0;
+}
+
+static void add(struct places *places, size_t at)
+{
+    if (!places->in[at]) {
+        places->in[at] = true;
+        places->list[places->n++] = (uint16_t)at;
+    }
+}
+
+// Follows what takes no character; the list grows while it is walked.
+static void spread(struct matching *m, bool begin, bool end)
+{
+    struct places *places = m->now;
+    for (size_t i = 0; i < places->n; i++) {
+        size_t at = places->list[i];
+        const struct kp_regex_step *step = &m->regex->steps.items[at];
+        switch (step->op) {
+        case KP_REGEX_SPLIT:
+            add(places, at + (size_t)step->x);
+            add(places, at + (size_t)step->y);
+            break;
+        case KP_REGEX_JUMP:
+            add(places, at + (size_t)step->x);
+            break;
+        case KP_REGEX_BEGIN:
+            if (begin)
+                add(places, at + 1);
+            break;
+        case KP_REGEX_END:
+            if (end)
+                add(places, at + 1);
+            break;
+        case KP_REGEX_DONE:
+            m->done = m->done || end;
+            break;
+        case KP_REGEX_CHAR:
+        case KP_REGEX_ANY:
+        case KP_REGEX_SET:
+            break;
+        }
+    }
+}
+
+static bool takes(const struct kp_regex *regex, const struct kp_regex_step *step, uint32_t c)
+{
+    if (step->op == KP_REGEX_CHAR)
+        return step->value == c;
+    if (step->op != KP_REGEX_SET)
+        return step->op == KP_REGEX_ANY;
+    const struct kp_regex_range *ranges = regex->ranges.items;
+    for (uint32_t i = step->value; i < step->value + step->n; i++)
+        if (c >= ranges[i].low && c <= ranges[i].high)
+            return !step->negate;
+    return step->negate;
+}
+
+static void advance(struct matching *m, uint32_t c)
+{
+    forget(m->next);
+    for (size_t i = 0; i < m->now->n; i++)
+        if (takes(m->regex, &m->regex->steps.items[m->now->list[i]], c))
+            add(m->next, m->now->list[i] + 1u);
+    struct places *old = m->now;
+    m->now = m->next;
+    m->next = old;
+}
+
+bool kp_regex_matches(const struct kp_regex *regex, const char *text)
+{
+    struct places one = {0}, two = {0};
+    struct matching m = {.regex = regex, .now = &one, .next = &two};
+    add(m.now, 0);
+    spread(&m, true, *text == '\0');
+    while (*text != '\0' && m.now->n > 0) {
+        advance(&m, kp_regex_character(&text));
+        spread(&m, false, *text == '\0');
+    }
+    return m.done;
+}
