@@ -59,7 +59,7 @@ bool kp_policy_status_waits(const struct kp_policy_status *status, const struct 
     const struct kp_policy_summary *summary);
 
 // Computes the conditions anew; a transition takes now_ms. Returns whether a status or reason changed; a bit
-// per condition whose status changed goes to ret_transitions.
+// per condition whose status changed (Ready: or its reason) goes to ret_transitions.
 bool kp_policy_status_conditions(struct kp_policy_status *status, const struct kp_policy *policy,
     const struct kp_policy_summary *summary, int64_t now_ms, unsigned *ret_transitions);
 

@@ -142,6 +142,12 @@ static void test_a_suspended_policy_is_ready(void **state)
     expect(&s, KP_COND_READY, KP_COND_TRUE, "Suspended", "spec.suspend");
     expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "Suspended", "");
     expect(&s, KP_COND_FEASIBLE, KP_COND_UNKNOWN, "NothingPlanned", "");
+    kp_policy_unref(s.policy);
+    s.policy = fixture_policy("shop", "checkout", "{'selector': {}}"); // resumed
+    tell(&s, &summary, T0 + 1000);
+    expect(&s, KP_COND_READY, KP_COND_TRUE, "Ready", "");
+    assert_int_equal(s.transitions, 1u << KP_COND_READY); // an event
+    assert_int_equal(s.status.conditions[KP_COND_READY].since_ms, T0);
     end(&s);
 }
 

@@ -180,8 +180,10 @@ bool kp_policy_status_conditions(struct kp_policy_status *status, const struct k
     *ret_transitions = 0;
     for (int i = 0; i < KP_COND_COUNT; i++) {
         bool transition;
-        changed |= settle(&status->conditions[i], &all[i], now_ms, &transition);
-        *ret_transitions |= transition ? 1u << i : 0;
+        bool differs = settle(&status->conditions[i], &all[i], now_ms, &transition);
+        changed |= differs;
+        // Ready stays true through suspend and resume, which are news all the same
+        *ret_transitions |= transition || (differs && i == KP_COND_READY) ? 1u << i : 0;
     }
     return changed;
 }
