@@ -339,7 +339,7 @@ int kp_conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *slot
     switch ((int)reason) {
     case LWS_CALLBACK_RAW_ADOPT:
         listener = lws_vhost_user(lws_get_vhost(wsi));
-        conn = slot->conn = adopt(listener, wsi);
+        slot->conn = adopt(listener, wsi);
         if (listener->cert_file == NULL)
             lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0); // with TLS the handshake is still to come
         return 0;

@@ -210,6 +210,13 @@ static void set_allowed(struct kp_work *work)
     work->allowed = allowed < 1 ? 1 : allowed;
 }
 
+static void limit_stretch(const struct kp_plan *plan, struct kp_group *group)
+{
+    int64_t most = plan->limits.max_stretch_ms / group->interval_ms;
+    if (group->stretch > most)
+        group->stretch = most > 1 ? (int)most : 1;
+}
+
 void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
 {
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
@@ -225,8 +232,7 @@ void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
     stretch_totals(plan);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
-            if (group->interval_ms * group->stretch > plan->limits.max_stretch_ms && group->stretch > 1)
-                group->stretch = (int)fmax(1, (double)(plan->limits.max_stretch_ms / group->interval_ms));
+            limit_stretch(plan, group);
     fit_policies(plan);
 }
 

@@ -102,7 +102,7 @@ func TestTwoPoliciesShareACapture(t *testing.T) {
 	ns := checkout(t)
 	f.Apply(t, ns, heapPolicy("slow", "20s", "  labels: {static: {team: slow}}\n")+"---"+heapPolicy("fast", "10s", "  labels: {static: {env: prod}}\n"))
 	for _, name := range []string{"slow", "fast"} {
-		f.PolicyIs(t, 25*time.Second, ns, name, name+" counts captures", func(p *f.Policy) error {
+		f.PolicyIs(t, 75*time.Second, ns, name, name+" counts captures", func(p *f.Policy) error {
 			if p.Status.Captures.Succeeded < 3 || p.Status.Targets.Sampled != 3 {
 				return fmt.Errorf("not yet")
 			}
