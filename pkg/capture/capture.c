@@ -290,6 +290,10 @@ static int check_order(
     if (credentials && (!target->https || (endpoint != NULL && endpoint->tls_insecure)))
         return kp_fail(
             err, KP_DENIED, "credentials are only sent over verified HTTPS; nothing was sent to %s", pod->ip);
+    if (secrets != NULL && secrets->bearer != NULL && strpbrk(secrets->bearer, "\r\n") != NULL)
+        return kp_fail(err, KP_INVALID,
+            "the bearer token in the Secret of endpoints[].authorization holds a line feed: store it "
+            "without");
     return 0;
 }
 
