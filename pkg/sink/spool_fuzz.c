@@ -28,15 +28,27 @@ static bool note(
     return true;
 }
 
+static char dir[] = "/tmp/kp-spool-fuzz-XXXXXX";
+
+static void clean_up(void)
+{
+    kp_auto_free char *lock = kp_asprintf("%s/lock", dir);
+    unlink(lock);
+    rmdir(dir);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char dir[] = "/tmp/kp-spool-fuzz-XXXXXX";
     static char *path;
     struct kp_spool *spool = NULL;
     struct places places = {0};
-    if (path == NULL && mkdtemp(dir) != NULL)
+    if (path == NULL) {
+        if (mkdtemp(dir) == NULL)
+            abort();
+        atexit(clean_up);
         path = kp_asprintf("%s/000000000001.spool", dir);
+    }
     if (kp_file_write_atomic(path, data, size, 0600, NULL) != 0 ||
         kp_spool_open(dir, note, &places, &spool, NULL) != 0)
         abort();
