@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -44,4 +45,38 @@ char *kp_test_read_file(const char *path, size_t *ret_len)
     if (kp_file_read(path, 256u << 20, &data, ret_len, &err) != 0)
         fail_msg("%s", err.text);
     return data;
+}
+
+// Where the line that holds text[at] starts, and how long it is.
+static const char *line_at(const char *text, size_t at, int *ret_len)
+{
+    while (at > 0 && text[at - 1] != '\n')
+        at--;
+    *ret_len = (int)strcspn(text + at, "\n");
+    return text + at;
+}
+
+static void fail_at_difference(const char *path, const char *want, const char *got)
+{
+    size_t at = 0;
+    int number = 1, want_len, got_len;
+    for (; want[at] == got[at]; at++)
+        number += want[at] == '\n' ? 1 : 0;
+    const char *want_line = line_at(want, at, &want_len), *got_line = line_at(got, at, &got_len);
+    fail_msg("%s:%d differs (KP_UPDATE_GOLDEN=1 writes it anew)\n  there: %.*s\n  now:   %.*s", path, number,
+        want_len, want_line, got_len, got_line);
+}
+
+void kp_test_golden(const char *path, const char *text)
+{
+    struct kp_error err = {0};
+    const char *update = getenv("KP_UPDATE_GOLDEN");
+    if (update != NULL && strcmp(update, "1") == 0) {
+        if (kp_file_write_atomic(path, text, strlen(text), 0644, &err) != 0)
+            fail_msg("%s", err.text);
+        return;
+    }
+    kp_auto_free char *want = kp_test_read_file(path, NULL);
+    if (strcmp(want, text) != 0)
+        fail_at_difference(path, want, text);
 }

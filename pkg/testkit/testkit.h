@@ -9,5 +9,8 @@ char *kp_test_tmpdir(void);
 void kp_test_rmdir(char *path);
 // A file of the test data, whole, with a NUL behind it; a missing file fails the test. Free it.
 char *kp_test_read_file(const char *path, size_t *ret_len);
+// Compares with a golden file and fails the test with the first line that differs. With KP_UPDATE_GOLDEN=1 in
+// the environment it writes the file instead: look at the difference before you commit it.
+void kp_test_golden(const char *path, const char *text);
 
 #endif
