@@ -225,7 +225,7 @@ static int set_character(struct compiler *c, uint32_t *ret)
 
 static int set_member(struct compiler *c)
 {
-    uint32_t low, high;
+    uint32_t low = 0, high;
     if (c->p[0] == '[' && c->p[1] == ':') {
         const char *end = strstr(c->p, ":]");
         if (end == NULL || !add_class(c, c->p + 2, end < c->p + 2 ? 0 : (size_t)(end - c->p - 2)))
