@@ -202,6 +202,7 @@ int kp_controller_main(int argc, char **argv)
         KP_ERROR("cannot start", KP_E(&err));
         return fail(&err);
     }
+    signal(SIGPIPE, SIG_IGN); // a peer that closes is an error of that connection, not the end
     KP_INFO("controller starts", KP_S("version", KP_VERSION), KP_S("server", role.config.kube.server),
         KP_S("registry", role.options.registry_url));
     kp_controller_start(role.controller);

@@ -7,15 +7,19 @@
 #include "base/text.h"
 #include "base/banned.h"
 
+// What an empty buffer shows until something is added. Never written: cap 0 says that it is not from the
+// heap.
+static char nothing[1];
+
 void kp_strbuf_init(struct kp_strbuf *buf, size_t max_bytes)
 {
-    *buf = (struct kp_strbuf){.data = kp_alloc(64), .cap = 64, .max = max_bytes};
-    buf->data[0] = '\0';
+    *buf = (struct kp_strbuf){.data = nothing, .max = max_bytes};
 }
 
 void kp_strbuf_finish(struct kp_strbuf *buf)
 {
-    kp_free(buf->data);
+    if (buf->cap > 0)
+        kp_free(buf->data);
     *buf = (struct kp_strbuf){0};
 }
 
@@ -28,7 +32,8 @@ void kp_strbuf_clear(struct kp_strbuf *buf)
 {
     buf->len = 0;
     buf->overflow = false;
-    buf->data[0] = '\0';
+    if (buf->cap > 0)
+        buf->data[0] = '\0';
 }
 
 // Room for n more bytes and a NUL; false past the maximum.
@@ -39,9 +44,10 @@ static bool reserve(struct kp_strbuf *buf, size_t n)
         return false;
     }
     if (buf->len + n + 1 > buf->cap) {
-        size_t cap = buf->cap * 2;
+        char *old = buf->cap > 0 ? buf->data : NULL;
+        size_t cap = buf->cap > 0 ? buf->cap * 2 : 64;
         buf->cap = cap < buf->len + n + 1 ? buf->len + n + 1 : cap;
-        buf->data = kp_realloc(buf->data, buf->cap);
+        buf->data = kp_realloc(old, buf->cap);
     }
     return true;
 }
@@ -131,7 +137,7 @@ void kp_strbuf_add_url(struct kp_strbuf *buf, const char *s)
 
 char *kp_strbuf_take(struct kp_strbuf *buf, size_t *ret_len)
 {
-    char *data = buf->data;
+    char *data = buf->cap > 0 ? buf->data : kp_strdup("");
     if (ret_len != NULL)
         *ret_len = buf->len;
     kp_strbuf_init(buf, buf->max);

@@ -30,7 +30,8 @@ void kp_strbuf_add_json(struct kp_strbuf *buf, const char *s);
 // Percent-encodes all but unreserved characters (RFC 3986 2.3).
 void kp_strbuf_add_url(struct kp_strbuf *buf, const char *s);
 
-// The string, to be freed by the caller; the buffer is empty afterwards and may be used again.
+// The string, to be freed by the caller; the buffer is empty afterwards, holds no memory and may be used
+// again.
 char *kp_strbuf_take(struct kp_strbuf *buf, size_t *ret_len);
 
 void kp_strbuf_finish_ptr(struct kp_strbuf *buf);
