@@ -1,5 +1,7 @@
 #include "api/api.h"
 
+#include <string.h>
+
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -9,92 +11,42 @@
 #define STUCK_MS    10000
 #define WAIT_END_MS 60000
 
-static void healthz(struct kp_http_exchange *x, void *user)
-{
-    (void)user;
-    kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok\n");
-}
-
-static void readyz(struct kp_http_exchange *x, void *user)
-{
-    struct kp_error err = {0};
-    if (kp_api_ready(user, &err))
-        kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok\n");
-    else
-        kp_http_reply_status(x, 503, "NotReady", err.text);
-}
-
-static void metrics(struct kp_http_exchange *x, void *user)
-{
-    struct kp_api *api = user;
-    struct kp_strbuf buf;
-    kp_strbuf_init(&buf, KP_API_MAX_ANSWER);
-    if (api->options.metrics)
-        kp_metrics_write(api->options.metrics, &buf);
-    kp_http_reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf.data);
-    kp_strbuf_finish(&buf);
-}
-
 #define MAX_STATES ((size_t)32 * KP_MIB)
 #define MAX_UPLOAD ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
 
-#define HEALTH_ROUTE                                                                                         \
-    {                                                                                                        \
-        .method = "GET", .path = "/healthz", .handler = healthz                                              \
-    }
-#define READY_ROUTE                                                                                          \
-    {                                                                                                        \
-        .method = "GET", .path = "/readyz", .handler = readyz                                                \
-    }
-#define METRICS_ROUTE                                                                                        \
-    {                                                                                                        \
-        .method = "GET", .path = "/metrics", .handler = metrics                                              \
-    }
-#define API_ROUTES                                                                                           \
-    {.method = "POST", .path = "/api/v1/profiles", .handler = kp_api_post_profile, .max_body = MAX_UPLOAD},  \
-        {.method = "GET", .path = "/api/v1/profiles", .handler = kp_api_list_profiles},                      \
-        {.method = "GET", .path = "/api/v1/profiles/{id}", .handler = kp_api_get_profile},                   \
-        {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile},             \
-        {.method = "GET", .path = "/api/v1/services", .handler = kp_api_list_services},                      \
-        {.method = "POST",                                                                                   \
-            .path = "/api/v1/targets",                                                                       \
-            .handler = kp_api_post_targets,                                                                  \
-            .max_body = MAX_STATES},                                                                         \
-        {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets},                        \
-        {.method = "POST",                                                                                   \
-            .path = "/api/0/profiles",                                                                       \
-            .handler = kp_api_post_profefe,                                                                  \
-            .max_body = KP_MAX_PROFILE_BYTES},                                                               \
-    {                                                                                                        \
-        .method = "POST", .path = "/api/0/profiles/", .handler = kp_api_post_profefe,                        \
-        .max_body = KP_MAX_PROFILE_BYTES                                                                     \
-    }
+static const struct kp_http_route api_routes[] = {
+    {.method = "POST", .path = "/api/v1/profiles", .handler = kp_api_post_profile, .max_body = MAX_UPLOAD},
+    {.method = "GET", .path = "/api/v1/profiles", .handler = kp_api_list_profiles},
+    {.method = "GET", .path = "/api/v1/profiles/{id}", .handler = kp_api_get_profile},
+    {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile},
+    {.method = "GET", .path = "/api/v1/services", .handler = kp_api_list_services},
+    {.method = "POST", .path = "/api/v1/targets", .handler = kp_api_post_targets, .max_body = MAX_STATES},
+    {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets},
+    {.method = "POST",
+        .path = "/api/0/profiles",
+        .handler = kp_api_post_profefe,
+        .max_body = KP_MAX_PROFILE_BYTES},
+    {.method = "POST",
+        .path = "/api/0/profiles/",
+        .handler = kp_api_post_profefe,
+        .max_body = KP_MAX_PROFILE_BYTES},
+};
 
-static const struct kp_http_route all_routes[] = {HEALTH_ROUTE, READY_ROUTE, METRICS_ROUTE, API_ROUTES, {0}};
-static const struct kp_http_route api_routes[] = {HEALTH_ROUTE, API_ROUTES, {0}};
-static const struct kp_http_route health_routes[] = {HEALTH_ROUTE, READY_ROUTE, METRICS_ROUTE, {0}};
-
-const struct kp_http_route *kp_api_routes(enum kp_api_listener listener)
+size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES])
 {
-    switch (listener) {
-    case KP_API_EVERYTHING:
-        return all_routes;
-    case KP_API_PROFILES:
-        return api_routes;
-    case KP_API_HEALTH:
-        return health_routes;
-    }
-    return NULL;
+    _Static_assert(sizeof api_routes == KP_API_ROUTES * sizeof out[0], "the header says how many");
+    memcpy(out, api_routes, sizeof api_routes);
+    return KP_API_ROUTES;
 }
 
-bool kp_api_ready(struct kp_api *api, struct kp_error *err)
+bool kp_api_ready(void *user, const char **ret_why_not)
 {
+    struct kp_api *api = user;
     int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
-    if (api->writing && for_ms > STUCK_MS) {
-        kp_fail(err, KP_UNAVAILABLE, "the disk has not taken a write for %lld s", (long long)(for_ms / 1000));
-        return false;
-    }
-    return true;
+    if (!api->writing || for_ms <= STUCK_MS)
+        return true;
+    *ret_why_not = "the disk has not finished a write for more than 10 s";
+    return false;
 }
 
 struct gauges {

@@ -32,12 +32,12 @@ struct kp_api *kp_api_create(const struct kp_api_options *options);
 // HTTP servers no longer call in.
 void kp_api_destroy(struct kp_api *api); // NULL is fine
 
-// Routes for kp_http_server_listen(), whose user is the api. /healthz is on every listener; /readyz and
-// /metrics are with the profiles until they get a listener of their own.
-enum kp_api_listener { KP_API_EVERYTHING, KP_API_PROFILES, KP_API_HEALTH };
-const struct kp_http_route *kp_api_routes(enum kp_api_listener listener);
+// Writes the rows of the API (no row of zeroes) to a table for kp_http_server_listen(), whose user must be
+// the api.
+#define KP_API_ROUTES 9
+size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
 
-// Whether requests can be served: the writer moves. The sentence says what is wrong.
-bool kp_api_ready(struct kp_api *api, struct kp_error *err);
+// A check for kp_serve_add_check() with the api as its user: whether the writer moves.
+bool kp_api_ready(void *api, const char **ret_why_not);
 
 #endif

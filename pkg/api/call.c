@@ -26,7 +26,6 @@ static void answer(struct kp_call *call)
     if (call->file_name[0] != '\0') {
         kp_auto_free char *value = kp_asprintf("attachment; filename=\"%s\"", call->file_name);
         kp_http_set_header(x, "Content-Disposition", value);
-        kp_http_set_header(x, "X-Content-Type-Options", "nosniff");
     }
     const char *type = call->content_type ? call->content_type : "application/json";
     if (call->body)
