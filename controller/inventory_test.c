@@ -1,0 +1,262 @@
+// From watch events to wanted targets: pods, policies, namespaces, addresses.
+#include "controller/inventory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "plan/plan.h"
+#include "base/banned.h"
+
+struct bench {
+    struct kp_loop *loop;
+    struct kp_plan *plan;
+    struct kp_inventory *inventory;
+    int replanned, cancelled, problems;
+};
+
+static void on_cancel(void *user, uint64_t order_id)
+{
+    (void)order_id;
+    ((struct bench *)user)->cancelled++;
+}
+
+static void on_replanned(void *user, const char *namespace)
+{
+    assert_string_equal(namespace, "shop");
+    ((struct bench *)user)->replanned++;
+}
+
+static void on_problem(void *user, const struct kp_pod *pod, const struct kp_annotation_problem *problem)
+{
+    (void)pod;
+    assert_non_null(strstr(problem->message, "profefe.com/port"));
+    ((struct bench *)user)->problems++;
+}
+
+static void bench_open(struct bench *b)
+{
+    *b = (struct bench){.loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL)};
+    struct kp_inventory_options options = {.target = {.dialects = KP_DIALECTS_DEFAULT},
+        .on_cancel = on_cancel,
+        .on_replanned = on_replanned,
+        .on_annotation_problem = on_problem,
+        .user = b};
+    b->inventory = kp_inventory_create(b->loop, b->plan, &options);
+}
+
+static void bench_close(struct bench *b)
+{
+    kp_inventory_destroy(b->inventory);
+    kp_plan_destroy(b->plan);
+    kp_loop_destroy(b->loop);
+}
+
+static void settle(struct bench *b)
+{
+    bool never = false;
+    for (int i = 0; i < 100 && kp_inventory_busy(b->inventory); i++)
+        kp_loop_run_until(b->loop, &never, 10);
+    assert_false(kp_inventory_busy(b->inventory));
+}
+
+static const struct kp_pod *make_pod(
+    const char *name, const char *ip, const char *annotation, const char *value)
+{
+    kp_auto_free char *uid = kp_asprintf("uid-%s", name);
+    struct kp_label label = {"app", "checkout"}, note = {annotation, value};
+    struct kp_port port = {.name = "pprof", .number = 6060, .tcp = true};
+    struct kp_container container = {.name = "app",
+        .image = "i",
+        .image_id = "",
+        .container_id = uid,
+        .started_ms = 1,
+        .ready = true,
+        .n_ports = 1,
+        .ports = &port};
+    struct kp_pod draft = {.namespace = "shop",
+        .name = name,
+        .uid = uid,
+        .resource_version = "1",
+        .node = "n",
+        .ip = ip,
+        .host_ip = "10.9.9.9",
+        .owner_kind = "StatefulSet",
+        .owner_name = "checkout",
+        .workload_kind = "",
+        .workload_name = "",
+        .revision = "",
+        .version = "",
+        .phase = KP_POD_RUNNING,
+        .ready = true,
+        .ready_since_ms = 1,
+        .labels = &label,
+        .n_labels = 1,
+        .annotations = &note,
+        .n_annotations = annotation != NULL ? 1 : 0,
+        .n_containers = 1,
+        .containers = &container};
+    return kp_pod_build(&draft);
+}
+
+static void set_pod(
+    struct bench *b, const char *name, const char *ip, const char *annotation, const char *value)
+{
+    kp_auto_free char *key = kp_asprintf("shop/%s", name);
+    const struct kp_pod *pod = make_pod(name, ip, annotation, value);
+    kp_inventory_set_pod(b->inventory, key, pod);
+    kp_pod_unref(pod);
+}
+
+static void set_policy(
+    struct bench *b, const char *key, const char *namespace, const char *spec, int generation)
+{
+    kp_auto_free char *text =
+        kp_asprintf("{\"metadata\":{%s\"name\":\"p\",\"uid\":\"u\",\"generation\":%d},\"spec\":%s}",
+            namespace, generation, spec);
+    json_t *object = json_loads(text, 0, NULL);
+    assert_non_null(object);
+    assert_non_null(kp_inventory_set_policy(b->inventory, key, object));
+    json_decref(object);
+}
+
+static void count_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
+{
+    (void)target;
+    (void)profiles;
+    (*(int *)user)++;
+}
+
+static int targets(struct bench *b)
+{
+    int n = 0;
+    kp_plan_each_target(b->plan, 0, count_target, &n);
+    return n;
+}
+
+#define NAMESPACED "\"namespace\":\"shop\","
+#define ALL        "{\"selector\":{\"matchLabels\":{\"app\":\"checkout\"}}}"
+
+static void test_nothing_happens_before_caches_are_complete(void **state)
+{
+    struct bench b;
+    bool never = false;
+    (void)state;
+    bench_open(&b);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    kp_loop_run_until(b.loop, &never, 60);
+    assert_int_equal(targets(&b), 0);
+    kp_inventory_open(b.inventory);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    bench_close(&b);
+}
+
+static void test_pods_and_policies_come_and_go(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    kp_inventory_open(b.inventory);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 2);
+    int before = b.replanned;
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL); // the same again
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    settle(&b);
+    assert_int_equal(b.replanned, before);
+    kp_inventory_set_pod(b.inventory, "shop/a", NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    set_policy(&b, "shop/p", NAMESPACED, "{\"suspend\":true,\"selector\":{}}", 2);
+    settle(&b);
+    assert_int_equal(targets(&b), 0);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 3);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    kp_inventory_set_policy(b.inventory, "shop/p", NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 0);
+    bench_close(&b);
+}
+
+static void test_two_pods_on_one_address(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    kp_inventory_open(b.inventory);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    set_pod(&b, "b", "10.0.0.1", NULL, NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 0); // neither
+    kp_inventory_set_pod(b.inventory, "shop/a", NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    bench_close(&b);
+}
+
+static void test_namespace_labels(void **state)
+{
+    struct bench b;
+    struct kp_label prod = {"env", "prod"};
+    struct kp_labels *labels = kp_labels_create(&prod, 1), *none = kp_labels_create(NULL, 0);
+    (void)state;
+    bench_open(&b);
+    kp_inventory_open(b.inventory);
+    set_policy(
+        &b, "/p", "", "{\"selector\":{},\"namespaceSelector\":{\"matchLabels\":{\"env\":\"prod\"}}}", 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 0);
+    kp_inventory_set_namespace(b.inventory, "shop", labels);
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    kp_inventory_set_namespace(b.inventory, "shop", none);
+    settle(&b);
+    assert_int_equal(targets(&b), 0);
+    kp_labels_destroy(labels);
+    kp_labels_destroy(none);
+    bench_close(&b);
+}
+
+static void test_annotation_problems_are_told_once(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    kp_inventory_open(b.inventory);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", "profefe.com/port", "70000");
+    settle(&b);
+    assert_int_equal(b.problems, 1);
+    kp_inventory_refresh(b.inventory);
+    settle(&b);
+    assert_int_equal(b.problems, 1);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_happens_before_caches_are_complete),
+        cmocka_unit_test(test_pods_and_policies_come_and_go),
+        cmocka_unit_test(test_two_pods_on_one_address),
+        cmocka_unit_test(test_namespace_labels),
+        cmocka_unit_test(test_annotation_problems_are_told_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
