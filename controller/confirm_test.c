@@ -1,0 +1,189 @@
+// An address may pass to another pod while a capture runs: what counts and what is dropped.
+#include "controller/confirm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "plan/plan.h"
+#include "base/banned.h"
+
+struct bench {
+    struct kp_loop *loop;
+    struct kp_plan *plan;
+    struct kp_inventory *inventory;
+    struct kp_confirm *confirm;
+    bool watch_moves, done;
+    int n;
+    enum kp_outcome outcome;
+};
+
+static int64_t watch_mono_ms(void *user)
+{
+    return ((struct bench *)user)->watch_moves ? kp_mono_ms() + 1 : 0;
+}
+
+static void on_verdict(
+    void *user, struct kp_capture_result *result, enum kp_outcome outcome, const char *message)
+{
+    struct bench *b = user;
+    assert_true(outcome == KP_OUTCOME_SUCCEEDED || message[0] != '\0');
+    assert_string_equal(result->record.pod, "a");
+    b->outcome = outcome;
+    b->n++;
+    b->done = true;
+}
+
+static void never_cancel(void *user, uint64_t order_id)
+{
+    (void)user;
+    (void)order_id;
+}
+
+static void ignore_namespace(void *user, const char *namespace)
+{
+    (void)user;
+    (void)namespace;
+}
+
+static void ignore_problem(void *user, const struct kp_pod *pod, const struct kp_annotation_problem *problem)
+{
+    (void)user;
+    (void)pod;
+    (void)problem;
+}
+
+static void bench_open(struct bench *b, size_t max_bytes)
+{
+    *b = (struct bench){.loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL), .watch_moves = true};
+    struct kp_inventory_options inventory = {
+        .on_cancel = never_cancel, .on_replanned = ignore_namespace, .on_annotation_problem = ignore_problem};
+    b->inventory = kp_inventory_create(b->loop, b->plan, &inventory);
+    struct kp_confirm_options options = {.inventory = b->inventory,
+        .watch_mono_ms = watch_mono_ms,
+        .watch_user = b,
+        .on_verdict = on_verdict,
+        .user = b,
+        .max_bytes = max_bytes};
+    b->confirm = kp_confirm_create(b->loop, &options);
+}
+
+static void bench_close(struct bench *b)
+{
+    kp_confirm_destroy(b->confirm);
+    kp_inventory_destroy(b->inventory);
+    kp_plan_destroy(b->plan);
+    kp_loop_destroy(b->loop);
+}
+
+static void set_pod(struct bench *b, const char *uid, const char *ip, const char *container_id)
+{
+    struct kp_container container = {
+        .name = "app", .image = "", .image_id = "", .container_id = container_id, .started_ms = 1};
+    struct kp_pod draft = {.namespace = "shop",
+        .name = "a",
+        .uid = uid,
+        .resource_version = "1",
+        .node = "",
+        .ip = ip,
+        .host_ip = "",
+        .owner_kind = "",
+        .owner_name = "",
+        .workload_kind = "",
+        .workload_name = "",
+        .revision = "",
+        .version = "",
+        .phase = KP_POD_RUNNING,
+        .n_containers = 1,
+        .containers = &container};
+    const struct kp_pod *pod = kp_pod_build(&draft);
+    kp_inventory_set_pod(b->inventory, "shop/a", pod);
+    kp_pod_unref(pod);
+}
+
+static void put(struct bench *b)
+{
+    struct kp_capture_result result = {
+        .outcome = KP_OUTCOME_SUCCEEDED, .bytes = 3, .body = kp_blob_copy("abc", 3)};
+    kp_record_init(&result.record);
+    result.record.namespace = kp_strdup("shop");
+    result.record.pod = kp_strdup("a");
+    result.record.pod_uid = kp_strdup("u1");
+    result.record.container = kp_strdup("app");
+    result.record.container_id = kp_strdup("c1");
+    kp_confirm_put(b->confirm, &result, "10.0.0.1");
+    kp_capture_result_finish(&result); // taken: nothing is left in it
+}
+
+static enum kp_outcome verdict(const char *uid, const char *ip, const char *container_id)
+{
+    struct bench b;
+    bench_open(&b, 0);
+    if (uid != NULL)
+        set_pod(&b, uid, ip, container_id);
+    put(&b);
+    assert_false(b.done);
+    assert_true(kp_loop_run_until(b.loop, &b.done, 5000));
+    assert_int_equal(b.n, 1);
+    assert_int_equal(kp_confirm_waiting(b.confirm), 0);
+    bench_close(&b);
+    return b.outcome;
+}
+
+static void test_verdicts(void **state)
+{
+    (void)state;
+    assert_int_equal(verdict("u1", "10.0.0.1", "c1"), KP_OUTCOME_SUCCEEDED);
+    assert_int_equal(verdict("u2", "10.0.0.1", "c1"), KP_OUTCOME_POD_GONE); // another pod of the same name
+    assert_int_equal(verdict("u1", "10.0.0.2", "c1"), KP_OUTCOME_POD_GONE); // another address
+    assert_int_equal(verdict("u1", "10.0.0.1", "c2"), KP_OUTCOME_POD_GONE); // the container was restarted
+    assert_int_equal(verdict(NULL, "", ""), KP_OUTCOME_POD_GONE);           // no such pod any more
+}
+
+static void test_waits_for_the_watch(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 0);
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    put(&b);
+    assert_false(kp_loop_run_until(b.loop, &b.done, 400));
+    assert_int_equal(kp_confirm_waiting(b.confirm), 1);
+    b.watch_moves = true;
+    assert_true(kp_loop_run_until(b.loop, &b.done, 5000));
+    assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+    bench_close(&b);
+}
+
+static void test_bounded(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 4);
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    put(&b);
+    put(&b); // six bytes are more than four
+    assert_int_equal(b.n, 1);
+    assert_int_equal(b.outcome, KP_OUTCOME_UNDELIVERED);
+    bench_close(&b); // what waits is judged by the cache
+    assert_int_equal(b.n, 2);
+    assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_waits_for_the_watch),
+        cmocka_unit_test(test_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
