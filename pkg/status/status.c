@@ -28,7 +28,8 @@ struct entry {
     struct kp_policy_status status;
     json_t *wanted; // to be written, NULL = nothing
     uint64_t written_hash, counts_hash;
-    int64_t written_ms; // of the last write
+    int64_t told_generation; // of the spec the last status speaks of
+    int64_t written_ms;      // of the last write
     struct kp_kube_call *call;
     bool dropped; // while a call was running
     struct kp_list in_queue;
@@ -190,7 +191,9 @@ void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
     uint64_t counts = hash_counts(summary);
     int64_t passed = now_ms - entry->written_ms;
     bool never = entry->written_ms == 0;
-    bool due = changed || never || entry->wanted != NULL ||
+    // whoever waits for a spec to be seen waits for observedGeneration
+    bool edited = entry->policy->generation != entry->told_generation;
+    bool due = changed || never || edited || entry->wanted != NULL ||
                (counts != entry->counts_hash && passed >= COUNTS_MS) || passed >= COUNTERS_MS || passed < 0;
     if (!due)
         return;
@@ -200,6 +203,7 @@ void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
         return;
     }
     entry->counts_hash = counts;
+    entry->told_generation = entry->policy->generation;
     enqueue(statuses, entry, wanted);
 }
 

@@ -103,6 +103,23 @@ static void test_first_sight_is_written_at_once(void **state)
     end(&f);
 }
 
+static void test_an_edit_is_told_at_once(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY), OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    run_until(&f, 1);
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms() + 100); // nothing new
+    ((struct kp_policy *)(uintptr_t)f.policy)->generation += 1;            // edited, with the same result
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms() + 200);
+    run_until(&f, 2);
+    end(&f);
+}
+
 static void test_cluster_policies_have_their_own_path(void **state)
 {
     (void)state;
@@ -368,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_sight_is_written_at_once),
+        cmocka_unit_test(test_an_edit_is_told_at_once),
         cmocka_unit_test(test_cluster_policies_have_their_own_path),
         cmocka_unit_test(test_when_what_is_written),
         cmocka_unit_test(test_a_failed_write_is_repeated),
