@@ -98,6 +98,22 @@ static struct kp_track *track_of(const struct kp_member *member, const char *typ
     return NULL;
 }
 
+// An appointment or a place in the line is kept: else who changes often would never have his turn.
+static void appointment_move(struct kp_plan *plan, struct kp_track *from, struct kp_track *to)
+{
+    to->slot = from->slot;
+    to->probe = from->probe;
+    to->retried = from->retried;
+    to->soon = from->soon;
+    if (from->node.place != 0) {
+        kp_heap_set(&plan->heap, &to->node, from->node.due_ms);
+    } else if (!kp_list_empty(&from->waiting)) {
+        to->node.due_ms = from->node.due_ms;
+        kp_list_append(&from->waiting, &to->waiting); // where it stood
+    }
+    kp_track_unschedule(plan, from);
+}
+
 // What was learnt of a track moves to its successor; a running order follows.
 static void track_move(struct kp_plan *plan, struct kp_track *from, struct kp_track *to)
 {
@@ -116,6 +132,7 @@ static void track_move(struct kp_plan *plan, struct kp_track *from, struct kp_tr
     to->quiet_until_ms = from->quiet_until_ms;
     to->expected_bytes = from->expected_bytes;
     to->busy_ms = from->busy_ms;
+    appointment_move(plan, from, to);
     HASH_FIND(hh, plan->running, &from->running, sizeof from->running, running);
     if (running != NULL)
         running->track = to;
@@ -201,6 +218,7 @@ static void capture_soon(struct kp_plan *plan, struct kp_group *group, struct kp
     track->probe = track->retried = false;
     kp_track_unschedule(plan, track);
     kp_heap_set(&plan->heap, &track->node, now_ms + (int64_t)(unit * SOON_MS));
+    track->soon = true;
 }
 
 static void group_settle(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
@@ -216,8 +234,10 @@ static void group_settle(struct kp_plan *plan, struct kp_group *group, int64_t n
     group->duration_ms = duration;
     if (other) {
         // other slots: numbers of the old ones say nothing any more
-        for (size_t i = 0; i < group->tracks.n; i++)
+        for (size_t i = 0; i < group->tracks.n; i++) {
             group->tracks.items[i]->last_slot = INT64_MIN;
+            kp_track_unschedule(plan, group->tracks.items[i]);
+        }
         group->slot = INT64_MIN;
     }
     if (group->slot == INT64_MIN)
@@ -285,12 +305,34 @@ static void work_free(struct kp_plan *plan, struct kp_work *work)
     kp_free(work);
 }
 
+// The target belongs to another workload now (its owner became known).
+static void leave_workload(struct kp_plan *plan, struct kp_member *member, int64_t now_ms,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user)
+{
+    struct kp_work *work = member->work;
+    size_t kept = 0;
+    for (size_t i = 0; i < work->list.n; i++)
+        if (work->list.items[i] != member)
+            work->list.items[kept++] = work->list.items[i];
+    work->list.n = kept;
+    for (size_t t = 0; t < member->target->n_wanted; t++)
+        cancel_running(&member->tracks[t], on_cancel, user);
+    member_free(plan, member);
+    regroup(plan, work, now_ms);
+    if (work->list.n == 0)
+        work_free(plan, work);
+}
+
 static void merge_set(struct kp_plan *plan, struct kp_work *work, struct kp_target *const *targets, size_t n,
-    struct kp_plan_diff *diff, void (*on_cancel)(void *user, uint64_t order_id), void *user)
+    int64_t now_ms, struct kp_plan_diff *diff, void (*on_cancel)(void *user, uint64_t order_id), void *user)
 {
     for (size_t i = 0; i < n; i++) {
         struct kp_member *member;
         HASH_FIND_STR(plan->members, targets[i]->key, member);
+        if (member != NULL && member->work != work) {
+            leave_workload(plan, member, now_ms, on_cancel, user);
+            member = NULL;
+        }
         if (member == NULL) {
             member = member_new(plan, work, targets[i]);
             *kp_array_add(&work->list) = member;
@@ -333,7 +375,7 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
         return diff;
     if (work == NULL)
         work = work_get(plan, workload);
-    merge_set(plan, work, targets, n, &diff, on_cancel, user);
+    merge_set(plan, work, targets, n, now_ms, &diff, on_cancel, user);
     drop_unseen(plan, work, &diff, on_cancel, user);
     if (diff.added + diff.removed + diff.changed == 0)
         return diff;

@@ -40,6 +40,7 @@ struct kp_track {
     int64_t slot; // of the appointment
     bool probe, retried;
     bool sampled, is_new;
+    bool soon;         // the appointment is that of a new pod
     uint32_t k, n;     // of its revision
     int64_t last_slot; // used; INT64_MIN = none
     uint64_t running;  // order id, 0 = none
@@ -152,6 +153,8 @@ void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
 void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms);
 void kp_track_unschedule(struct kp_plan *plan, struct kp_track *track);
 int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot);
+// Takes every so-many-th slot of its group: because of the stretch, and of what it asks for itself.
+int kp_track_every(const struct kp_track *track);
 // stretch.c
 void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms);
 void kp_plan_fits_free(struct kp_plan *plan);

@@ -29,8 +29,8 @@ static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now
         .wanted = kp_track_wanted(track),
         .slot_ms = kp_plan_slot_start(group->hash, group->interval_ms, track->slot),
         .start_ms = due,
-        .interval_ms = group->interval_ms * group->stretch,
-        .duration_ms = group->duration_ms,
+        .interval_ms = group->interval_ms * kp_track_every(track),
+        .duration_ms = kp_track_wanted(track)->duration_ms,
         .sample_k = track->k,
         .sample_n = track->n,
         .probe = track->probe,
@@ -66,6 +66,7 @@ static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_
     if (!had_waited) { // due_ms stays: it says since when
         kp_heap_remove(&plan->heap, &track->node);
         kp_list_append(&plan->waiting, &track->waiting);
+        track->soon = false; // it waits like all others
     }
 }
 
@@ -94,6 +95,8 @@ static void start_anew(struct kp_plan *plan, int64_t now_ms)
             kp_group_reset(plan, group, now_ms);
         }
     }
+    plan->stretch_dirty = true; // else it waits until the clock is where it was
+    plan->stretch_due_ms = now_ms;
 }
 
 static enum kp_node_kind kind_of(const struct kp_heap_node *node)
@@ -106,6 +109,15 @@ static enum kp_node_kind kind_of(const struct kp_heap_node *node)
 }
 _Static_assert(
     offsetof(struct kp_track, node) == offsetof(struct kp_group, node), "kind_of() needs the same place");
+
+// Who is there when a slot opens has his place in it and is not new any more.
+static void open_slot(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
+{
+    kp_group_open(plan, group, now_ms);
+    for (size_t i = 0; i < group->tracks.n; i++)
+        if (group->tracks.items[i]->sampled)
+            group->tracks.items[i]->is_new = false;
+}
 
 int64_t kp_plan_run(
     struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user)
@@ -122,7 +134,7 @@ int64_t kp_plan_run(
     struct kp_heap_node *node;
     while ((node = kp_heap_first(&plan->heap)) != NULL && node->due_ms <= now_ms) {
         if (kind_of(node) == NODE_GROUP)
-            kp_group_open(plan, kp_container_of(node, struct kp_group, node), now_ms);
+            open_slot(plan, kp_container_of(node, struct kp_group, node), now_ms);
         else
             try_start(plan, kp_track_of(node), now_ms, on_order, user);
     }
@@ -216,15 +228,20 @@ static void view_member(const struct kp_member *member,
     void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
     void *user)
 {
-    struct kp_plan_profile profiles[64];
+    // one policy asks for few types, several together for any number
+    struct kp_plan_profile few[16];
+    kp_auto_free struct kp_plan_profile *many = NULL;
     const struct kp_target *target = member->target;
-    for (size_t i = 0; i < target->n_wanted && i < KP_COUNT(profiles); i++) {
+    if (target->n_wanted > KP_COUNT(few))
+        many = KP_NEW_ARRAY(struct kp_plan_profile, target->n_wanted);
+    struct kp_plan_profile *profiles = many != NULL ? many : few;
+    for (size_t i = 0; i < target->n_wanted; i++) {
         const struct kp_track *track = &member->tracks[i];
         bool planned = track->node.place != 0 || !kp_list_empty((struct kp_list *)(uintptr_t)&track->waiting);
         profiles[i] = (struct kp_plan_profile){
             .wanted = &target->wanted[i],
             .sampled = track->sampled,
-            .interval_ms = track->group->interval_ms * track->group->stretch,
+            .interval_ms = track->group->interval_ms * kp_track_every(track),
             .next_ms = planned ? track->node.due_ms : 0,
             .last_outcome = track->last_outcome,
             .message = track->message != NULL ? track->message : "",

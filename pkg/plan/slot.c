@@ -1,6 +1,7 @@
 // Slots: slot n of (workload, type) starts at o + nI with o = H(workload, type) I; a pod's place in it is
 // o + nI + frac(rank/m + H(workload, type, n)) (I - D - 1 s). So load is even, a workload's pods overlap no
 // more than they must, and a job that runs every minute is not missed for ever.
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -47,12 +48,22 @@ void kp_track_unschedule(struct kp_plan *plan, struct kp_track *track)
 {
     kp_heap_remove(&plan->heap, &track->node);
     kp_list_remove(&track->waiting);
+    track->soon = false;
 }
 
-// Whether the track's turn comes in this slot: stretched by j it takes every j-th, each pod another one.
+// The group's slots are those of the pod that asks most; one that asks less takes every i-th, stretched by j
+// every (i j)-th.
+int kp_track_every(const struct kp_track *track)
+{
+    int64_t i = kp_track_wanted(track)->interval_ms / track->group->interval_ms;
+    return i > 1 && i < INT_MAX / track->group->stretch ? (int)i * track->group->stretch
+                                                        : track->group->stretch;
+}
+
+// Whether the track's turn comes in this slot: each pod takes others.
 static bool takes_slot(const struct kp_group *group, const struct kp_track *track)
 {
-    uint64_t j = (uint64_t)group->stretch;
+    uint64_t j = (uint64_t)kp_track_every(track);
     return ((uint64_t)group->slot + track->member->uid_hash) % j == 0;
 }
 
@@ -77,8 +88,11 @@ static void appoint(
         kp_metric_inc(plan->throttled);
         return;
     }
+    if (track->soon) { // to be captured any moment: that uses up this slot then
+        track->slot = group->slot;
+        return;
+    }
     kp_track_unschedule(plan, track);
-    track->is_new = false;
     if (track->last_slot >= group->slot || place < now_ms || !takes_slot(group, track))
         return;
     if (track->quiet_until_ms > place)

@@ -181,13 +181,24 @@ static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, 
         kp_duration_format(from, group->interval_ms));
 }
 
+// Unstretched: captures a minute of all sampled pods, each at its own interval.
+static double asked_per_minute(const struct kp_group *group)
+{
+    double sum = 0;
+    for (size_t i = 0; i < group->tracks.n; i++)
+        if (group->tracks.items[i]->sampled)
+            sum += 60000.0 * group->stretch /
+                   ((double)group->interval_ms * kp_track_every(group->tracks.items[i]));
+    return sum;
+}
+
 static void fit_policies(struct kp_plan *plan)
 {
     kp_plan_fits_free(plan);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
-            double asked = 60000.0 * (double)group->n_sampled / (double)group->interval_ms;
+            double asked = asked_per_minute(group);
             for (size_t p = 0; p < wanted->n_policies; p++)
                 add_to_fit(fit_get(plan, wanted->policies[p]->key), group, asked);
         }
