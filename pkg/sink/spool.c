@@ -260,6 +260,8 @@ int kp_spool_append(struct kp_spool *spool, const void *capture, size_t len, int
         new_file(spool, err) != 0)
         return err != NULL ? err->code : KP_INTERNAL;
     struct file *file = newest(spool);
+    if (file == NULL)
+        return kp_fail(err, KP_INTERNAL, "the spool '%s' has no file to write to", spool->dir);
     make_head(head, capture, len, put_ms);
     if (kp_write_all(spool->fd, head, sizeof head, &failure) != 0 ||
         kp_write_all(spool->fd, capture, len, &failure) != 0) {

@@ -306,7 +306,7 @@ static void answer_twins(struct chunk *chunk)
 static void commit(struct chunk *chunk)
 {
     struct kp_store *store = chunk->store;
-    struct kp_logfile *file = NULL;
+    struct kp_logfile *file = kp_store_active(store);
     struct kp_error err = {0};
     if (chunk->n == 0)
         return;
@@ -367,7 +367,7 @@ int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err
                             .series = parsed.series,
                             .number = parsed.number,
                             .start_ms = parsed.start_ms});
-    struct kp_logfile *active = NULL;
+    struct kp_logfile *active = kp_store_active(store);
     int rc = choose_file(store, sizeof bytes, &active, err);
     if (rc == 0)
         rc = write_durably(store, active, &(struct iovec){bytes, sizeof bytes}, 1, err);
