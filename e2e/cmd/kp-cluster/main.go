@@ -214,8 +214,10 @@ func execIn(ctx context.Context, c *harness.Cluster, in string, args []string) e
 	if err != nil {
 		return err
 	}
-	// of a variable that comes twice programs take the first
-	return syscall.Exec(path, argv, append(c.Env(), os.Environ()...))
+	// exec.Cmd leaves one of each variable, the last: of one that comes twice some programs take the first, some the other
+	cmd := exec.Command(path)
+	cmd.Env = append(os.Environ(), c.Env()...)
+	return syscall.Exec(path, argv, cmd.Environ())
 }
 
 func env(c *harness.Cluster) error {
