@@ -26,7 +26,8 @@ struct fixture_cluster {
     const struct kp_policy *policies[1];
     struct fixture_workload *workloads;
     size_t n;
-    uint64_t random;
+    uint64_t random, seed; // names hold the seed, so that slots and samples depend on it
+    const char *budget;    // of fixture_set_profile; NULL = as many at once as there are pods
 };
 
 static inline struct kp_policy *fixture_policy(const char *spec)
@@ -111,8 +112,8 @@ static inline unsigned fixture_node(struct fixture_cluster *cluster)
 static inline void fixture_workload_make(struct fixture_cluster *cluster, struct fixture_workload *workload,
     size_t w, size_t pods, int64_t ready_ms)
 {
-    workload->name = kp_asprintf("w%zu", w);
-    workload->key = kp_asprintf("shop/Deployment/w%zu", w);
+    workload->name = kp_asprintf("w%llu-%zu", (unsigned long long)cluster->seed, w);
+    workload->key = kp_asprintf("shop/Deployment/%s", workload->name);
     for (size_t i = 0; i < pods; i++)
         *kp_array_add(&workload->pods) =
             fixture_pod(workload->name, 0, workload->serial++, fixture_node(cluster), ready_ms);
@@ -122,7 +123,7 @@ static inline void fixture_workload_make(struct fixture_cluster *cluster, struct
 static inline void fixture_cluster_make(
     struct fixture_cluster *cluster, size_t workloads, size_t pods_each, uint64_t seed, int64_t ready_ms)
 {
-    *cluster = (struct fixture_cluster){.n = workloads, .random = seed};
+    *cluster = (struct fixture_cluster){.n = workloads, .random = seed, .seed = seed};
     cluster->policy = fixture_policy("{\"selector\":{}}");
     cluster->policies[0] = cluster->policy;
     cluster->workloads = KP_NEW_ARRAY(struct fixture_workload, workloads);
@@ -163,10 +164,10 @@ static inline void fixture_roll(struct fixture_cluster *cluster, size_t w, int64
 static inline void fixture_set_profile(
     struct fixture_cluster *cluster, size_t w, const char *type, int64_t interval_ms, int64_t duration_ms)
 {
-    kp_auto_free char *spec = kp_asprintf(
-        "{\"selector\":{},\"budget\":{\"concurrentPerWorkload\":\"100%%\"},\"profiles\":[{\"type\":"
-        "\"%s\",\"interval\":\"%llds\",\"duration\":\"%llds\"}]}",
-        type, (long long)interval_ms / 1000, (long long)duration_ms / 1000);
+    kp_auto_free char *spec = kp_asprintf("{\"selector\":{},\"budget\":%s,\"profiles\":[{\"type\":"
+                                          "\"%s\",\"interval\":\"%llds\",\"duration\":\"%llds\"}]}",
+        cluster->budget != NULL ? cluster->budget : "{\"concurrentPerWorkload\":\"100%\"}", type,
+        (long long)interval_ms / 1000, (long long)duration_ms / 1000);
     struct kp_policy *old = cluster->policy;
     cluster->policy = fixture_policy(spec);
     cluster->policies[0] = cluster->policy;

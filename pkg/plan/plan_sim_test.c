@@ -254,23 +254,24 @@ static void sim_close(struct sim *sim)
 
 // ---- the promises ----
 
-// Starts in windows of a minute stay within 5 sigma (Poisson) of even; the first minutes settle.
-static void check_even(const struct sim *sim, size_t from_s, size_t to_s)
+// Starts in windows of so many seconds stay within 5 sigma (Poisson) of even; the first minutes settle.
+static void check_even(const struct sim *sim, size_t from_s, size_t to_s, size_t window_s)
 {
     double sum = 0;
     size_t n = 0;
-    for (size_t s = from_s; s + 60 <= to_s; s += 60) {
-        for (size_t i = 0; i < 60; i++)
+    for (size_t s = from_s; s + window_s <= to_s; s += window_s) {
+        for (size_t i = 0; i < window_s; i++)
             sum += sim->per_second[s + i];
         n++;
     }
     double mean = sum / (double)n, limit = 5 * sqrt(mean);
-    for (size_t s = from_s; s + 60 <= to_s; s += 60) {
+    for (size_t s = from_s; s + window_s <= to_s; s += window_s) {
         double here = 0;
-        for (size_t i = 0; i < 60; i++)
+        for (size_t i = 0; i < window_s; i++)
             here += sim->per_second[s + i];
         if (fabs(here - mean) > limit)
-            fail_msg("second %zu: %.0f starts in a minute, %.1f +- %.1f are even", s, here, mean, limit);
+            fail_msg(
+                "second %zu: %.0f starts in %zu s, %.1f +- %.1f are even", s, here, window_s, mean, limit);
     }
 }
 
@@ -321,15 +322,22 @@ static void test_day_of_churn(void **state)
     sim_close(&sim);
 }
 
-static void test_even(void **state)
+static void even(uint64_t seed)
 {
     struct sim sim;
-    (void)state;
-    sim_open(&sim, 2000, 3, 11, 3);
-    advance(&sim, START_MS + 3 * HOUR);
+    sim_open(&sim, 2000, 3, seed, 1);
+    advance(&sim, START_MS + HOUR);
     check_promises(&sim);
-    check_even(&sim, 600, 3 * 3600);
+    check_even(&sim, 600, 3600, 60);
+    check_even(&sim, 600, 3600, 1);
     sim_close(&sim);
+}
+
+static void test_even(void **state)
+{
+    (void)state;
+    even(11);
+    even(77);
 }
 
 // A new leader with the same inputs goes on where the old one stopped: the same slots, none twice.
@@ -355,26 +363,34 @@ static void test_leader_change(void **state)
 }
 
 // What cannot be done is stretched, and Feasible's numbers are what happens.
-static void test_stretch_is_said(void **state)
+static void stretch_is_said(const char *budget, const char *reason)
 {
     struct sim sim;
     struct kp_feasible feasible;
-    (void)state;
     sim_open(&sim, 1, 10, 5, 6);
+    sim.cluster.budget = budget;
     fixture_set_profile(&sim.cluster, 0, "cpu", 30000, 20000); // 2 % of CPU asked, 1 % allowed
     set_workload(&sim, 0);
     advance(&sim, START_MS + HOUR);
     size_t before = sim.n_starts;
     kp_plan_feasible(sim.plan, fixture_policy_key(&sim.cluster), sim.now, &feasible);
     assert_false(feasible.ok);
+    assert_string_equal(feasible.reason, reason);
     assert_true(feasible.possible_per_minute < feasible.asked_per_minute);
     advance(&sim, START_MS + 6 * HOUR);
     double happened = (double)(sim.n_starts - before) / (5 * 60);
     if (fabs(happened - feasible.possible_per_minute) > 0.06 * feasible.possible_per_minute)
         fail_msg("%.3f captures a minute happened, %.3f were said to be possible", happened,
             feasible.possible_per_minute);
-    assert_int_equal(duplicates(&sim) + sim.n_overlaps + sim.n_over_limit, 0);
+    assert_int_equal(duplicates(&sim) + sim.n_overlaps + sim.n_over_limit + sim.n_gaps, 0);
     sim_close(&sim);
+}
+
+static void test_stretch_is_said(void **state)
+{
+    (void)state;
+    stretch_is_said(NULL, "OverheadBudget");
+    stretch_is_said("{\"concurrentPerWorkload\":1,\"overheadPercent\":5}", "ConcurrencyPerWorkload");
 }
 
 static void test_clock_jumps(void **state)
