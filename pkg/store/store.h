@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/selector.h"
+#include "profile/profile.h"
 #include "record/record.h"
 
 struct kp_store;
@@ -34,12 +35,21 @@ struct kp_storage {
 };
 KP_MUST_CHECK int kp_storage_dir_open(const char *path, struct kp_storage *ret, struct kp_error *err);
 
+// Whether segments hold the received bytes as well.
+enum kp_keep_original {
+    KP_ORIGINAL_ON_ERROR, // where the profile read back would not be equal
+    KP_ORIGINAL_ALWAYS,
+    KP_ORIGINAL_NEVER, // not even then: it is read back as well as it can be
+};
+
 struct kp_store_options {
     const char *dir;          // data directory; locked by one process
     uint64_t max_bytes;       // of everything; 0 = 90 % of the file system
     int64_t retention_ms;     // default age; 0 = for ever
     int64_t max_retention_ms; // caps what records ask for; 0 = no cap
     size_t log_file_bytes;    // a log file is closed at this size; 0 = 64 MiB
+    int64_t seal_after_ms;    // a log file is closed, to be sealed, at this age; 0 = 10 min
+    enum kp_keep_original keep_original;
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = the wall clock; tests set it
 };
@@ -97,6 +107,73 @@ struct kp_service_info {
 KP_MUST_CHECK int kp_store_services(struct kp_store *store, const char *namespace,
     void (*each)(void *user, const struct kp_service_info *info), void *user, struct kp_error *err);
 
+// ---- merging ----
+// Sums profiles from their stored form under the rules of profile/kinds.h: windows add, counters since the
+// start of a process become differences between captures of one container life, gauges are averaged per pod
+// over time and added over pods.
+struct kp_merge_query {
+    struct kp_store_query select; // type is needed; limit and cursor are not looked at
+    const char *const *ids;       // instead of select: exactly these, each as often as named
+    size_t n_ids;
+    bool plain_sum;         // profefe's: everything just adds
+    bool with_startup;      // also captures of a container's first 60 s
+    bool weigh_by_sampling; // windows count n/k times: k of n pods were sampled
+    bool equal_durations;   // only captures as long as most of them (PGO)
+    size_t max_profiles;    // KP_LIMIT beyond; 0 = 1 000 000
+    size_t max_bytes;       // of memory for the sums; KP_LIMIT beyond; 0 = 256 MiB
+    const int *cancelled;   // atomic; becomes not 0: KP_CANCELED soon. NULL = never
+    int64_t deadline_ms;    // of kp_mono_ms(); KP_TIMEOUT beyond; 0 = none
+};
+struct kp_merge_stats {
+    uint64_t n_profiles, n_pods, n_builds; // that are in the sum
+    uint64_t n_startup, n_other_duration;  // left out
+    int64_t first_ms, last_ms;             // starts of captures
+};
+// KP_NOT_FOUND: nothing matches. KP_CONFLICT: their sample types differ, or the type is not pprof.
+KP_MUST_CHECK int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query,
+    struct kp_profile **ret, struct kp_merge_stats *ret_stats, struct kp_error *err);
+
+// Values over time: per step the total of one sample type, or what is spent in and below one function.
+struct kp_points_query {
+    struct kp_merge_query merge;
+    int64_t step_ms;         // buckets begin at multiples of it
+    const char *sample_type; // NULL = the default one
+    const char *function;    // exact name; NULL = totals
+    const char *group_by;    // label or system field; NULL = one line
+    size_t max_points;       // KP_LIMIT beyond; 0 = 11 000
+};
+struct kp_point {
+    const char *group; // "" without group_by
+    int64_t time_ms;
+    double value; // of a window type: per second of capture and pod, times pods (cores for CPU)
+    uint64_t n_profiles;
+};
+// In order of group and time. ret_unit: "nanoseconds", ... (free it).
+KP_MUST_CHECK int kp_store_points(struct kp_store *store, const struct kp_points_query *query,
+    void (*each)(void *user, const struct kp_point *point), void *user, char **ret_unit,
+    struct kp_error *err);
+
+// Label keys of the series that match (key NULL), or values of one key, each once, in order. System fields
+// count.
+KP_MUST_CHECK int kp_store_labels(struct kp_store *store, const struct kp_store_query *query, const char *key,
+    void (*each)(void *user, const char *text, uint64_t n_profiles), void *user, struct kp_error *err);
+
+// ---- sealing ----
+// Moves closed stretches of the log into segments. begin (writer thread) picks a stretch, pins it and returns
+// NULL in *ret if there is nothing to do; run does the work on any thread, beside reads and writes; end
+// (writer thread) puts the segments in the place of the stretch, or forgets the work if run failed. now: also
+// what is being written, and hours that are not over.
+struct kp_seal;
+KP_MUST_CHECK int kp_store_seal_begin(
+    struct kp_store *store, bool now, struct kp_seal **ret, struct kp_error *err);
+KP_MUST_CHECK int kp_seal_run(struct kp_seal *seal, const int *cancelled, struct kp_error *err);
+KP_MUST_CHECK int kp_seal_end(struct kp_seal *seal, struct kp_error *err); // frees it
+
+// Checks every segment and log file whole (sums, footers, every profile can be read back). Calls each for
+// what is wrong. Any thread.
+KP_MUST_CHECK int kp_store_verify(struct kp_store *store,
+    void (*each)(void *user, const char *file, const char *what), void *user, struct kp_error *err);
+
 // ---- upkeep (writer thread) ----
 KP_MUST_CHECK int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err);
 // Drops what is past its age, then, over max_bytes, the oldest of the namespace furthest over its share.
@@ -104,7 +181,7 @@ KP_MUST_CHECK int kp_store_delete(struct kp_store *store, const char *id, struct
 KP_MUST_CHECK int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err);
 
 struct kp_store_stats {
-    uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series;
+    uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series, n_segments, n_sealed;
     bool full;
 };
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret);

@@ -1,0 +1,47 @@
+// Operations on one profile, with the meaning of google/pprof (profile/filter.go, prune.go, profile.go). Each
+// changes the profile in place (what goes away is left unreferenced; kp_profile_compact() drops it).
+#ifndef KP_PROFILE_FILTER_H
+#define KP_PROFILE_FILTER_H
+
+#include "base/regex.h"
+#include "profile/profile.h"
+
+// Keeps samples with a frame that matches focus and none that matches ignore; drops frames that match hide,
+// and all but those that match show. A frame matches by function name, file name or mapping file. NULL = not
+// asked for. Returns how many samples are left.
+struct kp_profile_filter {
+    const struct kp_regex *focus, *ignore, *hide, *show;
+    const struct kp_regex *tag_focus, *tag_ignore; // "key:value" of text labels, or "value"
+};
+uint32_t kp_profile_filter(struct kp_profile *profile, const struct kp_profile_filter *filter);
+
+// Multiplies each type by its factor, rounds, drops samples that are nothing but zeros.
+void kp_profile_scale(struct kp_profile *profile, const double *factors);
+
+// Marks every sample as base (label pprof::base=true) and negates it: for -diff_base. `go tool pprof` then
+// shows percentages of the base's total.
+void kp_profile_mark_base(struct kp_profile *profile);
+
+// Blanks what is not wanted, so that a merge joins more.
+enum {
+    KP_KEEP_FUNCTION = 1,
+    KP_KEEP_FILE = 2,
+    KP_KEEP_LINE = 4,
+    KP_KEEP_COLUMN = 8,
+    KP_KEEP_ADDRESS = 16,
+    KP_KEEP_INLINE = 32,
+    KP_KEEP_LABELS = 64,
+};
+void kp_profile_aggregate(struct kp_profile *profile, unsigned keep);
+
+// Cuts the frames the profile itself asks to drop (drop_frames, keep_frames).
+KP_MUST_CHECK int kp_profile_prune(struct kp_profile *profile, struct kp_error *err);
+
+// Keeps the sample types in common, in the order of the first, so that the profiles can be merged.
+// KP_CONFLICT if there is none.
+KP_MUST_CHECK int kp_profile_common_types(struct kp_profile *const *profiles, size_t n, struct kp_error *err);
+
+// What is referenced, each once: a merge of one. The old one is freed.
+KP_MUST_CHECK int kp_profile_compact(struct kp_profile **profile, struct kp_error *err);
+
+#endif

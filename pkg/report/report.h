@@ -1,0 +1,86 @@
+// Profiles as people look at them: top, tree, flame graph, differences, callers and callees. Pure: a profile
+// in, rows or text out. Every function reads one sample type of a profile, chosen by name (NULL or "": the
+// default). Percentages are of the whole profile (of the base, for differences).
+#ifndef KP_REPORT_REPORT_H
+#define KP_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "profile/profile.h"
+
+enum kp_report_by {
+    KP_BY_FUNCTION,
+    KP_BY_LINE,    // function file:line
+    KP_BY_FILE,    // source file
+    KP_BY_PACKAGE, // of the function name, Go's way; else the mapping
+    KP_BY_LABEL,   // value of one sample label
+};
+
+struct kp_report_options {
+    const char *sample_type;
+    enum kp_report_by by;
+    const char *label;                 // for KP_BY_LABEL
+    const char *focus, *ignore, *hide; // regular expressions on function names; NULL = none
+    bool sort_cum;                     // top: by cumulated instead of own value
+    size_t limit;                      // rows of top (0 = 100), nodes of a graph (0 = 5000)
+    double min_share;                  // nodes below this share of the total are left out; 0 = none
+    const char *below;                 // flame graph: only what is below this node (its id in the answer)
+};
+
+// "function", "line", ...; false if it is none of them. "label=KEY" sets *ret_label into text.
+bool kp_report_by_parse(const char *text, enum kp_report_by *ret, const char **ret_label);
+
+// ---- top ----
+struct kp_top_row {
+    const char *name, *file; // file may be ""
+    int64_t line;            // 0 = unknown
+    int64_t flat, cum;
+    int64_t base_flat, base_cum; // differences only: what they were before
+    uint64_t samples;
+    bool inlined;
+};
+struct kp_top {
+    struct kp_arena *arena; // owns everything
+    struct kp_top_row *rows;
+    size_t n;
+    size_t n_left_out;                     // beyond limit or below min_share
+    int64_t total, base_total, shown_flat; // total of the whole profile, before focus
+    const char *sample_type, *unit;
+    int64_t duration_ns, period;
+};
+KP_MUST_CHECK int kp_report_top(const struct kp_profile *profile, const struct kp_report_options *options,
+    struct kp_top **ret, struct kp_error *err);
+// profile against base. normalize: base is scaled to the profile's total first.
+KP_MUST_CHECK int kp_report_top_diff(const struct kp_profile *profile, const struct kp_profile *base,
+    bool normalize, const struct kp_report_options *options, struct kp_top **ret, struct kp_error *err);
+void kp_top_free(struct kp_top *top); // NULL is fine
+void kp_top_json(const struct kp_top *top, struct kp_strbuf *out);
+// As `go tool pprof -top` prints it, human units; with base columns for a difference.
+void kp_top_text(const struct kp_top *top, struct kp_strbuf *out);
+
+// ---- flame graph ----
+// A tree cut to options->limit nodes, heaviest first; base may be NULL. Nodes carry name, file, line, value
+// (and base value), self, children, an id for `below`, and how many were left out.
+struct kp_flame;
+KP_MUST_CHECK int kp_report_flame(const struct kp_profile *profile, const struct kp_profile *base,
+    bool normalize, const struct kp_report_options *options, struct kp_flame **ret, struct kp_error *err);
+void kp_flame_free(struct kp_flame *flame); // NULL is fine
+void kp_flame_json(const struct kp_flame *flame, struct kp_strbuf *out);
+void kp_flame_folded(const struct kp_flame *flame, struct kp_strbuf *out); // "a;b;c 12" a line
+void kp_flame_svg(const struct kp_flame *flame, const char *title, struct kp_strbuf *out);
+// One self-contained file: search, zoom, hover, colour by package, dark mode; no outside reference at all.
+void kp_flame_html(const struct kp_flame *flame, const char *title, struct kp_strbuf *out);
+void kp_flame_tree(const struct kp_flame *flame, struct kp_strbuf *out); // indented text for a terminal
+
+// ---- who calls a function, and what it calls ----
+KP_MUST_CHECK int kp_report_peers(const struct kp_profile *profile, const struct kp_report_options *options,
+    const char *function, struct kp_strbuf *out_json, struct kp_error *err);
+
+// "1.53s", "12.4MB", "380": a value of a unit as people read it.
+void kp_report_value(int64_t value, const char *unit, char *out, size_t size);
+
+#endif
