@@ -85,6 +85,7 @@ struct kp_profile {
     struct kp_value_type period_type;
     bool has_period_type;
     uint32_t drop_frames, keep_frames, default_type, doc_url; // strings
+    void *buffer; // private: what the strings of a decoded profile lie in
 };
 
 // Decodes gzip or bare protobuf with every bound checked, as google/pprof does: accepts and refuses the same.
@@ -115,17 +116,5 @@ bool kp_profile_str_is(const struct kp_profile *profile, uint32_t at, const char
 int kp_profile_type_index(const struct kp_profile *profile, const char *type);
 // Sum of one sample type over all samples.
 int64_t kp_profile_total(const struct kp_profile *profile, uint32_t type);
-
-// A digest of what a profile says, whatever the ids and the order of its tables and samples: header fields,
-// mappings in order, and the samples with values, labels, addresses, functions and lines as a multiset. Equal
-// profiles have equal digests; unequal ones do not but by chance (128 bits).
-struct kp_digest {
-    uint64_t lo, hi;
-};
-struct kp_digest kp_profile_digest(const struct kp_profile *profile);
-static inline bool kp_digest_equal(struct kp_digest a, struct kp_digest b)
-{
-    return a.lo == b.lo && a.hi == b.hi;
-}
 
 #endif

@@ -1,0 +1,498 @@
+// Two passes over the inflated bytes: the first counts what stands on the top level, so that the tables get
+// their size; the second fills them. Ids are 1..n in order in practice, then an id is an index; where they
+// are not, tables of ids are made and the second pass starts again. Sentences for what is wrong come from the
+// walker, which knows them all.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/limits.h"
+#include "profile/legacy.h"
+#include "profile/profile.h"
+#include "profile/proto.h"
+#include "base/banned.h"
+
+#define MAX_SAMPLE_TYPES 256
+
+struct id {
+    uint64_t id;
+    uint32_t index;
+};
+
+struct idmap {
+    struct id *items; // by id; NULL = dense: index = id - 1
+    size_t n;
+};
+
+struct decoder {
+    const uint8_t *data;
+    size_t len;
+    size_t max_entities, max_depth, max_labels;
+    struct kp_profile *p;
+    struct kp_arena *arena;
+    uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types, n_comments;
+    struct idmap mappings, locations, functions;
+    bool sparse; // ids are not 1..n
+    KP_ARRAY(uint32_t) frames;
+    KP_ARRAY(struct kp_sample_label) labels;
+    KP_ARRAY(struct kp_line) lines;
+    uint32_t at_type, at_sample, at_mapping, at_location, at_function, at_string, at_comment;
+};
+
+enum step { OK, BROKEN, TOO_LARGE, SPARSE };
+
+// ---- pass 1 ----
+
+static enum step survey(struct decoder *d)
+{
+    struct kp_proto f;
+    size_t n[PROFILE_MAX_FIELD + 1] = {0};
+    kp_proto_start(&f, d->data, d->len);
+    while (kp_proto_next(&f)) {
+        if (f.field > PROFILE_MAX_FIELD)
+            continue;
+        if (f.field == PROFILE_COMMENT && f.type == KP_PROTO_BYTES)
+            n[PROFILE_COMMENT] += f.len; // packed: no more than that
+        else
+            n[f.field]++;
+    }
+    if (f.bad || n[PROFILE_STRING_TABLE] == 0 || n[PROFILE_SAMPLE_TYPE] > MAX_SAMPLE_TYPES ||
+        (n[PROFILE_SAMPLE_TYPE] == 0 && n[PROFILE_SAMPLE] > 0))
+        return BROKEN;
+    for (unsigned i = 1; i <= PROFILE_MAX_FIELD; i++)
+        if (n[i] > d->max_entities)
+            return TOO_LARGE;
+    d->n_types = (uint32_t)n[PROFILE_SAMPLE_TYPE];
+    d->n_samples = (uint32_t)n[PROFILE_SAMPLE];
+    d->n_mappings = (uint32_t)n[PROFILE_MAPPING];
+    d->n_locations = (uint32_t)n[PROFILE_LOCATION];
+    d->n_functions = (uint32_t)n[PROFILE_FUNCTION];
+    d->n_strings = (uint32_t)n[PROFILE_STRING_TABLE];
+    d->n_comments = (uint32_t)n[PROFILE_COMMENT];
+    return OK;
+}
+
+static void make_tables(struct decoder *d)
+{
+    struct kp_profile *p = d->p;
+    p->strings = KP_ARENA_ARRAY(&d->arena, struct kp_str, d->n_strings);
+    p->sample_types = KP_ARENA_ARRAY(&d->arena, struct kp_value_type, d->n_types + 1);
+    p->samples = KP_ARENA_ARRAY(&d->arena, struct kp_sample, d->n_samples + 1);
+    p->values = KP_ARENA_ARRAY(&d->arena, int64_t, (size_t)d->n_samples * d->n_types + 1);
+    p->mappings = KP_ARENA_ARRAY(&d->arena, struct kp_mapping, d->n_mappings + 1);
+    p->locations = KP_ARENA_ARRAY(&d->arena, struct kp_location, d->n_locations + 1);
+    p->functions = KP_ARENA_ARRAY(&d->arena, struct kp_function, d->n_functions + 1);
+    p->comments = KP_ARENA_ARRAY(&d->arena, uint32_t, d->n_comments + 1);
+}
+
+// ---- ids ----
+
+static int by_id(const void *a, const void *b)
+{
+    const struct id *x = a;
+    const struct id *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static enum step index_of(const struct idmap *map, uint32_t n, uint64_t id, uint32_t *ret)
+{
+    if (map->items == NULL) {
+        *ret = (uint32_t)(id - 1);
+        return id - 1 < n ? OK : BROKEN;
+    }
+    const struct id key = {.id = id};
+    const struct id *found = bsearch(&key, map->items, map->n, sizeof key, by_id);
+    *ret = found ? found->index : 0;
+    return found ? OK : BROKEN;
+}
+
+static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n, struct idmap *map)
+{
+    struct kp_proto f;
+    map->items = KP_NEW_ARRAY(struct id, (size_t)n + 1);
+    kp_proto_start(&f, d->data, d->len);
+    while (kp_proto_next(&f)) {
+        struct kp_proto m;
+        uint64_t id = 0;
+        if (f.field != field || f.type != KP_PROTO_BYTES)
+            continue;
+        kp_proto_start(&m, f.data, f.len);
+        while (kp_proto_next(&m))
+            if (m.field == 1 && m.type == KP_PROTO_VARINT)
+                id = m.value;
+        if (m.bad || id == 0)
+            return BROKEN;
+        map->items[map->n] = (struct id){id, (uint32_t)map->n};
+        map->n++;
+    }
+    if (map->n > 1)
+        qsort(map->items, map->n, sizeof map->items[0], by_id);
+    for (size_t i = 1; i < map->n; i++)
+        if (map->items[i].id == map->items[i - 1].id)
+            return BROKEN;
+    return OK;
+}
+
+static inline enum step check_id(const struct decoder *d, uint64_t id, uint32_t at)
+{
+    if (id == 0)
+        return BROKEN;
+    return d->sparse || id == (uint64_t)at + 1 ? OK : SPARSE;
+}
+
+// ---- pass 2 ----
+
+// Numbers of a flat message; strings are checked by the caller.
+static inline enum step flat(const struct kp_proto *f, uint64_t *values, unsigned max)
+{
+    struct kp_proto m;
+    kp_proto_start(&m, f->data, f->len);
+    while (kp_proto_next(&m)) {
+        if (m.field == 0 || m.field > max)
+            continue;
+        if (m.type != KP_PROTO_VARINT)
+            return BROKEN;
+        values[m.field] = m.value;
+    }
+    return m.bad ? BROKEN : OK;
+}
+
+static enum step take_value_type(const struct decoder *d, const struct kp_proto *f, struct kp_value_type *ret)
+{
+    uint64_t v[3] = {0};
+    if (flat(f, v, 2) != OK || v[1] >= d->n_strings || v[2] >= d->n_strings)
+        return BROKEN;
+    *ret = (struct kp_value_type){(uint32_t)v[1], (uint32_t)v[2]};
+    return OK;
+}
+
+static enum step take_mapping(struct decoder *d, const struct kp_proto *f)
+{
+    uint64_t v[11] = {0};
+    if (flat(f, v, 10) != OK || v[5] >= d->n_strings || v[6] >= d->n_strings)
+        return BROKEN;
+    uint32_t at = d->at_mapping++;
+    d->p->mappings[at] = (struct kp_mapping){.start = v[2],
+        .limit = v[3],
+        .offset = v[4],
+        .filename = (uint32_t)v[5],
+        .build_id = (uint32_t)v[6],
+        .flags = (v[7] ? KP_MAPPING_FUNCTIONS : 0U) | (v[8] ? KP_MAPPING_FILENAMES : 0U) |
+                 (v[9] ? KP_MAPPING_LINES : 0U) | (v[10] ? KP_MAPPING_INLINES : 0U)};
+    return check_id(d, v[1], at);
+}
+
+static enum step take_function(struct decoder *d, const struct kp_proto *f)
+{
+    uint64_t v[6] = {0};
+    if (flat(f, v, 5) != OK || v[2] >= d->n_strings || v[3] >= d->n_strings || v[4] >= d->n_strings)
+        return BROKEN;
+    uint32_t at = d->at_function++;
+    d->p->functions[at] = (struct kp_function){.name = (uint32_t)v[2],
+        .system_name = (uint32_t)v[3],
+        .filename = (uint32_t)v[4],
+        .start_line = (int64_t)v[5]};
+    return check_id(d, v[1], at);
+}
+
+static enum step take_line(struct decoder *d, const struct kp_proto *f)
+{
+    uint64_t v[4] = {0};
+    uint32_t function;
+    if (flat(f, v, 3) != OK || index_of(&d->functions, d->n_functions, v[1], &function) != OK)
+        return BROKEN;
+    *kp_array_add(&d->lines) =
+        (struct kp_line){.function = function, .line = (int64_t)v[2], .column = (int64_t)v[3]};
+    return OK;
+}
+
+static enum step take_location(struct decoder *d, const struct kp_proto *f)
+{
+    struct kp_proto m;
+    uint64_t v[6] = {0};
+    uint32_t at = d->at_location++;
+    struct kp_location *l = &d->p->locations[at];
+    l->first_line = (uint32_t)d->lines.n;
+    kp_proto_start(&m, f->data, f->len);
+    while (kp_proto_next(&m)) {
+        if (m.field == 0 || m.field > 5)
+            continue;
+        if (m.type != (m.field == 4 ? KP_PROTO_BYTES : KP_PROTO_VARINT))
+            return BROKEN;
+        if (m.field != 4)
+            v[m.field] = m.value;
+        else if (take_line(d, &m) != OK)
+            return BROKEN;
+    }
+    if (m.bad)
+        return BROKEN;
+    l->n_lines = (uint32_t)d->lines.n - l->first_line;
+    l->address = v[3];
+    l->folded = v[5] != 0;
+    // an unknown mapping counts as none
+    if (v[2] == 0 || index_of(&d->mappings, d->n_mappings, v[2], &l->mapping) != OK)
+        l->mapping = KP_NO_MAPPING;
+    return l->n_lines > d->max_depth ? TOO_LARGE : check_id(d, v[1], at);
+}
+
+static enum step take_label(struct decoder *d, const struct kp_proto *f)
+{
+    uint64_t v[5] = {0};
+    if (flat(f, v, 4) != OK || v[1] >= d->n_strings || v[2] >= d->n_strings ||
+        (v[2] == 0 && v[4] >= d->n_strings))
+        return BROKEN;
+    if (v[2] == 0 && v[3] == 0 && v[4] == 0)
+        return OK; // google/pprof does not see such a one
+    bool text = v[2] != 0;
+    *kp_array_add(&d->labels) = (struct kp_sample_label){.key = (uint32_t)v[1],
+        .str = (uint32_t)v[2],
+        .unit = text ? 0 : (uint32_t)v[4],
+        .num = text ? 0 : (int64_t)v[3]};
+    return OK;
+}
+
+static enum step take_frames(struct decoder *d, const struct kp_proto *m)
+{
+    struct kp_proto_values it = kp_proto_values(m);
+    uint64_t id;
+    while (kp_proto_value(&it, &id)) {
+        uint32_t location;
+        if (index_of(&d->locations, d->n_locations, id, &location) != OK)
+            return BROKEN;
+        *kp_array_add(&d->frames) = location;
+    }
+    return it.bad ? BROKEN : OK;
+}
+
+static enum step take_values(struct decoder *d, const struct kp_proto *m, uint32_t at, uint32_t *n)
+{
+    struct kp_proto_values it = kp_proto_values(m);
+    int64_t *out = d->p->values + (size_t)at * d->n_types;
+    uint64_t v;
+    while (kp_proto_value(&it, &v)) {
+        if (*n == d->n_types)
+            return BROKEN;
+        out[(*n)++] = (int64_t)v;
+    }
+    return it.bad ? BROKEN : OK;
+}
+
+static enum step take_sample(struct decoder *d, const struct kp_proto *f)
+{
+    struct kp_proto m;
+    uint32_t at = d->at_sample++;
+    struct kp_sample *s = &d->p->samples[at];
+    uint32_t n_values = 0;
+    enum step step = OK;
+    s->first_frame = (uint32_t)d->frames.n;
+    s->first_label = (uint32_t)d->labels.n;
+    kp_proto_start(&m, f->data, f->len);
+    while (step == OK && kp_proto_next(&m)) {
+        if (m.field == 1)
+            step = take_frames(d, &m);
+        else if (m.field == 2)
+            step = take_values(d, &m, at, &n_values);
+        else if (m.field == 3)
+            step = m.type == KP_PROTO_BYTES ? take_label(d, &m) : BROKEN;
+    }
+    if (step != OK || m.bad || n_values != d->n_types)
+        return BROKEN;
+    s->n_frames = (uint32_t)d->frames.n - s->first_frame;
+    s->n_labels = (uint32_t)d->labels.n - s->first_label;
+    return s->n_frames > d->max_depth || s->n_labels > d->max_labels || d->frames.n > UINT32_MAX / 2
+               ? TOO_LARGE
+               : OK;
+}
+
+static enum step take_comments(struct decoder *d, const struct kp_proto *f)
+{
+    struct kp_proto_values it = kp_proto_values(f);
+    uint64_t index;
+    while (kp_proto_value(&it, &index)) {
+        if (index >= d->n_strings || d->at_comment >= d->n_comments)
+            return BROKEN;
+        d->p->comments[d->at_comment++] = (uint32_t)index;
+    }
+    return it.bad ? BROKEN : OK;
+}
+
+static enum step take_message(struct decoder *d, const struct kp_proto *f)
+{
+    if (f->type != KP_PROTO_BYTES)
+        return BROKEN;
+    switch (f->field) {
+    case PROFILE_SAMPLE_TYPE:
+        return take_value_type(d, f, &d->p->sample_types[d->at_type++]);
+    case PROFILE_SAMPLE:
+        return take_sample(d, f);
+    case PROFILE_MAPPING:
+        return take_mapping(d, f);
+    case PROFILE_LOCATION:
+        return take_location(d, f);
+    case PROFILE_FUNCTION:
+        return take_function(d, f);
+    case PROFILE_STRING_TABLE:
+        if (d->at_string == 0 && f->len != 0)
+            return BROKEN;
+        d->p->strings[d->at_string++] = (struct kp_str){(const char *)f->data, (uint32_t)f->len};
+        return OK;
+    default:
+        d->p->has_period_type = true;
+        return take_value_type(d, f, &d->p->period_type);
+    }
+}
+
+static enum step take_number(const struct kp_proto *f, int64_t *ret)
+{
+    *ret = (int64_t)f->value;
+    return f->type == KP_PROTO_VARINT ? OK : BROKEN;
+}
+
+static enum step take_string(const struct decoder *d, const struct kp_proto *f, uint32_t *ret)
+{
+    *ret = (uint32_t)f->value;
+    return f->type == KP_PROTO_VARINT && f->value < d->n_strings ? OK : BROKEN;
+}
+
+static enum step take_field(struct decoder *d, const struct kp_proto *f)
+{
+    switch (f->field) {
+    case PROFILE_SAMPLE_TYPE:
+    case PROFILE_SAMPLE:
+    case PROFILE_MAPPING:
+    case PROFILE_LOCATION:
+    case PROFILE_FUNCTION:
+    case PROFILE_STRING_TABLE:
+    case PROFILE_PERIOD_TYPE:
+        return take_message(d, f);
+    case PROFILE_TIME_NANOS: // twice: two profiles behind each other
+        return d->p->time_ns != 0 ? BROKEN : take_number(f, &d->p->time_ns);
+    case PROFILE_DURATION_NANOS:
+        return take_number(f, &d->p->duration_ns);
+    case PROFILE_PERIOD:
+        return take_number(f, &d->p->period);
+    case PROFILE_COMMENT:
+        return take_comments(d, f);
+    case PROFILE_DROP_FRAMES:
+        return take_string(d, f, &d->p->drop_frames);
+    case PROFILE_KEEP_FRAMES:
+        return take_string(d, f, &d->p->keep_frames);
+    case PROFILE_DEFAULT_SAMPLE_TYPE:
+        return take_string(d, f, &d->p->default_type);
+    case PROFILE_DOC_URL:
+        return take_string(d, f, &d->p->doc_url);
+    default:
+        return OK;
+    }
+}
+
+static enum step fill(struct decoder *d)
+{
+    struct kp_proto f;
+    enum step step = OK;
+    d->frames.n = d->labels.n = d->lines.n = 0;
+    d->at_type = d->at_sample = d->at_mapping = d->at_location = d->at_function = d->at_string = 0;
+    d->at_comment = 0;
+    d->p->time_ns = 0;
+    kp_proto_start(&f, d->data, d->len);
+    while (step == OK && kp_proto_next(&f))
+        step = take_field(d, &f);
+    return step;
+}
+
+static enum step decode(struct decoder *d)
+{
+    enum step step = survey(d);
+    if (step != OK)
+        return step;
+    make_tables(d);
+    step = fill(d);
+    if (step == OK || d->sparse || d->n_mappings + d->n_locations + d->n_functions == 0)
+        return step;
+    // a reference that leads nowhere may also be one by an id that is not an index
+    d->sparse = true;
+    step = collect_ids(d, PROFILE_MAPPING, d->n_mappings, &d->mappings);
+    if (step == OK)
+        step = collect_ids(d, PROFILE_LOCATION, d->n_locations, &d->locations);
+    if (step == OK)
+        step = collect_ids(d, PROFILE_FUNCTION, d->n_functions, &d->functions);
+    return step == OK ? fill(d) : step;
+}
+
+static void hand_over(struct decoder *d)
+{
+    struct kp_profile *p = d->p;
+    p->frames = kp_arena_memdup(&d->arena, d->frames.items, d->frames.n * sizeof *p->frames);
+    p->labels = kp_arena_memdup(&d->arena, d->labels.items, d->labels.n * sizeof *p->labels);
+    p->lines = kp_arena_memdup(&d->arena, d->lines.items, d->lines.n * sizeof *p->lines);
+    p->n_frames = (uint32_t)d->frames.n;
+    p->n_labels = (uint32_t)d->labels.n;
+    p->n_lines = (uint32_t)d->lines.n;
+    p->n_strings = d->n_strings;
+    p->n_sample_types = d->n_types;
+    p->n_samples = d->n_samples;
+    p->n_mappings = d->n_mappings;
+    p->n_locations = d->n_locations;
+    p->n_functions = d->n_functions;
+    p->n_comments = d->at_comment;
+}
+
+static int say_why(const void *data, size_t len, const struct kp_profile_limits *limits, struct kp_error *err)
+{
+    struct kp_error why = {0};
+    enum kp_profile_verdict verdict = kp_profile_check(data, len, limits, NULL, &why);
+    if (verdict == KP_PROFILE_TOO_LARGE)
+        return kp_fail(err, KP_LIMIT, "%s", why.text);
+    if (verdict == KP_PROFILE_INVALID)
+        return kp_fail(err, KP_INVALID, "%s", why.text);
+    return kp_fail(err, KP_INVALID, "not a pprof profile");
+}
+
+// Takes the bytes over, unless it fails.
+static int decode_proto(
+    uint8_t *bytes, size_t len, const struct kp_profile_limits *limits, struct kp_profile **ret)
+{
+    struct decoder d = {.data = bytes,
+        .len = len,
+        .max_entities = limits && limits->max_entities ? limits->max_entities : 4000000,
+        .max_depth = limits && limits->max_depth ? limits->max_depth : 65536,
+        .max_labels = limits && limits->max_labels ? limits->max_labels : 256,
+        .p = KP_NEW(struct kp_profile)};
+    d.p->buffer = bytes;
+    enum step step = decode(&d);
+    if (step == OK)
+        hand_over(&d);
+    kp_array_free(&d.frames);
+    kp_array_free(&d.labels);
+    kp_array_free(&d.lines);
+    kp_free(d.mappings.items);
+    kp_free(d.locations.items);
+    kp_free(d.functions.items);
+    d.p->arena = d.arena;
+    if (step != OK) {
+        d.p->buffer = NULL;
+        kp_profile_free(d.p);
+        return KP_INVALID;
+    }
+    *ret = d.p;
+    return 0;
+}
+
+int kp_profile_decode(const void *data, size_t len, const struct kp_profile_limits *limits,
+    struct kp_profile **ret, struct kp_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    int rc = kp_profile_inflate(data, len, limits, &bytes, &n, err);
+    if (rc != 0)
+        return rc;
+    if (n > 0 && decode_proto(bytes, n, limits, ret) == 0)
+        return 0;
+    struct kp_error why = {0};
+    rc = kp_profile_decode_legacy(bytes, n, limits, ret, &why);
+    kp_free(bytes);
+    if (rc == KP_NOT_FOUND)
+        return say_why(data, len, limits, err);
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+}

@@ -1,0 +1,12 @@
+// The forms from before profile.proto: texts of /debug/pprof/X?debug=1 and gperftools' binary CPU profile, as
+// google/pprof reads them (profile/legacy_profile.go). Pure; safe on any bytes.
+#ifndef KP_PROFILE_LEGACY_H
+#define KP_PROFILE_LEGACY_H
+
+#include "profile/profile.h"
+
+// data is inflated already. KP_NOT_FOUND: it is none of these forms.
+KP_MUST_CHECK int kp_profile_decode_legacy(const void *data, size_t len,
+    const struct kp_profile_limits *limits, struct kp_profile **ret, struct kp_error *err);
+
+#endif

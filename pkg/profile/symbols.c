@@ -1,0 +1,320 @@
+#include "profile/symbols.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "profile/digest.h"
+#include "base/banned.h"
+
+// Open addressing; the entity itself lies in its array.
+struct slot {
+    uint32_t hash, id1; // id + 1; 0 = free
+};
+
+struct table {
+    struct slot *slots;
+    uint32_t mask, n;
+};
+
+struct kp_symbols_index {
+    struct kp_arena *bytes; // of the strings
+    struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
+    uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
+        cap_labels;
+};
+
+#define FIRST_SLOTS 64
+
+static void table_init(struct table *t)
+{
+    t->slots = KP_NEW_ARRAY(struct slot, FIRST_SLOTS);
+    t->mask = FIRST_SLOTS - 1;
+}
+
+static void table_put(struct table *t, uint32_t hash, uint32_t id)
+{
+    if (t->n >= t->mask / 2) { // half full at most: short probes
+        struct slot *old = t->slots;
+        uint32_t n_old = t->mask + 1;
+        t->mask = 2 * n_old - 1;
+        t->slots = KP_NEW_ARRAY(struct slot, (size_t)t->mask + 1);
+        for (uint32_t i = 0; i < n_old; i++) {
+            if (old[i].id1 == 0)
+                continue;
+            uint32_t at = old[i].hash & t->mask;
+            while (t->slots[at].id1 != 0)
+                at = (at + 1) & t->mask;
+            t->slots[at] = old[i];
+        }
+        kp_free(old);
+    }
+    uint32_t at = hash & t->mask;
+    while (t->slots[at].id1 != 0)
+        at = (at + 1) & t->mask;
+    t->slots[at] = (struct slot){hash, id + 1};
+    t->n++;
+}
+
+#define table_foreach(t, h, id)                                                                              \
+    for (uint32_t at_ = (h) & (t)->mask, id;                                                                 \
+         (t)->slots[at_].id1 != 0 && ((id) = (t)->slots[at_].id1 - 1, 1); at_ = (at_ + 1) & (t)->mask)       \
+        if ((t)->slots[at_].hash == (h))
+
+#define grow_to(array, n_more, cap)                                                                          \
+    do {                                                                                                     \
+        if ((n_more) > (cap)) {                                                                              \
+            (cap) = (n_more) > 2 * (cap) ? (n_more) + 16 : 2 * (cap);                                        \
+            (array) = kp_grow((array), (cap), sizeof *(array));                                              \
+        }                                                                                                    \
+    } while (0)
+
+static inline uint32_t fold(uint64_t h)
+{
+    return (uint32_t)(h ^ h >> 32);
+}
+
+struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
+{
+    struct kp_symbols *s = KP_NEW(struct kp_symbols);
+    struct kp_symbols_index *x = KP_NEW(struct kp_symbols_index);
+    s->mode = mode;
+    s->index = x;
+    table_init(&x->strings);
+    table_init(&x->functions);
+    table_init(&x->mappings);
+    table_init(&x->locations);
+    table_init(&x->nodes);
+    table_init(&x->stacks);
+    table_init(&x->label_sets);
+    (void)kp_symbols_string(s, "", 0);
+    grow_to(s->nodes, 1, x->cap_nodes);
+    s->nodes[s->n_nodes++] = (struct kp_sym_node){0, UINT32_MAX};
+    grow_to(s->label_sets, 2, x->cap_sets);
+    s->label_sets[0] = 0;
+    (void)kp_symbols_label_set(s, NULL, 0);
+    return s;
+}
+
+void kp_symbols_destroy(struct kp_symbols *s)
+{
+    if (s == NULL)
+        return;
+    struct kp_symbols_index *x = s->index;
+    struct table *tables[] = {
+        &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
+    for (size_t i = 0; i < KP_COUNT(tables); i++)
+        kp_free(tables[i]->slots);
+    kp_arena_free(x->bytes);
+    kp_free(x);
+    kp_free(s->strings);
+    kp_free(s->functions);
+    kp_free(s->mappings);
+    kp_free(s->locations);
+    kp_free(s->lines);
+    kp_free(s->nodes);
+    kp_free(s->label_sets);
+    kp_free(s->labels);
+    kp_free(s);
+}
+
+size_t kp_symbols_bytes(const struct kp_symbols *s)
+{
+    const struct kp_symbols_index *x = s->index;
+    const struct table *tables[] = {
+        &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
+    size_t n = kp_arena_bytes(x->bytes);
+    for (size_t i = 0; i < KP_COUNT(tables); i++)
+        n += ((size_t)tables[i]->mask + 1) * sizeof(struct slot);
+    return n + x->cap_strings * sizeof *s->strings + x->cap_functions * sizeof *s->functions +
+           x->cap_mappings * sizeof *s->mappings + x->cap_locations * sizeof *s->locations +
+           x->cap_lines * sizeof *s->lines + x->cap_nodes * sizeof *s->nodes +
+           x->cap_sets * sizeof *s->label_sets + x->cap_labels * sizeof *s->labels;
+}
+
+uint32_t kp_symbols_string(struct kp_symbols *s, const char *data, uint32_t len)
+{
+    struct kp_symbols_index *x = s->index;
+    uint32_t h = fold(kp_hash64(data, len, 1));
+    table_foreach(&x->strings, h, id)
+    {
+        if (s->strings[id].len == len && (len == 0 || memcmp(s->strings[id].data, data, len) == 0))
+            return id;
+    }
+    grow_to(s->strings, s->n_strings + 1, x->cap_strings);
+    s->strings[s->n_strings] = (struct kp_str){kp_arena_strndup(&x->bytes, data, len), len};
+    table_put(&x->strings, h, s->n_strings);
+    return s->n_strings++;
+}
+
+uint32_t kp_symbols_function(struct kp_symbols *s, const struct kp_function *f)
+{
+    struct kp_symbols_index *x = s->index;
+    uint64_t h64 = kp_digest_mix((uint64_t)f->name << 32 | f->system_name, f->filename);
+    uint32_t h = fold(kp_digest_mix(h64, (uint64_t)f->start_line));
+    table_foreach(&x->functions, h, id)
+    {
+        const struct kp_function *g = &s->functions[id];
+        if (g->name == f->name && g->system_name == f->system_name && g->filename == f->filename &&
+            g->start_line == f->start_line)
+            return id;
+    }
+    grow_to(s->functions, s->n_functions + 1, x->cap_functions);
+    s->functions[s->n_functions] = *f;
+    table_put(&x->functions, h, s->n_functions);
+    return s->n_functions++;
+}
+
+// What google/pprof's merge looks at: the size in whole pages, the offset, and the build id or else the file.
+static struct kp_sym_mapping merge_key(const struct kp_sym_mapping *m)
+{
+    return (struct kp_sym_mapping){.size = (m->size + 0xfff) / 0x1000,
+        .offset = m->offset,
+        .build_id = m->build_id,
+        .filename = m->build_id != 0 ? 0 : m->filename};
+}
+
+static bool same_mapping(const struct kp_sym_mapping *a, const struct kp_sym_mapping *b)
+{
+    return a->size == b->size && a->offset == b->offset && a->filename == b->filename &&
+           a->build_id == b->build_id && a->flags == b->flags && a->ordinal == b->ordinal;
+}
+
+uint32_t kp_symbols_mapping(struct kp_symbols *s, const struct kp_sym_mapping *m)
+{
+    struct kp_symbols_index *x = s->index;
+    bool merge = s->mode == KP_SYMBOLS_MERGE;
+    struct kp_sym_mapping key = merge ? merge_key(m) : *m;
+    uint64_t h64 = kp_digest_mix(key.size, key.offset);
+    h64 = kp_digest_mix(h64, (uint64_t)key.filename << 32 | key.build_id);
+    uint32_t h = fold(kp_digest_mix(h64, (uint64_t)key.flags << 32 | key.ordinal));
+    table_foreach(&x->mappings, h, id)
+    {
+        struct kp_sym_mapping other = merge ? merge_key(&s->mappings[id]) : s->mappings[id];
+        if (same_mapping(&other, &key))
+            return id;
+    }
+    grow_to(s->mappings, s->n_mappings + 1, x->cap_mappings);
+    s->mappings[s->n_mappings] = *m;
+    table_put(&x->mappings, h, s->n_mappings);
+    return s->n_mappings++;
+}
+
+uint32_t kp_symbols_location(
+    struct kp_symbols *s, const struct kp_sym_location *l, const struct kp_line *lines)
+{
+    struct kp_symbols_index *x = s->index;
+    uint64_t h64 = kp_digest_mix(l->address, (uint64_t)l->mapping << 1 | l->folded);
+    for (uint32_t i = 0; i < l->n_lines; i++)
+        h64 = kp_digest_mix(h64,
+            (uint64_t)lines[i].function << 32 ^ (uint64_t)lines[i].line ^ (uint64_t)lines[i].column << 16);
+    uint32_t h = fold(h64);
+    table_foreach(&x->locations, h, id)
+    {
+        const struct kp_sym_location *o = &s->locations[id];
+        if (o->address != l->address || o->mapping != l->mapping || o->folded != l->folded ||
+            o->n_lines != l->n_lines)
+            continue;
+        const struct kp_line *other = s->lines + o->first_line;
+        uint32_t i = 0;
+        while (i < l->n_lines && other[i].function == lines[i].function && other[i].line == lines[i].line &&
+               other[i].column == lines[i].column)
+            i++;
+        if (i == l->n_lines)
+            return id;
+    }
+    grow_to(s->lines, s->n_lines + l->n_lines, x->cap_lines);
+    grow_to(s->locations, s->n_locations + 1, x->cap_locations);
+    s->locations[s->n_locations] = *l;
+    s->locations[s->n_locations].first_line = s->n_lines;
+    for (uint32_t i = 0; i < l->n_lines; i++)
+        s->lines[s->n_lines++] = lines[i];
+    table_put(&x->locations, h, s->n_locations);
+    return s->n_locations++;
+}
+
+uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
+{
+    struct kp_symbols_index *x = s->index;
+    uint32_t h = fold(kp_digest_mix((uint64_t)parent << 32 | location, 11));
+    table_foreach(&x->nodes, h, id)
+    {
+        if (s->nodes[id].parent == parent && s->nodes[id].location == location)
+            return id;
+    }
+    grow_to(s->nodes, s->n_nodes + 1, x->cap_nodes);
+    s->nodes[s->n_nodes] = (struct kp_sym_node){parent, location};
+    table_put(&x->nodes, h, s->n_nodes);
+    return s->n_nodes++;
+}
+
+static bool is_stack(const struct kp_symbols *s, uint32_t node, const uint32_t *locations, uint32_t n)
+{
+    uint32_t i = 0;
+    while (i < n && node != 0 && s->nodes[node].location == locations[i]) {
+        node = s->nodes[node].parent;
+        i++;
+    }
+    return i == n && node == 0;
+}
+
+// Whole stacks have a table of their own: most are known, and then the tree is only walked to be sure.
+uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint32_t n)
+{
+    struct kp_symbols_index *x = s->index;
+    uint32_t h = fold(kp_hash64(locations, n * sizeof *locations, 2));
+    table_foreach(&x->stacks, h, id)
+    {
+        if (is_stack(s, id, locations, n))
+            return id;
+    }
+    uint32_t node = 0;
+    for (uint32_t i = n; i-- > 0;)
+        node = kp_symbols_node(s, node, locations[i]);
+    table_put(&x->stacks, h, node);
+    return node;
+}
+
+static int compare_labels(const struct kp_sample_label *a, const struct kp_sample_label *b)
+{
+    const uint64_t x[] = {a->key, a->str, a->unit, (uint64_t)a->num};
+    const uint64_t y[] = {b->key, b->str, b->unit, (uint64_t)b->num};
+    for (size_t i = 0; i < KP_COUNT(x); i++)
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    return 0;
+}
+
+uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labels, uint32_t n)
+{
+    struct kp_symbols_index *x = s->index;
+    for (uint32_t i = 1; i < n; i++) // few, and mostly in order
+        for (uint32_t k = i; k > 0 && compare_labels(&labels[k - 1], &labels[k]) > 0; k--) {
+            struct kp_sample_label t = labels[k];
+            labels[k] = labels[k - 1];
+            labels[k - 1] = t;
+        }
+    uint64_t h64 = n;
+    for (uint32_t i = 0; i < n; i++) {
+        h64 = kp_digest_mix(h64, (uint64_t)labels[i].key << 32 | labels[i].str);
+        h64 = kp_digest_mix(h64, (uint64_t)labels[i].num ^ (uint64_t)labels[i].unit << 40);
+    }
+    uint32_t h = fold(h64);
+    table_foreach(&x->label_sets, h, id)
+    {
+        if (s->label_sets[id + 1] - s->label_sets[id] != n)
+            continue;
+        uint32_t i = 0;
+        while (i < n && compare_labels(&s->labels[s->label_sets[id] + i], &labels[i]) == 0)
+            i++;
+        if (i == n)
+            return id;
+    }
+    grow_to(s->labels, s->n_labels + n, x->cap_labels);
+    grow_to(s->label_sets, s->n_label_sets + 2, x->cap_sets);
+    for (uint32_t i = 0; i < n; i++)
+        s->labels[s->n_labels++] = labels[i];
+    s->label_sets[s->n_label_sets + 1] = s->n_labels;
+    table_put(&x->label_sets, h, s->n_label_sets);
+    return s->n_label_sets++;
+}

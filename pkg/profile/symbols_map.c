@@ -1,0 +1,215 @@
+// From the ids of a profile or of another space to the ids of a space: each entity is looked up once.
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/array.h"
+#include "profile/digest.h"
+#include "profile/symbols.h"
+#include "base/banned.h"
+
+#define UNKNOWN UINT32_MAX
+
+struct kp_symbols_map {
+    struct kp_symbols *to;
+    const struct kp_profile *profile; // one of the two
+    const struct kp_symbols *space;
+    uint32_t *strings, *functions, *mappings, *locations, *nodes, *sets;
+    uint32_t *ordinals; // of a profile's mappings
+    KP_ARRAY(struct kp_line) lines;
+    KP_ARRAY(uint32_t) stack;
+    KP_ARRAY(struct kp_sample_label) labels;
+};
+
+static uint32_t *unknown(uint32_t n)
+{
+    uint32_t *ids = kp_grow(NULL, (size_t)n + 1, sizeof *ids);
+    memset(ids, 0xff, ((size_t)n + 1) * sizeof *ids);
+    return ids;
+}
+
+struct kp_symbols_map *kp_symbols_map_profile(struct kp_symbols *to, const struct kp_profile *from)
+{
+    struct kp_symbols_map *map = KP_NEW(struct kp_symbols_map);
+    map->to = to;
+    map->profile = from;
+    map->strings = unknown(from->n_strings);
+    map->functions = unknown(from->n_functions);
+    map->mappings = unknown(from->n_mappings);
+    map->locations = unknown(from->n_locations);
+    map->ordinals = KP_NEW_ARRAY(uint32_t, (size_t)from->n_mappings + 1);
+    if (to->mode == KP_SYMBOLS_EXACT)
+        kp_mapping_ordinals(from, map->ordinals);
+    return map;
+}
+
+struct kp_symbols_map *kp_symbols_map_symbols(struct kp_symbols *to, const struct kp_symbols *from)
+{
+    struct kp_symbols_map *map = KP_NEW(struct kp_symbols_map);
+    map->to = to;
+    map->space = from;
+    map->strings = unknown(from->n_strings);
+    map->functions = unknown(from->n_functions);
+    map->mappings = unknown(from->n_mappings);
+    map->locations = unknown(from->n_locations);
+    map->nodes = unknown(from->n_nodes);
+    map->nodes[0] = 0;
+    map->sets = unknown(from->n_label_sets);
+    return map;
+}
+
+void kp_symbols_map_destroy(struct kp_symbols_map *map)
+{
+    if (map == NULL)
+        return;
+    kp_free(map->strings);
+    kp_free(map->functions);
+    kp_free(map->mappings);
+    kp_free(map->locations);
+    kp_free(map->nodes);
+    kp_free(map->sets);
+    kp_free(map->ordinals);
+    kp_array_free(&map->lines);
+    kp_array_free(&map->stack);
+    kp_array_free(&map->labels);
+    kp_free(map);
+}
+
+uint32_t kp_symbols_map_string(struct kp_symbols_map *map, uint32_t string)
+{
+    uint32_t *id = &map->strings[string];
+    if (*id == UNKNOWN) {
+        struct kp_str s = map->profile ? map->profile->strings[string] : map->space->strings[string];
+        *id = kp_symbols_string(map->to, s.data, s.len);
+    }
+    return *id;
+}
+
+static uint32_t map_function(struct kp_symbols_map *map, uint32_t function)
+{
+    uint32_t *id = &map->functions[function];
+    if (*id == UNKNOWN) {
+        const struct kp_function *f =
+            map->profile ? &map->profile->functions[function] : &map->space->functions[function];
+        const struct kp_function g = {.name = kp_symbols_map_string(map, f->name),
+            .system_name = kp_symbols_map_string(map, f->system_name),
+            .filename = kp_symbols_map_string(map, f->filename),
+            .start_line = f->start_line};
+        *id = kp_symbols_function(map->to, &g);
+    }
+    return *id;
+}
+
+uint32_t kp_symbols_map_mapping(struct kp_symbols_map *map, uint32_t mapping)
+{
+    if (mapping == KP_NO_MAPPING)
+        return KP_NO_MAPPING;
+    uint32_t *id = &map->mappings[mapping];
+    if (*id != UNKNOWN)
+        return *id;
+    struct kp_sym_mapping m;
+    if (map->profile) {
+        const struct kp_mapping *from = &map->profile->mappings[mapping];
+        m = (struct kp_sym_mapping){.size = from->limit - from->start,
+            .offset = from->offset,
+            .filename = from->filename,
+            .build_id = from->build_id,
+            .flags = from->flags,
+            .ordinal = map->ordinals[mapping],
+            .start = from->start};
+    } else {
+        m = map->space->mappings[mapping];
+    }
+    m.filename = kp_symbols_map_string(map, m.filename);
+    m.build_id = kp_symbols_map_string(map, m.build_id);
+    *id = kp_symbols_mapping(map->to, &m);
+    return *id;
+}
+
+static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
+{
+    uint32_t *id = &map->locations[location];
+    if (*id != UNKNOWN)
+        return *id;
+    struct kp_sym_location l;
+    const struct kp_line *lines;
+    if (map->profile) {
+        const struct kp_location *from = &map->profile->locations[location];
+        uint64_t start = from->mapping == KP_NO_MAPPING ? 0 : map->profile->mappings[from->mapping].start;
+        l = (struct kp_sym_location){.address = from->address - start,
+            .mapping = from->mapping,
+            .n_lines = from->n_lines,
+            .folded = from->folded};
+        lines = map->profile->lines + from->first_line;
+    } else {
+        l = map->space->locations[location];
+        lines = map->space->lines + l.first_line;
+    }
+    l.mapping = kp_symbols_map_mapping(map, l.mapping);
+    map->lines.n = 0;
+    for (uint32_t i = 0; i < l.n_lines; i++) {
+        struct kp_line line = lines[i];
+        line.function = map_function(map, line.function);
+        *kp_array_add(&map->lines) = line;
+    }
+    *id = kp_symbols_location(map->to, &l, map->lines.items);
+    return *id;
+}
+
+uint32_t kp_symbols_map_stack(struct kp_symbols_map *map, uint32_t sample)
+{
+    const struct kp_sample *s = &map->profile->samples[sample];
+    const uint32_t *frames = map->profile->frames + s->first_frame;
+    map->stack.n = 0;
+    for (uint32_t i = 0; i < s->n_frames; i++)
+        *kp_array_add(&map->stack) = map_location(map, frames[i]);
+    return kp_symbols_stack(map->to, map->stack.items, s->n_frames);
+}
+
+static uint32_t map_labels(struct kp_symbols_map *map, const struct kp_sample_label *labels, uint32_t n)
+{
+    if (n == 0)
+        return 0;
+    map->labels.n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        *kp_array_add(&map->labels) =
+            (struct kp_sample_label){.key = kp_symbols_map_string(map, labels[i].key),
+                .str = kp_symbols_map_string(map, labels[i].str),
+                .unit = kp_symbols_map_string(map, labels[i].unit),
+                .num = labels[i].num};
+    return kp_symbols_label_set(map->to, map->labels.items, n);
+}
+
+uint32_t kp_symbols_map_labels(struct kp_symbols_map *map, uint32_t sample)
+{
+    const struct kp_sample *s = &map->profile->samples[sample];
+    return map_labels(map, map->profile->labels + s->first_label, s->n_labels);
+}
+
+// From the nearest known caller down; without recursion, stacks may be deep.
+uint32_t kp_symbols_map_node(struct kp_symbols_map *map, uint32_t node)
+{
+    map->stack.n = 0;
+    while (map->nodes[node] == UNKNOWN) {
+        *kp_array_add(&map->stack) = node;
+        node = map->space->nodes[node].parent;
+    }
+    uint32_t id = map->nodes[node];
+    while (map->stack.n > 0) {
+        node = map->stack.items[--map->stack.n];
+        id = kp_symbols_node(map->to, id, map_location(map, map->space->nodes[node].location));
+        map->nodes[node] = id;
+    }
+    return id;
+}
+
+uint32_t kp_symbols_map_label_set(struct kp_symbols_map *map, uint32_t set)
+{
+    if (set == 0)
+        return 0;
+    uint32_t *id = &map->sets[set];
+    if (*id == UNKNOWN) {
+        const uint32_t *at = &map->space->label_sets[set];
+        *id = map_labels(map, map->space->labels + at[0], at[1] - at[0]);
+    }
+    return *id;
+}
