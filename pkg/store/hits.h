@@ -1,0 +1,46 @@
+// What matches a query, in both tiers: the one place that decides which profiles a reader sees. Lists,
+// merges, counts and labels all start from here. Private to this module.
+#ifndef KP_STORE_HITS_H
+#define KP_STORE_HITS_H
+
+#include "store/segment.h"
+#include "store/state.h"
+
+struct kp_hit {
+    struct kp_segment_row row;  // of the log tier: block, index, life, duration, weight and flags are not set
+    struct kp_logfile *file;    // log tier, else NULL
+    struct kp_segment *segment; // sealed, else NULL
+    uint32_t at;                // row of it
+};
+
+// References to every file and segment involved, and copies of the series: nothing changes under a reader.
+struct kp_hits {
+    struct kp_hit *items; // by (series, start, number)
+    size_t n;
+    struct kp_series **series; // those that match and have hits, ascending by id; owned
+    size_t n_series;
+    // segments from which every row of every run was taken, so that roll-ups may stand for rows: set when the
+    // segment has no dead row
+    struct kp_segment **whole;
+    size_t n_whole;
+    // private
+    struct kp_logfile **files;
+    size_t n_files;
+    struct kp_segment **segments;
+    size_t n_segments;
+};
+
+// All live rows that match, at most max (KP_LIMIT beyond); limit and cursor of the query are not looked at.
+KP_MUST_CHECK int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, size_t max,
+    struct kp_hits *ret, struct kp_error *err);
+// By ids, in their order, each as often as named. KP_NOT_FOUND names the first that is not there.
+KP_MUST_CHECK int kp_hits_of_ids(
+    struct kp_store *store, const char *const *ids, size_t n, struct kp_hits *ret, struct kp_error *err);
+void kp_hits_finish(struct kp_hits *hits);
+const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id);
+
+// Record and bytes of a hit (either may be NULL). A profile that is damaged is quarantined: KP_CORRUPT.
+KP_MUST_CHECK int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
+    struct kp_blob **ret_body, struct kp_error *err);
+
+#endif
