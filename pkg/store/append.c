@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "store/hits.h"
 #include "store/id.h"
 #include "store/state.h"
 #include "base/banned.h"
@@ -357,11 +358,8 @@ int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err
                  file->rows.items[at].start_ms == parsed.start_ms &&
                  kp_store_row_live(store, file, at, kp_store_now(store));
     pthread_rwlock_unlock(&store->lock);
-    if (!found) {
-        char shown[64];
-        return kp_fail(
-            err, KP_NOT_FOUND, "profile '%s' is not here", kp_printable(shown, sizeof shown, id, strlen(id)));
-    }
+    if (!found)
+        return kp_store_not_here(id, err);
     uint8_t bytes[KP_FRAME_HEAD_BYTES];
     kp_frame_put(bytes, &(struct kp_frame){.kind = KP_FRAME_TOMBSTONE,
                             .series = parsed.series,

@@ -3,6 +3,7 @@
 #ifndef KP_STORE_HITS_H
 #define KP_STORE_HITS_H
 
+#include "store/id.h"
 #include "store/segment.h"
 #include "store/state.h"
 
@@ -19,8 +20,8 @@ struct kp_hits {
     size_t n;
     struct kp_series **series; // those that match and have hits, ascending by id; owned
     size_t n_series;
-    // segments from which every row of every run was taken, so that roll-ups may stand for rows: set when the
-    // segment has no dead row
+    // segments without a dead row, from which every row of every series that matches was taken: a roll-up
+    // whose series are all in series[] may stand for their rows
     struct kp_segment **whole;
     size_t n_whole;
     // private
@@ -42,5 +43,19 @@ const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id);
 // Record and bytes of a hit (either may be NULL). A profile that is damaged is quarantined: KP_CORRUPT.
 KP_MUST_CHECK int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
     struct kp_blob **ret_body, struct kp_error *err);
+
+// The first hits of a query behind a cursor (NULL = from the start), in the order of the query: at most
+// limit. series[] is left empty.
+KP_MUST_CHECK int kp_hits_page(struct kp_store *store, const struct kp_store_query *query,
+    const struct kp_id *after, size_t limit, struct kp_hits *ret, struct kp_error *err);
+
+const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit);
+
+// ---- what hits are made of ----
+void kp_hit_set_log(struct kp_hit *hit, struct kp_logfile *file, size_t at); // lock held
+// Takes a reference, unless the hits have one.
+void kp_hits_hold_file(struct kp_hits *hits, struct kp_logfile *file);
+// Says that a profile is not here: KP_NOT_FOUND.
+int kp_store_not_here(const char *id, struct kp_error *err);
 
 #endif

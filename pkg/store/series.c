@@ -122,7 +122,19 @@ struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_r
     return s;
 }
 
-static void destroy(struct kp_series *s)
+struct kp_series *kp_series_copy(const struct kp_series *series)
+{
+    const char *last = series->fields[KP_SERIES_FIELDS - 1];
+    struct kp_series *s = kp_memdup(
+        series, offsetof(struct kp_series, text) + (size_t)(last - series->text) + strlen(last) + 1);
+    for (size_t i = 0; i < KP_SERIES_FIELDS; i++)
+        s->fields[i] = s->text + (series->fields[i] - series->text);
+    s->labels = kp_labels_copy(series->labels);
+    s->hashed = false;
+    return s;
+}
+
+void kp_series_free(struct kp_series *s)
 {
     kp_labels_destroy(s->labels);
     kp_free(s);
@@ -139,14 +151,14 @@ void kp_series_remove(struct kp_series_table *table, uint32_t id)
     table->by_id.n--;
     if (s->hashed)
         HASH_DEL(table->by_hash, s);
-    destroy(s);
+    kp_series_free(s);
 }
 
 void kp_series_table_finish(struct kp_series_table *table)
 {
     HASH_CLEAR(hh, table->by_hash);
     for (size_t i = 0; i < table->by_id.n; i++)
-        destroy(table->by_id.items[i]);
+        kp_series_free(table->by_id.items[i]);
     kp_array_free(&table->by_id);
 }
 

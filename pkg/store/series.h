@@ -53,6 +53,8 @@ struct kp_series *kp_series_of_id(const struct kp_series_table *table, uint32_t 
 // id 0 = the next one. An identity that is there already keeps its id for new profiles.
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id);
 void kp_series_remove(struct kp_series_table *table, uint32_t id);
+struct kp_series *kp_series_copy(const struct kp_series *series); // in no table
+void kp_series_free(struct kp_series *series);                    // a copy
 void kp_series_table_finish(struct kp_series_table *table);
 
 // The identity as a record, for the index (finish it).

@@ -1,0 +1,282 @@
+#include "store/hits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/text.h"
+#include "store/id.h"
+#include "store/select.h"
+#include "base/banned.h"
+
+// ---- one row ----
+
+void kp_hit_set_log(struct kp_hit *hit, struct kp_logfile *file, size_t at)
+{
+    const struct kp_row *row = &file->rows.items[at];
+    *hit = (struct kp_hit){.file = file,
+        .at = (uint32_t)at,
+        .row = {.start_ms = row->start_ms,
+            .received_ms = row->received_ms,
+            .key = {row->key[0], row->key[1]},
+            .number = file->head.first + row->number_delta,
+            .series = row->series,
+            .body_len = row->body_len,
+            .weight = 1}};
+}
+
+int kp_store_not_here(const char *id, struct kp_error *err)
+{
+    char shown[64];
+    return kp_fail(
+        err, KP_NOT_FOUND, "profile '%s' is not here", kp_printable(shown, sizeof shown, id, strlen(id)));
+}
+
+void kp_hits_hold_file(struct kp_hits *hits, struct kp_logfile *file)
+{
+    for (size_t i = hits->n_files; i-- > 0;)
+        if (hits->files[i] == file)
+            return;
+    hits->files = kp_grow(hits->files, hits->n_files + 1, sizeof(struct kp_logfile *));
+    hits->files[hits->n_files++] = kp_logfile_ref(file);
+}
+
+static int by_series_and_time(const void *pa, const void *pb)
+{
+    const struct kp_segment_row *a = &((const struct kp_hit *)pa)->row;
+    const struct kp_segment_row *b = &((const struct kp_hit *)pb)->row;
+    if (a->series != b->series)
+        return a->series < b->series ? -1 : 1;
+    if (a->start_ms != b->start_ms)
+        return a->start_ms < b->start_ms ? -1 : 1;
+    return (a->number > b->number) - (a->number < b->number);
+}
+
+// ---- all that match ----
+
+struct find {
+    struct kp_store *store;
+    const struct kp_store_query *query;
+    struct kp_series_set chosen;
+    int64_t now_ms;
+    size_t max;
+    struct kp_hits *hits;
+    size_t cap;
+};
+
+static int add_hit(struct find *find, const struct kp_hit *hit, struct kp_error *err)
+{
+    struct kp_hits *hits = find->hits;
+    if (hits->n == find->max)
+        return kp_fail(
+            err, KP_LIMIT, "more than %zu profiles match; ask for less time or fewer series", find->max);
+    if (hits->n == find->cap) {
+        find->cap = find->cap == 0 ? 64 : 2 * find->cap;
+        hits->items = kp_grow(hits->items, find->cap, sizeof *hits->items);
+    }
+    hits->items[hits->n++] = *hit;
+    return 0;
+}
+
+static int find_in_log(struct find *find, struct kp_logfile *file, struct kp_error *err)
+{
+    int64_t from = find->query->from_ms;
+    int64_t to = kp_query_to_ms(find->query);
+    int rc = 0;
+    if (file->n_live == 0 || file->max_start_ms < from || file->min_start_ms >= to)
+        return 0;
+    for (size_t i = 0; rc == 0 && i < file->rows.n; i++) {
+        const struct kp_row *row = &file->rows.items[i];
+        if (row->start_ms < from || row->start_ms >= to || !kp_series_set_has(&find->chosen, row->series) ||
+            !kp_store_row_live(find->store, file, i, find->now_ms))
+            continue;
+        struct kp_hit hit;
+        kp_hit_set_log(&hit, file, i);
+        kp_hits_hold_file(find->hits, file);
+        rc = add_hit(find, &hit, err);
+    }
+    return rc;
+}
+
+// Copies of the series of the hits, which are in order.
+static void copy_series(struct find *find)
+{
+    struct kp_hits *hits = find->hits;
+    for (size_t i = 0; i < hits->n; i++) {
+        uint32_t id = hits->items[i].row.series;
+        if (hits->n_series > 0 && hits->series[hits->n_series - 1]->id == id)
+            continue;
+        hits->series = kp_grow(hits->series, hits->n_series + 1, sizeof(struct kp_series *));
+        hits->series[hits->n_series++] = kp_series_copy(kp_series_of_id(&find->store->series, id));
+    }
+}
+
+static void sort_hits(struct kp_hits *hits)
+{
+    if (hits->n > 1)
+        qsort(hits->items, hits->n, sizeof *hits->items, by_series_and_time);
+}
+
+int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, size_t max, struct kp_hits *ret,
+    struct kp_error *err)
+{
+    struct kp_hits hits = {0};
+    struct find find = {
+        .store = store, .query = query, .now_ms = kp_store_now(store), .max = max, .hits = &hits};
+    int rc = 0;
+    pthread_rwlock_rdlock(&store->lock);
+    kp_series_set_choose(&find.chosen, &store->series, query);
+    for (size_t i = 0; rc == 0 && find.chosen.n_chosen > 0 && i < store->files.n; i++)
+        rc = find_in_log(&find, store->files.items[i], err);
+    if (rc == 0) {
+        sort_hits(&hits);
+        copy_series(&find);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    kp_series_set_finish(&find.chosen);
+    if (rc != 0)
+        kp_hits_finish(&hits);
+    else
+        *ret = hits;
+    return rc;
+}
+
+// ---- by ids ----
+
+static bool find_one(struct kp_store *store, const char *id, struct kp_hits *hits, struct kp_hit *ret)
+{
+    struct kp_id parsed;
+    struct kp_logfile *file;
+    size_t at;
+    if (!kp_id_parse(id, &parsed))
+        return false;
+    pthread_rwlock_rdlock(&store->lock);
+    bool found = kp_store_locate(store, parsed.number, &file, &at) &&
+                 kp_store_row_live(store, file, at, kp_store_now(store)) &&
+                 file->rows.items[at].series == parsed.series &&
+                 file->rows.items[at].start_ms == parsed.start_ms;
+    if (found) {
+        kp_hit_set_log(ret, file, at);
+        kp_hits_hold_file(hits, file);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    return found;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+// The series of hits in any order; one that went meanwhile is left out.
+static void copy_series_of_ids(struct kp_store *store, struct kp_hits *hits)
+{
+    kp_auto_free uint32_t *ids = KP_NEW_ARRAY(uint32_t, hits->n + 1);
+    for (size_t i = 0; i < hits->n; i++)
+        ids[i] = hits->items[i].row.series;
+    qsort(ids, hits->n, sizeof *ids, compare_ids);
+    hits->series = KP_NEW_ARRAY(struct kp_series *, hits->n + 1);
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t i = 0; i < hits->n; i++) {
+        const struct kp_series *s =
+            i > 0 && ids[i] == ids[i - 1] ? NULL : kp_series_of_id(&store->series, ids[i]);
+        if (s)
+            hits->series[hits->n_series++] = kp_series_copy(s);
+    }
+    pthread_rwlock_unlock(&store->lock);
+}
+
+int kp_hits_of_ids(
+    struct kp_store *store, const char *const *ids, size_t n, struct kp_hits *ret, struct kp_error *err)
+{
+    struct kp_hits hits = {.items = KP_NEW_ARRAY(struct kp_hit, n + 1)};
+    for (size_t i = 0; i < n; i++) {
+        if (!find_one(store, ids[i], &hits, &hits.items[i])) {
+            kp_hits_finish(&hits);
+            return kp_store_not_here(ids[i], err);
+        }
+        hits.n++;
+    }
+    copy_series_of_ids(store, &hits);
+    for (size_t i = 0; i < n; i++)
+        if (kp_hits_series(&hits, hits.items[i].row.series) == NULL) {
+            kp_hits_finish(&hits);
+            return kp_store_not_here(ids[i], err); // its last profile just went
+        }
+    *ret = hits;
+    return 0;
+}
+
+void kp_hits_finish(struct kp_hits *hits)
+{
+    for (size_t i = 0; i < hits->n_files; i++)
+        kp_logfile_unref(hits->files[i]);
+    for (size_t i = 0; i < hits->n_series; i++)
+        kp_series_free(hits->series[i]);
+    kp_free(hits->files);
+    kp_free(hits->series);
+    kp_free(hits->whole);
+    kp_free(hits->segments);
+    kp_free(hits->items);
+    *hits = (struct kp_hits){0};
+}
+
+const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id)
+{
+    size_t low = 0;
+    size_t high = hits->n_series;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (hits->series[mid]->id < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < hits->n_series && hits->series[low]->id == id ? hits->series[low] : NULL;
+}
+
+// ---- reading ----
+
+static void quarantine(struct kp_store *store, const struct kp_hit *hit)
+{
+    struct kp_logfile *file;
+    size_t at;
+    pthread_rwlock_wrlock(&store->lock);
+    if (kp_store_locate(store, hit->row.number, &file, &at))
+        kp_store_mark(store, file, at, KP_ROW_BAD);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit)
+{
+    return kp_id_format(out,
+        &(struct kp_id){.start_ms = hit->row.start_ms, .series = hit->row.series, .number = hit->row.number});
+}
+
+static int read_log(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
+    struct kp_blob **ret_body, struct kp_error *err)
+{
+    pthread_rwlock_rdlock(&store->lock); // the writer may be swapping the rows for mapped ones
+    struct kp_row row = hit->file->rows.items[hit->at];
+    pthread_rwlock_unlock(&store->lock);
+    return ret_body ? kp_logfile_read(hit->file, &row, ret_record, ret_body, err)
+                    : kp_logfile_read_record(hit->file, &row, ret_record, err);
+}
+
+int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
+    struct kp_blob **ret_body, struct kp_error *err)
+{
+    if (ret_record == NULL && ret_body == NULL)
+        return 0;
+    int rc = read_log(store, hit, ret_record, ret_body, err);
+    if (rc == 0 && ret_record) {
+        char text[KP_ID_TEXT];
+        kp_free(ret_record->id);
+        ret_record->id = kp_strdup(kp_hit_id(text, hit));
+    }
+    if (rc == KP_CORRUPT)
+        quarantine(store, hit);
+    return rc;
+}

@@ -1,0 +1,136 @@
+#include "store/store_testing.h"
+
+#include "store/hits.h"
+#include "base/banned.h"
+
+// 60 profiles of six series (two services, three pods), out of order in time; ids by arrival.
+static struct kp_store *filled(const char *dir, char *ids[60])
+{
+    static const char *const pods[] = {"p0", "p1", "p2"};
+    struct kp_store *store = open_store(dir, (struct kp_store_options){.log_file_bytes = 20000});
+    for (int i = 0; i < 60; i++)
+        ids[i] = put(store, (struct what){.namespace = "shop",
+                                .service = i % 2 ? "a" : "b",
+                                .pod = pods[i % 3],
+                                .start_ms = T0 + (i * 37 % 60) * 1000});
+    return store;
+}
+
+static void release_all(struct kp_store *store, char *ids[60], char *dir)
+{
+    for (int i = 0; i < 60; i++)
+        kp_free(ids[i]);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+static void check_order(const struct kp_hits *hits)
+{
+    for (size_t i = 0; i < hits->n; i++) {
+        const struct kp_segment_row *row = &hits->items[i].row;
+        const struct kp_segment_row *before = i > 0 ? &hits->items[i - 1].row : NULL;
+        assert_true(before == NULL || before->series < row->series ||
+                    (before->series == row->series && before->start_ms <= row->start_ms));
+        assert_non_null(kp_hits_series(hits, row->series));
+    }
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    char *ids[60];
+    struct kp_store *store = filled(dir, ids);
+    struct kp_hits hits;
+    assert_int_equal(kp_hits_find(store, &(struct kp_store_query){0}, 60, &hits, NULL), 0);
+    assert_int_equal(hits.n, 60);
+    assert_int_equal(hits.n_series, 6);
+    assert_true(hits.n_files > 1);
+    check_order(&hits);
+    kp_hits_finish(&hits);
+    const struct kp_store_query some = {.service = "a", .from_ms = T0 + 10000, .to_ms = T0 + 30000};
+    assert_int_equal(kp_hits_find(store, &some, 60, &hits, NULL), 0);
+    assert_int_equal(hits.n, 10);
+    assert_int_equal(hits.n_series, 3);
+    check_order(&hits);
+    for (size_t i = 0; i < hits.n_series; i++)
+        assert_string_equal(hits.series[i]->fields[KP_SERIES_SERVICE], "a");
+    assert_null(kp_hits_series(&hits, 4000));
+    kp_hits_finish(&hits);
+    assert_int_equal(kp_hits_find(store, &(struct kp_store_query){.type = "none"}, 1, &hits, NULL), 0);
+    assert_int_equal(hits.n, 0);
+    kp_hits_finish(&hits);
+    struct kp_error err = {0};
+    assert_int_equal(kp_hits_find(store, &(struct kp_store_query){0}, 59, &hits, &err), KP_LIMIT);
+    assert_non_null(strstr(err.text, "more than 59"));
+    release_all(store, ids, dir);
+}
+
+static void test_of_ids(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    char *ids[60];
+    struct kp_store *store = filled(dir, ids);
+    struct kp_hits hits;
+    const char *const some[] = {ids[7], ids[3], ids[7], ids[50]};
+    assert_int_equal(kp_hits_of_ids(store, some, 4, &hits, NULL), 0);
+    assert_int_equal(hits.n, 4);
+    for (size_t i = 0; i < 4; i++) {
+        struct kp_record record;
+        struct kp_blob *body;
+        assert_int_equal(kp_hit_read(store, &hits.items[i], &record, &body, NULL), 0);
+        assert_string_equal(record.id, some[i]);
+        assert_int_equal(body->len, 1000);
+        assert_string_equal(
+            kp_hits_series(&hits, hits.items[i].row.series)->fields[KP_SERIES_POD], record.pod);
+        kp_record_finish(&record);
+        kp_blob_unref(body);
+    }
+    kp_hits_finish(&hits);
+    assert_int_equal(kp_store_delete(store, ids[3], NULL), 0);
+    struct kp_error err = {0};
+    assert_int_equal(kp_hits_of_ids(store, some, 4, &hits, &err), KP_NOT_FOUND);
+    assert_non_null(strstr(err.text, ids[3]));
+    assert_int_equal(kp_hits_of_ids(store, some, 0, &hits, NULL), 0);
+    assert_int_equal(hits.n, 0);
+    kp_hits_finish(&hits);
+    release_all(store, ids, dir);
+}
+
+// What was found stays readable, whatever the writer does.
+static void test_nothing_changes_under_a_reader(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    char *ids[60];
+    struct kp_store *store = filled(dir, ids);
+    struct kp_hits hits;
+    assert_int_equal(kp_hits_find(store, &(struct kp_store_query){0}, 60, &hits, NULL), 0);
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(kp_store_delete(store, ids[i], NULL), 0);
+    for (bool more = true; more;)
+        assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+    struct kp_store_stats stats;
+    kp_store_get_stats(store, &stats);
+    assert_int_equal(stats.n_series, 0);
+    for (size_t i = 0; i < hits.n; i++) {
+        struct kp_record record;
+        assert_int_equal(kp_hit_read(store, &hits.items[i], &record, NULL, NULL), 0);
+        assert_string_equal(
+            kp_hits_series(&hits, hits.items[i].row.series)->fields[KP_SERIES_POD], record.pod);
+        kp_record_finish(&record);
+    }
+    kp_hits_finish(&hits);
+    release_all(store, ids, dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_of_ids),
+        cmocka_unit_test(test_nothing_changes_under_a_reader),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

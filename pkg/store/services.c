@@ -1,0 +1,141 @@
+// What there is, service by service.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "store/state.h"
+#include "base/banned.h"
+
+struct service {
+    struct kp_service_info info;
+    KP_ARRAY(const char *) types; // of the series; copied into info when all are known
+    char *key;
+    UT_hash_handle hh;
+};
+
+struct per_series {
+    uint64_t n, bytes;
+    int64_t first_ms, last_ms;
+};
+
+static void count_series(struct kp_store *store, struct per_series *counts, uint32_t first, uint32_t n)
+{
+    int64_t now_ms = kp_store_now(store);
+    for (size_t f = 0; f < store->files.n; f++) {
+        const struct kp_logfile *file = store->files.items[f];
+        for (size_t i = 0; i < file->rows.n; i++) {
+            const struct kp_row *row = &file->rows.items[i];
+            if (row->series - first >= n || !kp_store_row_live(store, file, i, now_ms))
+                continue;
+            struct per_series *c = &counts[row->series - first];
+            if (c->n == 0 || row->start_ms < c->first_ms)
+                c->first_ms = row->start_ms;
+            if (c->n == 0 || row->start_ms > c->last_ms)
+                c->last_ms = row->start_ms;
+            c->n++;
+            c->bytes += row->body_len;
+        }
+    }
+}
+
+static void add_type(struct service *service, const char *type)
+{
+    for (size_t i = 0; i < service->types.n; i++)
+        if (kp_streq(service->types.items[i], type))
+            return;
+    *kp_array_add(&service->types) = type;
+}
+
+static void fold(struct service **all, const struct kp_series *s, const struct per_series *c)
+{
+    const char *namespace = s->fields[KP_SERIES_NAMESPACE];
+    const char *name_ = s->fields[KP_SERIES_SERVICE];
+    kp_auto_free char *key = kp_asprintf("%s/%s", namespace, name_);
+    struct service *service;
+    HASH_FIND_STR(*all, key, service);
+    if (service == NULL) {
+        service = KP_NEW(struct service);
+        service->key = kp_take(key);
+        service->info = (struct kp_service_info){.namespace = kp_strdup(namespace),
+            .service = kp_strdup(name_),
+            .first_ms = c->first_ms,
+            .last_ms = c->last_ms};
+        HASH_ADD_KEYPTR(hh, *all, service->key, strlen(service->key), service);
+    }
+    struct kp_service_info *info = &service->info;
+    info->n_profiles += c->n;
+    info->bytes += c->bytes;
+    info->first_ms = c->first_ms < info->first_ms ? c->first_ms : info->first_ms;
+    info->last_ms = c->last_ms > info->last_ms ? c->last_ms : info->last_ms;
+    add_type(service, s->fields[KP_SERIES_TYPE]);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static char *join(const char **items, size_t n)
+{
+    struct kp_strbuf buf;
+    kp_strbuf_init(&buf, 1 << 20);
+    qsort(items, n, sizeof *items, by_text);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            kp_strbuf_addc(&buf, ',');
+        kp_strbuf_adds(&buf, items[i]);
+    }
+    return kp_strbuf_take(&buf, NULL);
+}
+
+static struct service *gather_services(struct kp_store *store, const char *namespace)
+{
+    struct service *all = NULL;
+    const struct kp_series_table *table = &store->series;
+    if (table->by_id.n == 0)
+        return NULL;
+    uint32_t first = table->by_id.items[0]->id;
+    uint32_t n = table->by_id.items[table->by_id.n - 1]->id - first + 1;
+    kp_auto_free struct per_series *counts = KP_NEW_ARRAY(struct per_series, n);
+    count_series(store, counts, first, n);
+    for (size_t i = 0; i < table->by_id.n; i++) {
+        const struct kp_series *s = table->by_id.items[i];
+        if (counts[s->id - first].n > 0 &&
+            (namespace == NULL || kp_streq(namespace, s->fields[KP_SERIES_NAMESPACE])))
+            fold(&all, s, &counts[s->id - first]);
+    }
+    for (struct service *s = all; s; s = s->hh.next) // while the series still stand
+        s->info.types = join(s->types.items, s->types.n);
+    return all;
+}
+
+static int by_name(const struct service *a, const struct service *b)
+{
+    int c = strcmp(a->info.namespace, b->info.namespace);
+    return c != 0 ? c : strcmp(a->info.service, b->info.service);
+}
+
+int kp_store_services(struct kp_store *store, const char *namespace,
+    void (*each)(void *user, const struct kp_service_info *info), void *user, struct kp_error *err)
+{
+    (void)err;
+    pthread_rwlock_rdlock(&store->lock);
+    struct service *all = gather_services(store, namespace);
+    pthread_rwlock_unlock(&store->lock);
+    HASH_SORT(all, by_name);
+    struct service *s;
+    struct service *next;
+    HASH_ITER (hh, all, s, next) {
+        each(user, &s->info);
+        HASH_DEL(all, s);
+        kp_free((char *)(uintptr_t)s->info.namespace);
+        kp_free((char *)(uintptr_t)s->info.service);
+        kp_free((char *)(uintptr_t)s->info.types);
+        kp_array_free(&s->types);
+        kp_free(s->key);
+        kp_free(s);
+    }
+    return 0;
+}
