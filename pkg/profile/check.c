@@ -282,6 +282,8 @@ static int check_label(struct walk *w, const struct kp_proto *f)
 {
     uint64_t values[5] = {0};
     int rc = check_flat(w, f, "a label of sample", w->at_sample, 4, 0, values);
+    if (rc == 0 && values[2] == 0 && values[3] == 0 && values[4] == 0)
+        return 0; // google/pprof does not look at such a one
     if (rc == 0)
         rc = check_index(w, "sample", w->at_sample, "a label's key", values[1]);
     if (rc == 0)

@@ -2,28 +2,18 @@
 // their size; the second fills them. Ids are 1..n in order in practice, then an id is an index; where they
 // are not, tables of ids are made and the second pass starts again. Sentences for what is wrong come from the
 // walker, which knows them all.
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/limits.h"
+#include "profile/idmap.h"
 #include "profile/legacy.h"
 #include "profile/profile.h"
 #include "profile/proto.h"
 #include "base/banned.h"
 
 #define MAX_SAMPLE_TYPES 256
-
-struct id {
-    uint64_t id;
-    uint32_t index;
-};
-
-struct idmap {
-    struct id *items; // by id; NULL = dense: index = id - 1
-    size_t n;
-};
 
 struct decoder {
     const uint8_t *data;
@@ -32,7 +22,7 @@ struct decoder {
     struct kp_profile *p;
     struct kp_arena *arena;
     uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types, n_comments;
-    struct idmap mappings, locations, functions;
+    struct kp_idmap mappings, locations, functions;
     bool sparse; // ids are not 1..n
     KP_ARRAY(uint32_t) frames;
     KP_ARRAY(struct kp_sample_label) labels;
@@ -44,6 +34,14 @@ enum step { OK, BROKEN, TOO_LARGE, SPARSE };
 
 // ---- pass 1 ----
 
+static size_t count_packed(const uint8_t *p, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += p[i] < 0x80; // the last byte of each
+    return n;
+}
+
 static enum step survey(struct decoder *d)
 {
     struct kp_proto f;
@@ -53,7 +51,7 @@ static enum step survey(struct decoder *d)
         if (f.field > PROFILE_MAX_FIELD)
             continue;
         if (f.field == PROFILE_COMMENT && f.type == KP_PROTO_BYTES)
-            n[PROFILE_COMMENT] += f.len; // packed: no more than that
+            n[PROFILE_COMMENT] += count_packed(f.data, f.len);
         else
             n[f.field]++;
     }
@@ -70,6 +68,9 @@ static enum step survey(struct decoder *d)
     d->n_functions = (uint32_t)n[PROFILE_FUNCTION];
     d->n_strings = (uint32_t)n[PROFILE_STRING_TABLE];
     d->n_comments = (uint32_t)n[PROFILE_COMMENT];
+    d->mappings.n_dense = d->n_mappings;
+    d->locations.n_dense = d->n_locations;
+    d->functions.n_dense = d->n_functions;
     return OK;
 }
 
@@ -88,29 +89,11 @@ static void make_tables(struct decoder *d)
 
 // ---- ids ----
 
-static int by_id(const void *a, const void *b)
-{
-    const struct id *x = a;
-    const struct id *y = b;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-static enum step index_of(const struct idmap *map, uint32_t n, uint64_t id, uint32_t *ret)
-{
-    if (map->items == NULL) {
-        *ret = (uint32_t)(id - 1);
-        return id - 1 < n ? OK : BROKEN;
-    }
-    const struct id key = {.id = id};
-    const struct id *found = bsearch(&key, map->items, map->n, sizeof key, by_id);
-    *ret = found ? found->index : 0;
-    return found ? OK : BROKEN;
-}
-
-static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n, struct idmap *map)
+static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n, struct kp_idmap *map)
 {
     struct kp_proto f;
-    map->items = KP_NEW_ARRAY(struct id, (size_t)n + 1);
+    uint32_t at = 0;
+    kp_idmap_make(map, n);
     kp_proto_start(&f, d->data, d->len);
     while (kp_proto_next(&f)) {
         struct kp_proto m;
@@ -123,15 +106,9 @@ static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n
                 id = m.value;
         if (m.bad || id == 0)
             return BROKEN;
-        map->items[map->n] = (struct id){id, (uint32_t)map->n};
-        map->n++;
+        kp_idmap_add(map, id, at++);
     }
-    if (map->n > 1)
-        qsort(map->items, map->n, sizeof map->items[0], by_id);
-    for (size_t i = 1; i < map->n; i++)
-        if (map->items[i].id == map->items[i - 1].id)
-            return BROKEN;
-    return OK;
+    return kp_idmap_seal(map) ? OK : BROKEN;
 }
 
 static inline enum step check_id(const struct decoder *d, uint64_t id, uint32_t at)
@@ -200,7 +177,7 @@ static enum step take_line(struct decoder *d, const struct kp_proto *f)
 {
     uint64_t v[4] = {0};
     uint32_t function;
-    if (flat(f, v, 3) != OK || index_of(&d->functions, d->n_functions, v[1], &function) != OK)
+    if (flat(f, v, 3) != OK || !kp_idmap_find(&d->functions, v[1], &function))
         return BROKEN;
     *kp_array_add(&d->lines) =
         (struct kp_line){.function = function, .line = (int64_t)v[2], .column = (int64_t)v[3]};
@@ -231,7 +208,7 @@ static enum step take_location(struct decoder *d, const struct kp_proto *f)
     l->address = v[3];
     l->folded = v[5] != 0;
     // an unknown mapping counts as none
-    if (v[2] == 0 || index_of(&d->mappings, d->n_mappings, v[2], &l->mapping) != OK)
+    if (v[2] == 0 || !kp_idmap_find(&d->mappings, v[2], &l->mapping))
         l->mapping = KP_NO_MAPPING;
     return l->n_lines > d->max_depth ? TOO_LARGE : check_id(d, v[1], at);
 }
@@ -239,11 +216,12 @@ static enum step take_location(struct decoder *d, const struct kp_proto *f)
 static enum step take_label(struct decoder *d, const struct kp_proto *f)
 {
     uint64_t v[5] = {0};
-    if (flat(f, v, 4) != OK || v[1] >= d->n_strings || v[2] >= d->n_strings ||
-        (v[2] == 0 && v[4] >= d->n_strings))
+    if (flat(f, v, 4) != OK)
         return BROKEN;
     if (v[2] == 0 && v[3] == 0 && v[4] == 0)
-        return OK; // google/pprof does not see such a one
+        return OK; // google/pprof does not look at such a one
+    if (v[1] >= d->n_strings || v[2] >= d->n_strings || (v[2] == 0 && v[4] >= d->n_strings))
+        return BROKEN;
     bool text = v[2] != 0;
     *kp_array_add(&d->labels) = (struct kp_sample_label){.key = (uint32_t)v[1],
         .str = (uint32_t)v[2],
@@ -258,7 +236,7 @@ static enum step take_frames(struct decoder *d, const struct kp_proto *m)
     uint64_t id;
     while (kp_proto_value(&it, &id)) {
         uint32_t location;
-        if (index_of(&d->locations, d->n_locations, id, &location) != OK)
+        if (!kp_idmap_find(&d->locations, id, &location))
             return BROKEN;
         *kp_array_add(&d->frames) = location;
     }
@@ -466,9 +444,9 @@ static int decode_proto(
     kp_array_free(&d.frames);
     kp_array_free(&d.labels);
     kp_array_free(&d.lines);
-    kp_free(d.mappings.items);
-    kp_free(d.locations.items);
-    kp_free(d.functions.items);
+    kp_idmap_finish(&d.mappings);
+    kp_idmap_finish(&d.locations);
+    kp_idmap_finish(&d.functions);
     d.p->arena = d.arena;
     if (step != OK) {
         d.p->buffer = NULL;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "profile/digest.h"
+#include "profile/keyed.h"
 #include "base/banned.h"
 
 // Open addressing; the entity itself lies in its array.
@@ -18,6 +18,7 @@ struct table {
 };
 
 struct kp_symbols_index {
+    struct kp_keyed key;
     struct kp_arena *bytes; // of the strings
     struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
     uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
@@ -80,6 +81,7 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     struct kp_symbols_index *x = KP_NEW(struct kp_symbols_index);
     s->mode = mode;
     s->index = x;
+    x->key = kp_keyed_random();
     table_init(&x->strings);
     table_init(&x->functions);
     table_init(&x->mappings);
@@ -135,14 +137,14 @@ size_t kp_symbols_bytes(const struct kp_symbols *s)
 uint32_t kp_symbols_string(struct kp_symbols *s, const char *data, uint32_t len)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_hash64(data, len, 1));
+    uint32_t h = fold(kp_keyed_bytes(&x->key, data, len));
     table_foreach(&x->strings, h, id)
     {
         if (s->strings[id].len == len && (len == 0 || memcmp(s->strings[id].data, data, len) == 0))
             return id;
     }
     grow_to(s->strings, s->n_strings + 1, x->cap_strings);
-    s->strings[s->n_strings] = (struct kp_str){kp_arena_strndup(&x->bytes, data, len), len};
+    s->strings[s->n_strings] = (struct kp_str){len > 0 ? kp_arena_memdup(&x->bytes, data, len) : "", len};
     table_put(&x->strings, h, s->n_strings);
     return s->n_strings++;
 }
@@ -150,8 +152,9 @@ uint32_t kp_symbols_string(struct kp_symbols *s, const char *data, uint32_t len)
 uint32_t kp_symbols_function(struct kp_symbols *s, const struct kp_function *f)
 {
     struct kp_symbols_index *x = s->index;
-    uint64_t h64 = kp_digest_mix((uint64_t)f->name << 32 | f->system_name, f->filename);
-    uint32_t h = fold(kp_digest_mix(h64, (uint64_t)f->start_line));
+    uint64_t h64 =
+        kp_keyed_pair(&x->key, x->key.start, (uint64_t)f->name << 32 | f->system_name, f->filename);
+    uint32_t h = fold(kp_keyed_pair(&x->key, h64, (uint64_t)f->start_line, 0));
     table_foreach(&x->functions, h, id)
     {
         const struct kp_function *g = &s->functions[id];
@@ -185,9 +188,10 @@ uint32_t kp_symbols_mapping(struct kp_symbols *s, const struct kp_sym_mapping *m
     struct kp_symbols_index *x = s->index;
     bool merge = s->mode == KP_SYMBOLS_MERGE;
     struct kp_sym_mapping key = merge ? merge_key(m) : *m;
-    uint64_t h64 = kp_digest_mix(key.size, key.offset);
-    h64 = kp_digest_mix(h64, (uint64_t)key.filename << 32 | key.build_id);
-    uint32_t h = fold(kp_digest_mix(h64, (uint64_t)key.flags << 32 | key.ordinal));
+    uint64_t h64 = kp_keyed_pair(&x->key, x->key.start, key.size, key.offset);
+    h64 = kp_keyed_pair(
+        &x->key, h64, (uint64_t)key.filename << 32 | key.build_id, (uint64_t)key.flags << 32 | key.ordinal);
+    uint32_t h = fold(h64);
     table_foreach(&x->mappings, h, id)
     {
         struct kp_sym_mapping other = merge ? merge_key(&s->mappings[id]) : s->mappings[id];
@@ -204,10 +208,13 @@ uint32_t kp_symbols_location(
     struct kp_symbols *s, const struct kp_sym_location *l, const struct kp_line *lines)
 {
     struct kp_symbols_index *x = s->index;
-    uint64_t h64 = kp_digest_mix(l->address, (uint64_t)l->mapping << 1 | l->folded);
-    for (uint32_t i = 0; i < l->n_lines; i++)
-        h64 = kp_digest_mix(h64,
-            (uint64_t)lines[i].function << 32 ^ (uint64_t)lines[i].line ^ (uint64_t)lines[i].column << 16);
+    uint64_t h64 =
+        kp_keyed_pair(&x->key, x->key.start, l->address, (uint64_t)l->mapping << 1 | (l->folded ? 1 : 0));
+    for (uint32_t i = 0; i < l->n_lines; i++) {
+        h64 = kp_keyed_pair(&x->key, h64, (uint64_t)lines[i].line, lines[i].function);
+        if (lines[i].column != 0)
+            h64 = kp_keyed_pair(&x->key, h64, (uint64_t)lines[i].column, 0);
+    }
     uint32_t h = fold(h64);
     table_foreach(&x->locations, h, id)
     {
@@ -236,7 +243,7 @@ uint32_t kp_symbols_location(
 uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_digest_mix((uint64_t)parent << 32 | location, 11));
+    uint32_t h = fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
     table_foreach(&x->nodes, h, id)
     {
         if (s->nodes[id].parent == parent && s->nodes[id].location == location)
@@ -262,7 +269,7 @@ static bool is_stack(const struct kp_symbols *s, uint32_t node, const uint32_t *
 uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint32_t n)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_hash64(locations, n * sizeof *locations, 2));
+    uint32_t h = fold(kp_keyed_bytes(&x->key, locations, n * sizeof *locations));
     table_foreach(&x->stacks, h, id)
     {
         if (is_stack(s, id, locations, n))
@@ -275,8 +282,10 @@ uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint3
     return node;
 }
 
-static int compare_labels(const struct kp_sample_label *a, const struct kp_sample_label *b)
+static int compare_labels(const void *of_a, const void *of_b)
 {
+    const struct kp_sample_label *a = of_a;
+    const struct kp_sample_label *b = of_b;
     const uint64_t x[] = {a->key, a->str, a->unit, (uint64_t)a->num};
     const uint64_t y[] = {b->key, b->str, b->unit, (uint64_t)b->num};
     for (size_t i = 0; i < KP_COUNT(x); i++)
@@ -288,16 +297,15 @@ static int compare_labels(const struct kp_sample_label *a, const struct kp_sampl
 uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labels, uint32_t n)
 {
     struct kp_symbols_index *x = s->index;
-    for (uint32_t i = 1; i < n; i++) // few, and mostly in order
-        for (uint32_t k = i; k > 0 && compare_labels(&labels[k - 1], &labels[k]) > 0; k--) {
-            struct kp_sample_label t = labels[k];
-            labels[k] = labels[k - 1];
-            labels[k - 1] = t;
-        }
-    uint64_t h64 = n;
+    bool sorted = true; // as they mostly are
+    for (uint32_t i = 1; i < n && sorted; i++)
+        sorted = compare_labels(&labels[i - 1], &labels[i]) <= 0;
+    if (!sorted)
+        qsort(labels, n, sizeof *labels, compare_labels);
+    uint64_t h64 = x->key.start ^ n;
     for (uint32_t i = 0; i < n; i++) {
-        h64 = kp_digest_mix(h64, (uint64_t)labels[i].key << 32 | labels[i].str);
-        h64 = kp_digest_mix(h64, (uint64_t)labels[i].num ^ (uint64_t)labels[i].unit << 40);
+        h64 = kp_keyed_pair(&x->key, h64, (uint64_t)labels[i].key << 32 | labels[i].str, labels[i].unit);
+        h64 = kp_keyed_pair(&x->key, h64, (uint64_t)labels[i].num, 0);
     }
     uint32_t h = fold(h64);
     table_foreach(&x->label_sets, h, id)

@@ -1,0 +1,374 @@
+#include "base/array.h"
+#include "profile/digest.h"
+#include "profile/profile_fixture.h"
+#include "testkit/raw.h"
+#include "base/banned.h"
+
+// ---- against github.com/google/pprof (testdata/golden.go) ----
+
+static void expect_golden(const char *name, const struct kp_profile *p)
+{
+    const char *slash = strrchr(name, '/');
+    kp_auto_free char *path = kp_asprintf("raw/%s.txt.gz", slash ? slash + 1 : name);
+    size_t gz_len;
+    size_t len;
+    uint8_t *golden = NULL;
+    kp_auto_free char *gz = fixture_file(path, &gz_len);
+    assert_int_equal(kp_profile_inflate(gz, gz_len, NULL, &golden, &len, NULL), 0);
+    kp_auto_strbuf text;
+    kp_strbuf_init(&text, 64 << 20);
+    kp_test_raw(p, &text);
+    kp_test_top(p, 10, &text);
+    size_t at = 0;
+    while (at < len && at < text.len && (char)golden[at] == text.data[at])
+        at++;
+    if (at < len || at < text.len) {
+        size_t from = at > 60 ? at - 60 : 0;
+        fail_msg("%s differs at byte %zu:\n  go: %.*s\n  we: %.*s", name, at,
+            (int)(len - from < 200 ? len - from : 200), (const char *)golden + from,
+            (int)(text.len - from < 200 ? text.len - from : 200), text.data + from);
+    }
+    kp_free(golden);
+}
+
+static void test_corpus_as_go_reads_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(fixture_corpus); i++) {
+        kp_auto_free char *name = kp_asprintf("corpus/%s.pb.gz", fixture_corpus[i]);
+        kp_auto_profile *p = fixture_decode(name);
+        expect_golden(name, p);
+    }
+}
+
+static void test_odd_ones_as_go_reads_them(void **state)
+{
+    (void)state;
+    const char *names[] = {"labels-1.pb.gz", "negative.pb.gz", "no-mapping.pb.gz", "no-period-type.pb.gz",
+        "no-samples.pb.gz", "no-time.pb.gz", "raw.pb", "sample-without-stack.pb.gz", "swapped-types.pb.gz",
+        "year-1969.pb.gz", "zero-sample.pb.gz"};
+    for (size_t i = 0; i < KP_COUNT(names); i++) {
+        kp_auto_free char *name = kp_asprintf("odd/%s", names[i]);
+        kp_auto_profile *p = fixture_decode(name);
+        expect_golden(name, p);
+    }
+}
+
+// ---- refusals ----
+
+static void refused_for(const char *what, const void *data, size_t len,
+    const struct kp_profile_limits *limits, int code, const char *words)
+{
+    kp_auto_free void *exact = kp_memdup(data, len); // ASan sees reads behind it
+    struct kp_profile *p = NULL;
+    struct kp_error err = {0};
+    int rc = kp_profile_decode(exact, len, limits, &p, &err);
+    if (rc != code || err.code != code || !strstr(err.text, words))
+        fail_msg("%s: code %d (wanted %d), '%s' (wanted '%s')", what, rc, code, err.text, words);
+    assert_null(p);
+}
+
+static void test_refused_files(void **state)
+{
+    (void)state;
+    const struct {
+        const char *name, *words;
+    } rows[] = {
+        {"bad-location.pb", "names location 99, which does not exist"},
+        {"bad-string-index.pb", "but there are only"},
+        {"bad-value-count.pb", "has 3 values, but there are 2 sample types"},
+        {"broken-deflate.pb.gz", "gzip data is broken"},
+        {"cut-raw.pb", "not a pprof profile"},
+        {"cut.pb.gz", "gzip data is cut short"},
+        {"double.pb.gz.gz", ""},
+        {"duplicate-location.pb", "two locations have the id 1"},
+        {"empty.bin", "there are no bytes"},
+        {"json.json", ""},
+        {"location-id-0.pb", "has the id 0"},
+        {"missing-function.pb", "location 1 has a line in function"},
+        {"no-sample-types.pb", "no sample types"},
+        {"not-a-profile.txt", ""},
+        {"trace.out", ""},
+        {"two-members.pb.gz", "concatenated profiles"},
+        {"two-raw.pb", "concatenated profiles"},
+        {"wrong-crc.pb.gz", "incorrect data check"},
+    };
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        kp_auto_free char *name = kp_asprintf("odd/%s", rows[i].name);
+        size_t len;
+        kp_auto_free char *data = fixture_file(name, &len);
+        refused_for(name, data, len, NULL, KP_INVALID, rows[i].words);
+    }
+}
+
+static void test_refused_parts(void **state)
+{
+    (void)state;
+    const struct {
+        unsigned field;
+        const char *bytes;
+        size_t len;
+        const char *words;
+    } rows[] = {
+        {2, "\x08", 1, "sample 2 is cut short"},
+        {2, "\x08\x01", 2, "sample 2 has 0 values"},
+        {2, "\x10\x01\x10\x01", 4, "sample 2 has 2 values"},
+        {2, "\x0a\x01\x80", 3, "sample 2 is cut short"},
+        {2, "\x10\x01\x1a\x04\x08\x03\x18\x01", 8, "label's key of sample 2 is string 3"},
+        {2, "\x10\x01\x1a\x02\x10\x03", 6, "label's value of sample 2"},
+        {2, "\x10\x01\x1a\x02\x20\x03", 6, "label's unit of sample 2"},
+        {2, "\x10\x01\x18\x02", 4, "sample 2"},
+        {2, "\x10\x01\x15\x01\x01\x01\x01", 7, "sample 2"},
+        {3, "\x08\x01\x28\x63", 4, "of mapping 1 is string 99"},
+        {3, "\x10\x01", 2, "mapping 1 has the id 0"},
+        {3, "\x0a\x01\x01", 3, "id of mapping 1"},
+        {4, "\x08\x02\x22\x02\x08\x05", 6, "location 2 has a line in function 5"},
+        {4, "\x08\x02\x22\x00", 4, "location 2 has a line in function 0"},
+        {4, "\x08\x02\x20\x01", 4, "field 4 of location 2"},
+        {4, "\x08\x01", 2, "two locations have the id 1"},
+        {5, "\x08\x02\x10\x03", 4, "of function 2 is string 3"},
+        {5, "\x08\x02\x12\x00", 4, "field 2 of function 2 is not a number"},
+        {5, "\x08\x01", 2, "two functions have the id 1"},
+        {13, "\x03", 1, "a comment names string 3"},
+        {11, "\x08\x03", 2, "period type"},
+        {9, "x", 1, "time_nanos is not a number"},
+        {14, "x", 1, "not a number"},
+    };
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        kp_auto_strbuf b;
+        fixture_minimal(&b, 1, 1);
+        fixture_bytes(&b, rows[i].field, rows[i].bytes, rows[i].len);
+        refused_for(rows[i].words, b.data, b.len, NULL, KP_INVALID, rows[i].words);
+    }
+    const unsigned indices[] = {7, 8, 14, 15};
+    for (size_t i = 0; i < KP_COUNT(indices); i++) {
+        kp_auto_strbuf b;
+        fixture_minimal(&b, 1, 1);
+        fixture_number(&b, indices[i], 3);
+        refused_for("index", b.data, b.len, NULL, KP_INVALID, "names string 3");
+    }
+    kp_auto_strbuf b;
+    kp_strbuf_init(&b, 1000);
+    MESSAGE(&b, 1, 1, 9);
+    fixture_bytes(&b, 6, "", 0);
+    refused_for("type", b.data, b.len, NULL, KP_INVALID, "sample type 1 is string 9");
+    kp_strbuf_clear(&b);
+    fixture_bytes(&b, 6, "x", 1);
+    refused_for("strings", b.data, b.len, NULL, KP_INVALID, "string_table[0] is not empty");
+}
+
+static void test_every_cut(void **state)
+{
+    (void)state;
+    kp_auto_strbuf b;
+    fixture_minimal(&b, 1, 1);
+    for (size_t len = 0; len < b.len; len++)
+        refused_for("cut", b.data, len, NULL, KP_INVALID, "");
+}
+
+// ---- caps ----
+
+static void test_caps(void **state)
+{
+    (void)state;
+    kp_auto_strbuf b;
+    fixture_minimal(&b, 1, 1);
+    refused_for("entities", b.data, b.len, &(struct kp_profile_limits){.max_entities = 2}, KP_LIMIT,
+        "more than 2 strings");
+    refused_for("bytes", b.data, b.len, &(struct kp_profile_limits){.max_inflated_bytes = 10}, KP_LIMIT,
+        "at most 10 are allowed");
+    MESSAGE(&b, 2, 1, 1, 1, 1, 1, 1, 2, 7);
+    refused_for("frames", b.data, b.len, &(struct kp_profile_limits){.max_depth = 2}, KP_LIMIT,
+        "sample 2 has more than 2 frames");
+    kp_auto_strbuf m;
+    kp_strbuf_init(&m, 1000);
+    fixture_bytes(&m, 2, "\x05", 1);
+    for (int i = 0; i < 4; i++)
+        fixture_bytes(&m, 3, "\x08\x01\x10\x02", 4);
+    fixture_bytes(&b, 2, m.data, m.len);
+    refused_for("labels", b.data, b.len, &(struct kp_profile_limits){.max_labels = 3}, KP_LIMIT,
+        "sample 3 has more than 3 labels");
+    kp_strbuf_clear(&m);
+    fixture_number(&m, 1, 2);
+    for (int i = 0; i < 3; i++)
+        MESSAGE(&m, 4, 1, 1);
+    fixture_bytes(&b, 4, m.data, m.len);
+    refused_for("lines", b.data, b.len, &(struct kp_profile_limits){.max_depth = 2}, KP_LIMIT, "more than 2");
+    const struct kp_profile_limits wide = {.max_entities = 3, .max_depth = 3, .max_labels = 4};
+    struct kp_profile *p = NULL; // right at the caps
+    assert_int_equal(kp_profile_decode(b.data, b.len, &wide, &p, NULL), 0);
+    kp_profile_free(p);
+    fixture_minimal(&m, 1, 1);
+    for (int i = 0; i < 256; i++)
+        MESSAGE(&m, 1, 1, 1);
+    refused_for("types", m.data, m.len, NULL, KP_LIMIT, "more than 256 sample types");
+}
+
+static void test_many_comments(void **state)
+{
+    (void)state;
+    const char packed[] = "\x01\x01\x01\x02\x82\x00"; // five, the last in two bytes
+    kp_auto_strbuf b;
+    fixture_minimal(&b, 1, 1);
+    fixture_bytes(&b, 13, packed, sizeof packed - 1);
+    fixture_number(&b, 13, 1);
+    kp_auto_profile *p = fixture_decode_bytes("comments", b.data, b.len);
+    assert_int_equal(p->n_comments, 6);
+    assert_int_equal(p->comments[4], 2);
+    assert_int_equal(p->comments[5], 1);
+    const struct kp_profile_limits exact = {.max_entities = 6};
+    struct kp_profile *again = NULL;
+    assert_int_equal(kp_profile_decode(b.data, b.len, &exact, &again, NULL), 0);
+    kp_profile_free(again);
+    refused_for("comments", b.data, b.len, &(struct kp_profile_limits){.max_entities = 5}, KP_LIMIT,
+        "more than 5 comments");
+}
+
+// ---- ids and packing ----
+
+static void test_any_ids(void **state)
+{
+    (void)state;
+    const uint64_t ids[] = {1, 2, 64, 1024, 1000000, UINT64_MAX, UINT64_C(0x7f0000001000)};
+    kp_auto_strbuf dense;
+    fixture_minimal(&dense, 1, 1);
+    kp_auto_profile *want = fixture_decode_bytes("dense", dense.data, dense.len);
+    for (size_t i = 0; i < KP_COUNT(ids); i++) {
+        kp_auto_strbuf b;
+        fixture_minimal(&b, ids[i], ids[KP_COUNT(ids) - 1 - i]);
+        kp_auto_profile *p = fixture_decode_bytes("any ids", b.data, b.len);
+        fixture_same("any ids", want, p);
+        MESSAGE(&b, 2, 1, ids[i] + 1, 2, 7); // a neighbour that is not there (and 0)
+        refused_for("neighbour", b.data, b.len, NULL, KP_INVALID, "sample 2 names location");
+    }
+}
+
+// Entities in another order than their ids, users before what they use.
+static void test_ids_out_of_order(void **state)
+{
+    (void)state;
+    kp_auto_strbuf b;
+    kp_strbuf_init(&b, 1 << 20);
+    MESSAGE(&b, 2, 1, 3, 1, 1, 1, 2, 2, 7);
+    const uint64_t order[] = {3, 1, 2};
+    MESSAGE(&b, 1, 1, 1);
+    for (size_t i = 0; i < 3; i++)
+        fixture_location(&b, order[i], 4 - order[i]);
+    for (size_t i = 0; i < 3; i++)
+        MESSAGE(&b, 5, 1, order[i], 2, order[i], 5, order[i] * 100);
+    fixture_bytes(&b, 6, "", 0);
+    for (int i = 0; i < 3; i++)
+        fixture_bytes(&b, 6, &"abc"[i], 1);
+    kp_auto_profile *p = fixture_decode_bytes("out of order", b.data, b.len);
+    assert_int_equal(p->n_frames, 3);
+    const uint32_t frames[] = {0, 1, 2}; // 3, 1, 2 are entities 0, 1, 2
+    assert_memory_equal(p->frames, frames, sizeof frames);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(p->functions[i].start_line, order[i] * 100);
+        uint32_t f = p->lines[p->locations[i].first_line].function;
+        assert_int_equal(p->functions[f].start_line, (4 - order[i]) * 100);
+    }
+}
+
+static void test_unknown_mapping(void **state)
+{
+    (void)state;
+    for (int with = 0; with < 2; with++) {
+        for (uint64_t id = 1; id <= 7; id += 6) {
+            kp_auto_strbuf b;
+            fixture_minimal(&b, 1, 1);
+            if (with)
+                MESSAGE(&b, 3, 1, id, 2, 4096, 3, 8192);
+            MESSAGE(&b, 4, 1, 2, 2, 5, 3, 77);
+            MESSAGE(&b, 4, 1, 3, 2, id, 3, 78);
+            kp_auto_profile *p = fixture_decode_bytes("unknown mapping", b.data, b.len);
+            assert_int_equal(p->locations[0].mapping, KP_NO_MAPPING);
+            assert_int_equal(p->locations[1].mapping, KP_NO_MAPPING);
+            assert_int_equal(p->locations[2].mapping, with ? 0 : KP_NO_MAPPING);
+        }
+    }
+}
+
+static void test_packed_or_not(void **state)
+{
+    (void)state;
+    kp_auto_strbuf packed;
+    kp_auto_strbuf single;
+    kp_auto_strbuf m;
+    fixture_minimal(&packed, 1, 1);
+    fixture_minimal(&single, 1, 1);
+    kp_strbuf_init(&m, 1000);
+    fixture_bytes(&m, 1, "\x01\x81\x00\x01", 4); // the second is a 1 in two bytes
+    fixture_number(&m, 1, 1);                    // and one behind it
+    fixture_bytes(&m, 2, "\x05", 1);
+    fixture_bytes(&packed, 2, m.data, m.len);
+    MESSAGE(&single, 2, 1, 1, 1, 1, 2, 5, 1, 1, 1, 1);
+    fixture_number(&packed, 77, 5); // unknown fields
+    fixture_bytes(&packed, 100000, "whatever", 8);
+    kp_auto_profile *a = fixture_decode_bytes("packed", packed.data, packed.len);
+    kp_auto_profile *b = fixture_decode_bytes("single", single.data, single.len);
+    assert_int_equal(a->samples[1].n_frames, 4);
+    fixture_same("packing", a, b);
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    kp_auto_strbuf b;
+    fixture_minimal(&b, 1, 1);
+    kp_auto_strbuf m;
+    kp_strbuf_init(&m, 1000);
+    fixture_number(&m, 2, 1);
+    MESSAGE(&m, 3, 1, 1, 2, 2);                         // text
+    MESSAGE(&m, 3, 1, 1, 2, 2, 3, 9, 4, 1);             // text; number and unit do not count
+    MESSAGE(&m, 3, 1, 1, 3, (uint64_t)INT64_MIN, 4, 2); // number
+    MESSAGE(&m, 3, 1, 1);                               // nothing
+    MESSAGE(&m, 3, 1, 1, 4, 1);                         // 0 with a unit
+    fixture_bytes(&b, 2, m.data, m.len);
+    kp_auto_profile *p = fixture_decode_bytes("labels", b.data, b.len);
+    const struct kp_sample_label want[] = {{.key = 1, .str = 2}, {.key = 1, .str = 2},
+        {.key = 1, .unit = 2, .num = INT64_MIN}, {.key = 1, .unit = 1}};
+    assert_int_equal(p->samples[1].n_labels, KP_COUNT(want));
+    for (size_t i = 0; i < KP_COUNT(want); i++) {
+        const struct kp_sample_label *l = &p->labels[i];
+        assert_true(l->key == want[i].key && l->str == want[i].str && l->unit == want[i].unit &&
+                    l->num == want[i].num);
+    }
+}
+
+static void test_small_questions(void **state)
+{
+    (void)state;
+    kp_auto_profile *heap = fixture_decode_corpus("prom-heap");
+    assert_int_equal(kp_profile_type_index(heap, "alloc_space"), 1);
+    assert_int_equal(kp_profile_type_index(heap, "nothing"), -1);
+    assert_int_equal(kp_profile_type_index(heap, NULL), 3); // the last
+    assert_true(kp_profile_str_is(heap, heap->sample_types[3].unit, "bytes"));
+    assert_false(kp_profile_str_is(heap, heap->sample_types[3].unit, "byte"));
+    kp_auto_profile *allocs = fixture_decode_corpus("etcd-allocs");
+    assert_int_equal(kp_profile_type_index(allocs, ""), 1); // the one it names
+    kp_auto_profile *none = kp_profile_new();
+    assert_int_equal(kp_profile_type_index(none, NULL), -1);
+    assert_true(kp_profile_str_is(none, 0, ""));
+    kp_profile_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_corpus_as_go_reads_it),
+        cmocka_unit_test(test_odd_ones_as_go_reads_them),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_refused_parts),
+        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_many_comments),
+        cmocka_unit_test(test_any_ids),
+        cmocka_unit_test(test_ids_out_of_order),
+        cmocka_unit_test(test_unknown_mapping),
+        cmocka_unit_test(test_packed_or_not),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_small_questions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
