@@ -23,34 +23,51 @@ enum kp_report_by {
 struct kp_report_options {
     const char *sample_type;
     enum kp_report_by by;
-    const char *label;                 // for KP_BY_LABEL
-    const char *focus, *ignore, *hide; // regular expressions on function names; NULL = none
-    bool sort_cum;                     // top: by cumulated instead of own value
-    size_t limit;                      // rows of top (0 = 100), nodes of a graph (0 = 5000)
-    double min_share;                  // nodes below this share of the total are left out; 0 = none
-    const char *below;                 // flame graph: only what is below this node (its id in the answer)
+    const char *label; // for KP_BY_LABEL
+    // Regular expressions (base/regex.h), found anywhere in the names of function, file or mapping, with
+    // google/pprof's meaning: stacks to keep, stacks to leave out, frames to take out of stacks. NULL = none.
+    const char *focus, *ignore, *hide;
+    bool sort_cum;     // top: by cumulated instead of own value
+    size_t limit;      // rows of top (0 = 100), nodes of a graph (0 = 5000)
+    double min_share;  // nodes below this share of the total are left out; 0 = none
+    const char *below; // flame graph: only what is below this node (its id in the answer)
 };
 
 // "function", "line", ...; false if it is none of them. "label=KEY" sets *ret_label into text.
 bool kp_report_by_parse(const char *text, enum kp_report_by *ret, const char **ret_label);
 
 // ---- top ----
+// Values as `go tool pprof -top` has them: flat of the frame a stack ends in, cum of every function in it,
+// once (recursion); inlined functions are frames. KP_INVALID: no such sample type, or a wrong expression.
+// Names are valid UTF-8 without control characters.
+//
+// JSON: {"sampleType", "unit", "by", "total", "shownFlat", "timeNanos", "durationNanos", "period", "leftOut"
+// (rows), "rows": [{"name", "file"?, "line"?, "flat", "cum", "samples", "inlined"?: "always" | "partly"}]}; a
+// difference has "baseTotal" and in each row "baseFlat", "baseCum" as well, and flat and cum are what came on
+// top of those.
 struct kp_top_row {
     const char *name, *file; // file may be ""
     int64_t line;            // 0 = unknown
     int64_t flat, cum;
     int64_t base_flat, base_cum; // differences only: what they were before
-    uint64_t samples;
-    bool inlined;
+    uint64_t samples;            // that have it somewhere in their stack
+    bool inlined;                // into a caller: always, or
+    bool partly;                 // sometimes
 };
 struct kp_top {
     struct kp_arena *arena; // owns everything
     struct kp_top_row *rows;
     size_t n;
-    size_t n_left_out;                     // beyond limit or below min_share
+    size_t n_left_out, n_small; // beyond limit or below min_share; of those, below min_share
+    double min_share;
     int64_t total, base_total, shown_flat; // total of the whole profile, before focus
     const char *sample_type, *unit;
-    int64_t duration_ns, period;
+    int64_t time_ns, duration_ns, period;
+    enum kp_report_by by;
+    bool is_diff;
+    const char *binary, *build_id, *doc_url; // of the main mapping; "" = unknown
+    const char **comments;
+    size_t n_comments;
 };
 KP_MUST_CHECK int kp_report_top(const struct kp_profile *profile, const struct kp_report_options *options,
     struct kp_top **ret, struct kp_error *err);
