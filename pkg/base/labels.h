@@ -20,6 +20,10 @@ struct kp_labels {
     const struct kp_label *items;
 };
 
+// Between the values of a key that was given several times (profefe has such sets): U+2063, which shows as
+// nothing. KP_SELECTOR_HAS finds one of them.
+#define KP_LABEL_JOIN "\xe2\x81\xa3"
+
 // A set is built from any order of pairs; of a key that comes twice the later one counts. Strings are copied.
 struct kp_labels *kp_labels_create(const struct kp_label *items, size_t n);
 struct kp_labels *kp_labels_copy(const struct kp_labels *labels); // NULL gives an empty set

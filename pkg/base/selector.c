@@ -100,6 +100,20 @@ static bool has_value(const struct kp_requirement *req, const char *value)
     return false;
 }
 
+// Whether one of the values joined in text is the one wanted.
+static bool has_joined(const char *text, const char *value)
+{
+    for (size_t len = strlen(value);;) {
+        const char *end = strstr(text, KP_LABEL_JOIN);
+        size_t n = end != NULL ? (size_t)(end - text) : strlen(text);
+        if (n == len && memcmp(text, value, n) == 0)
+            return true;
+        if (end == NULL)
+            return false;
+        text = end + strlen(KP_LABEL_JOIN);
+    }
+}
+
 static bool holds(const struct kp_selector *selector, size_t i, const char *value)
 {
     const struct kp_requirement *req = &selector->reqs[i];
@@ -116,6 +130,8 @@ static bool holds(const struct kp_selector *selector, size_t i, const char *valu
         return kp_regex_matches(selector->regexes[i], value != NULL ? value : "");
     case KP_SELECTOR_NOT_MATCHES:
         return !kp_regex_matches(selector->regexes[i], value != NULL ? value : "");
+    case KP_SELECTOR_HAS:
+        return value != NULL && has_joined(value, req->values[0]);
     }
     return false;
 }
@@ -166,7 +182,8 @@ void kp_selector_format(const struct kp_selector *selector, struct kp_strbuf *ou
         [KP_SELECTOR_EXISTS] = "",
         [KP_SELECTOR_NOT_EXISTS] = "",
         [KP_SELECTOR_MATCHES] = "=~",
-        [KP_SELECTOR_NOT_MATCHES] = "!~"};
+        [KP_SELECTOR_NOT_MATCHES] = "!~",
+        [KP_SELECTOR_HAS] = "="};
     for (size_t i = 0; selector != NULL && i < selector->n; i++) {
         const struct kp_requirement *req = &selector->reqs[i];
         bool set = req->op == KP_SELECTOR_IN || req->op == KP_SELECTOR_NOT_IN;

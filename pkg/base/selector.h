@@ -17,6 +17,8 @@ enum kp_selector_op {
     KP_SELECTOR_NOT_EXISTS,
     KP_SELECTOR_MATCHES, // a regex (base/regex.h), anchored, in values[0]; a missing key counts as ""
     KP_SELECTOR_NOT_MATCHES,
+    KP_SELECTOR_HAS, // the key is there and one of its joined values (KP_LABEL_JOIN) is values[0]; has no
+                     // text form
 };
 
 struct kp_requirement {

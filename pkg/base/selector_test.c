@@ -50,6 +50,30 @@ static void test_kubectl_grammar(void **state)
             fail_msg("'%s' matches", no[i]);
 }
 
+static void test_one_of_several_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *wanted;
+        bool yes;
+    } rows[] = {{"1", "1", true}, {"1", "2", false}, {"1" KP_LABEL_JOIN "2", "1", true},
+        {"1" KP_LABEL_JOIN "2", "2", true}, {"1" KP_LABEL_JOIN "22", "2", false}, {"", "", true},
+        {"1" KP_LABEL_JOIN, "", true}, {"1", "", false}, {"12", "1", false}};
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        const struct kp_label label = {"k", rows[i].value};
+        const struct kp_requirement req = {
+            .key = "k", .op = KP_SELECTOR_HAS, .n_values = 1, .values = &rows[i].wanted};
+        struct kp_labels *labels = kp_labels_create(&label, 1);
+        struct kp_selector *selector = NULL;
+        assert_int_equal(kp_selector_create(&req, 1, &selector, NULL), 0);
+        if (kp_selector_matches(selector, labels) != rows[i].yes)
+            fail_msg("row %zu", i);
+        assert_false(kp_selector_matches(selector, NULL));
+        kp_selector_destroy(selector);
+        kp_labels_destroy(labels);
+    }
+}
+
 static void test_keys_named_like_operators(void **state)
 {
     (void)state;
@@ -217,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kubectl_grammar),
+        cmocka_unit_test(test_one_of_several_values),
         cmocka_unit_test(test_keys_named_like_operators),
         cmocka_unit_test(test_refuses_with_reason),
         cmocka_unit_test(test_regexes),

@@ -53,9 +53,14 @@ static bool fits(const char *pattern, const char *path, struct kp_http_match *ma
     }
 }
 
+static bool is_any(const struct kp_http_route *route)
+{
+    return strcmp(route->method, "*") == 0;
+}
+
 static bool method_fits(const struct kp_http_route *route, const char *method)
 {
-    return strcmp(route->method, method) == 0 ||
+    return is_any(route) || strcmp(route->method, method) == 0 ||
            (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
 }
 
@@ -65,10 +70,16 @@ int kp_http_route_find(const struct kp_http_route *routes, const char *method, c
     size_t used = 0;
     *match = (struct kp_http_match){0};
     allow[0] = '\0';
+    while (path[0] == '/' && path[1] == '/') // a base address with a slash at its end
+        path++;
     if (!is_good_path(path))
         return 400;
     for (const struct kp_http_route *route = routes; route->path != NULL; route++) {
         if (!fits(route->path, path, match)) {
+            kp_http_match_finish(match);
+            continue;
+        }
+        if (is_any(route) && used > 0) { // the path is another row's, which does not know the method
             kp_http_match_finish(match);
             continue;
         }

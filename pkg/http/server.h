@@ -42,8 +42,11 @@ struct kp_http_server_options {
 typedef void (*kp_http_handler_fn)(struct kp_http_exchange *x, void *user);
 
 struct kp_http_route {
-    const char *method; // "GET" (HEAD is answered from it), "POST", ...
-    const char *path;   // "/api/v1/profiles/{id}"; {name} is one non-empty segment, {name...} the rest
+    // "GET" (HEAD is answered from it), "POST", ...; "*" = any, where no row before it has the path
+    const char *method;
+    // "/api/v1/profiles/{id}"; {name} is one non-empty segment, {name...} the rest. Slashes doubled at the
+    // beginning of a request's path count as one.
+    const char *path;
     kp_http_handler_fn handler;
     size_t max_body;         // 0 = no body allowed beyond 0 bytes
     int64_t body_timeout_ms; // 0 = 60 s

@@ -99,6 +99,7 @@ struct kp_serve *kp_serve_create(struct kp_loop *loop, struct kp_metrics *metric
         {.method = "GET", .path = "/healthz", .handler = on_healthz, .tag = serve},
         {.method = "GET", .path = "/readyz", .handler = on_readyz, .tag = serve},
         {.method = "GET", .path = "/metrics", .handler = on_metrics, .tag = serve},
+        {.method = "GET", .path = "/debug/metrics", .handler = on_metrics, .tag = serve}, // profefe's place
         {0},
     };
     memcpy(serve->routes, rows, sizeof rows);

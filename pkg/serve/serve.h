@@ -1,5 +1,5 @@
-// What both roles serve: /healthz (the loop is alive), /readyz (named checks), /metrics. All on the loop
-// thread.
+// What both roles serve: /healthz (the loop is alive), /readyz (named checks), /metrics (also as
+// /debug/metrics). All on the loop thread.
 #ifndef KP_SERVE_SERVE_H
 #define KP_SERVE_SERVE_H
 
@@ -20,14 +20,14 @@ void kp_serve_destroy(struct kp_serve *serve); // NULL is fine
 typedef bool (*kp_serve_check_fn)(void *user, const char **ret_why_not);
 void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_serve_check_fn check, void *user);
 
-// The three routes as a whole table. Their handlers find the struct kp_serve through the listener's `user`,
+// The routes as a whole table. Their handlers find the struct kp_serve through the listener's `user`,
 // which must be it, when the table is used as it is.
 const struct kp_http_route *kp_serve_routes(const struct kp_serve *serve);
 
 // The same for tables of other modules, whose `user` is something else: these rows carry the serve object in
 // `tag`, so the handlers find it without `user`. Writes KP_SERVE_ROUTES rows (no row of zeroes) to out; what
 // is in them lives as long as serve.
-#define KP_SERVE_ROUTES 3
+#define KP_SERVE_ROUTES 4
 void kp_serve_add_routes(const struct kp_serve *serve, struct kp_http_route out[KP_SERVE_ROUTES]);
 // Whether the request is for one of them: a gate lets those through without asking who it is.
 bool kp_serve_is_open(const struct kp_http_exchange *x);
