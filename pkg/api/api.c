@@ -11,34 +11,6 @@
 #define STUCK_MS    10000
 #define WAIT_END_MS 60000
 
-#define MAX_STATES ((size_t)32 * KP_MIB)
-#define MAX_UPLOAD ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
-
-static const struct kp_http_route api_routes[] = {
-    {.method = "POST", .path = "/api/v1/profiles", .handler = kp_api_post_profile, .max_body = MAX_UPLOAD},
-    {.method = "GET", .path = "/api/v1/profiles", .handler = kp_api_list_profiles},
-    {.method = "GET", .path = "/api/v1/profiles/{id}", .handler = kp_api_get_profile},
-    {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile},
-    {.method = "GET", .path = "/api/v1/services", .handler = kp_api_list_services},
-    {.method = "POST", .path = "/api/v1/targets", .handler = kp_api_post_targets, .max_body = MAX_STATES},
-    {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets},
-    {.method = "POST",
-        .path = "/api/0/profiles",
-        .handler = kp_api_post_profefe,
-        .max_body = KP_MAX_PROFILE_BYTES},
-    {.method = "POST",
-        .path = "/api/0/profiles/",
-        .handler = kp_api_post_profefe,
-        .max_body = KP_MAX_PROFILE_BYTES},
-};
-
-size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES])
-{
-    _Static_assert(sizeof api_routes == KP_API_ROUTES * sizeof out[0], "the header says how many");
-    memcpy(out, api_routes, sizeof api_routes);
-    return KP_API_ROUTES;
-}
-
 bool kp_api_ready(void *user, const char **ret_why_not)
 {
     struct kp_api *api = user;
@@ -101,6 +73,8 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
         api->options.max_state_bytes = (size_t)64 * KP_MIB;
     if (api->options.retain_every_ms == 0)
         api->options.retain_every_ms = 60000;
+    if (api->options.max_merges == 0)
+        api->options.max_merges = 4;
     kp_list_init(&api->waiting);
     api->states = kp_states_create(api->options.max_state_bytes);
     api->worker = kp_worker_create(options->loop, "store");

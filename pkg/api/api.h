@@ -25,6 +25,8 @@ struct kp_api_options {
     size_t max_waiting_bytes;   // their bodies; 0 = 256 MiB
     size_t max_state_bytes;     // target states kept, encoded; 0 = 64 MiB
     int64_t retain_every_ms;    // 0 = 60 s
+    size_t max_merges;          // answers made of many profiles, at the same time; beyond it 429; 0 = 4
+    bool accept_empty;          // /api/0 takes profiles without samples
 };
 
 struct kp_api *kp_api_create(const struct kp_api_options *options);
@@ -34,7 +36,7 @@ void kp_api_destroy(struct kp_api *api); // NULL is fine
 
 // Writes the rows of the API (no row of zeroes) to a table for kp_http_server_listen(), whose user must be
 // the api.
-#define KP_API_ROUTES 9
+#define KP_API_ROUTES 22
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
 
 // A check for kp_serve_add_check() with the api as its user: whether the writer moves.

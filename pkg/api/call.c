@@ -1,18 +1,27 @@
-#include "api/state.h"
+#include "api/call.h"
 
+#include <stdarg.h>
+
+#include "aio/job.h"
+#include "api/state.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/banned.h"
+
+#define TIMEOUT_MS 60000
 
 static void on_gone(void *user)
 {
     struct kp_call *call = user;
     call->x = NULL;
+    __atomic_store_n(&call->cancelled, 1, __ATOMIC_RELAXED);
 }
 
 static void work(void *arg)
 {
     struct kp_call *call = arg;
-    call->work(call);
+    if (__atomic_load_n(&call->cancelled, __ATOMIC_RELAXED) == 0)
+        call->work(call);
 }
 
 static void answer(struct kp_call *call)
@@ -20,13 +29,18 @@ static void answer(struct kp_call *call)
     struct kp_http_exchange *x = call->x;
     kp_http_on_gone(x, NULL, NULL);
     if (call->error.code != 0) {
-        kp_http_reply_error(x, &call->error);
+        if (call->dialect == KP_API_PROFEFE)
+            kp_profefe_fail(x, &call->error);
+        else
+            kp_http_reply_error(x, &call->error);
         return;
     }
-    if (call->file_name[0] != '\0') {
+    if (call->file_name) {
         kp_auto_free char *value = kp_asprintf("attachment; filename=\"%s\"", call->file_name);
         kp_http_set_header(x, "Content-Disposition", value);
     }
+    for (int i = 0; i < call->n_headers; i++)
+        kp_http_set_header(x, call->headers[i].name, call->headers[i].value);
     const char *type = call->content_type ? call->content_type : "application/json";
     if (call->body)
         kp_http_reply(x, call->status ? call->status : 200, type, call->body);
@@ -37,23 +51,55 @@ static void answer(struct kp_call *call)
 static void done(void *arg)
 {
     struct kp_call *call = arg;
+    if (call->heavy)
+        call->api->n_heavy--;
     if (call->x)
         answer(call);
     if (call->finish)
         call->finish(call);
     kp_blob_unref(call->body);
+    kp_free(call->file_name);
+    for (int i = 0; i < call->n_headers; i++)
+        kp_free(call->headers[i].value);
     call->api->busy--;
     kp_free(call);
 }
 
-void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, void (*work_fn)(struct kp_call *call),
-    void (*finish)(struct kp_call *call), void *data)
+static struct kp_call *create(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
+    void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
 {
     struct kp_call *call = KP_NEW(struct kp_call);
-    *call = (struct kp_call){.api = api, .x = x, .work = work_fn, .finish = finish, .data = data};
+    *call = (struct kp_call){
+        .api = api, .x = x, .work = work_fn, .finish = finish, .data = data, .dialect = dialect};
     api->busy++;
     kp_http_on_gone(x, on_gone, call);
+    return call;
+}
+
+void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
+    void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
+{
+    struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
     kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
+}
+
+void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
+    int64_t timeout_ms, void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call),
+    void *data)
+{
+    struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
+    bool full = api->n_heavy >= api->options.max_merges;
+    call->heavy = true;
+    api->n_heavy++;
+    call->deadline_ms = kp_mono_ms() + (timeout_ms > 0 ? timeout_ms : TIMEOUT_MS);
+    if (full) {
+        kp_fail(&call->error, KP_THROTTLED, "%zu merges are under way already; ask again in a few seconds",
+            api->options.max_merges);
+        call->error.retry_after_s = 2;
+        done(call);
+        return;
+    }
+    kp_job_run(api->options.loop, KP_JOB_LONG, work, done, call);
 }
 
 void kp_call_body(struct kp_call *call, struct kp_strbuf *buf)
@@ -66,4 +112,18 @@ void kp_call_body(struct kp_call *call, struct kp_strbuf *buf)
     size_t len;
     char *text = kp_strbuf_take(buf, &len);
     call->body = kp_blob_take(text, len);
+}
+
+void kp_call_header(struct kp_call *call, const char *name, const char *fmt, ...)
+{
+    struct kp_strbuf text;
+    va_list args;
+    if (call->n_headers == KP_CALL_HEADERS)
+        return;
+    kp_strbuf_init(&text, 4096);
+    va_start(args, fmt);
+    kp_strbuf_vaddf(&text, fmt, args);
+    va_end(args);
+    call->headers[call->n_headers].name = name;
+    call->headers[call->n_headers++].value = kp_strbuf_take(&text, NULL);
 }

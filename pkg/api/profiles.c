@@ -110,7 +110,7 @@ void kp_api_list_profiles(struct kp_http_exchange *x, void *user)
         list_query_free(q);
         return;
     }
-    kp_call_start(api, x, list_work, list_finish, q);
+    kp_call_start(api, x, KP_API_NATIVE, list_work, list_finish, q);
 }
 
 // ---- one ----
@@ -121,20 +121,22 @@ struct get_one {
 };
 
 // Service, type and time; only what every file system and browser takes.
-static void name_file(const struct kp_record *r, char *out, size_t size)
+static char *name_file(const struct kp_record *r)
 {
     char time[KP_TIME_TEXT];
     kp_time_format(time, r->start_ms ? r->start_ms : r->received_ms);
     const char *suffix = kp_streq(r->format, "pprof")   ? "pb.gz"
                          : kp_streq(r->format, "trace") ? "trace"
                                                         : "txt";
-    kp_auto_free char *text = kp_asprintf("%.60s-%.40s-%s.%s", r->service, r->type, time, suffix);
+    char *text = kp_asprintf("%.60s-%.40s-%s.%s", r->service, r->type, time, suffix);
     for (char *p = text; *p; p++) {
         bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
         if (!plain && strchr("._-", *p) == NULL)
             *p = '-';
     }
-    kp_copy(out, size, text[0] == '.' || text[0] == '-' ? text + 1 : text);
+    if (text[0] == '.' || text[0] == '-')
+        text[0] = '_';
+    return text;
 }
 
 static void get_work(struct kp_call *call)
@@ -152,7 +154,7 @@ static void get_work(struct kp_call *call)
         kp_call_body(call, &buf);
     } else {
         call->content_type = "application/octet-stream";
-        name_file(&record, call->file_name, sizeof call->file_name);
+        call->file_name = name_file(&record);
     }
     kp_record_finish(&record);
 }
@@ -180,7 +182,7 @@ void kp_api_get_profile(struct kp_http_exchange *x, void *user)
     struct get_one *get = KP_NEW(struct get_one);
     get->id = kp_strdup(kp_http_param(x, "id"));
     get->meta = wants_json(x);
-    kp_call_start(user, x, get_work, get_finish, get);
+    kp_call_start(user, x, KP_API_NATIVE, get_work, get_finish, get);
 }
 
 // ---- services ----
@@ -221,5 +223,6 @@ static void services_finish(struct kp_call *call)
 
 void kp_api_list_services(struct kp_http_exchange *x, void *user)
 {
-    kp_call_start(user, x, services_work, services_finish, kp_strdup(kp_http_arg(x, "namespace")));
+    kp_call_start(
+        user, x, KP_API_NATIVE, services_work, services_finish, kp_strdup(kp_http_arg(x, "namespace")));
 }

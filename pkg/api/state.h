@@ -4,6 +4,8 @@
 
 #include "aio/job.h"
 #include "api/api.h"
+#include "api/call.h"
+#include "api/json.h"
 #include "api/states.h"
 #include "base/array.h"
 #include "base/list.h"
@@ -17,7 +19,8 @@ struct kp_api {
     struct kp_worker *worker;
     struct kp_timer *retain_timer;
     struct kp_states *states;
-    int busy; // jobs and batches whose end calls back
+    int busy;       // jobs and batches whose end calls back
+    size_t n_heavy; // of them: merges
     // writer.c
     struct kp_list waiting;          // uploads checked, not handed to the worker yet
     size_t n_waiting, waiting_bytes; // all accepted uploads without an answer
@@ -27,9 +30,6 @@ struct kp_api {
     struct kp_metric *m_waiting;
     struct gauges *gauges; // belongs to the metrics' collect call; freed with the api
 };
-
-// How an answer is worded: ours, or profefe's.
-enum kp_api_dialect { KP_API_NATIVE, KP_API_PROFEFE };
 
 // One upload from its body to its answer.
 struct kp_upload {
@@ -60,10 +60,25 @@ void kp_upload_finish(struct kp_upload *upload); // answers, counts, frees
 void kp_api_post_profefe(struct kp_http_exchange *x, void *user);
 void kp_profefe_answer(struct kp_http_exchange *x, const struct kp_upload *upload);
 void kp_profefe_error(struct kp_http_exchange *x, int status, const char *message);
+void kp_profefe_fail(struct kp_http_exchange *x, const struct kp_error *err); // with the status of the error
+void kp_profefe_profile(struct kp_json *j, const char *key, const struct kp_record *record);
+char *kp_profefe_service(const struct kp_record *record); // as it is shown; free it
+
+// profefe_read.c
+void kp_api_profefe_find(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_get(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_merge(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_services(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_version(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_nothing(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_not_a_method(struct kp_http_exchange *x, void *user);
+// Whether profiles of this namespace are kept. In a job.
+bool kp_api_namespace_known(struct kp_api *api, const char *namespace);
 
 // writer.c
 void kp_api_write(struct kp_api *api, struct kp_upload *upload);
 void kp_api_delete_profile(struct kp_http_exchange *x, void *user);
+void kp_api_profefe_delete(struct kp_http_exchange *x, void *user);
 void kp_api_start_retention(struct kp_api *api);
 
 // profiles.c
@@ -74,26 +89,5 @@ void kp_api_list_services(struct kp_http_exchange *x, void *user);
 // targets.c
 void kp_api_post_targets(struct kp_http_exchange *x, void *user);
 void kp_api_list_targets(struct kp_http_exchange *x, void *user);
-
-// A request answered by a job: work fills body or error; the answer is sent on the loop unless the client has
-// left.
-struct kp_call {
-    struct kp_api *api;
-    struct kp_http_exchange *x;
-    void (*work)(struct kp_call *call);   // in a job
-    void (*finish)(struct kp_call *call); // frees what input and output hold; on the loop
-    void *data;
-    // the answer
-    int status;               // 0 = 200
-    struct kp_blob *body;     // NULL with 204 or an error
-    const char *content_type; // NULL = application/json
-    char file_name[160];      // "" = none
-    struct kp_error error;
-};
-void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, void (*work)(struct kp_call *call),
-    void (*finish)(struct kp_call *call), void *data);
-void kp_call_body(struct kp_call *call, struct kp_strbuf *buf); // takes the text; overflow becomes an error
-
-#define KP_API_MAX_ANSWER ((size_t)128 << 20)
 
 #endif

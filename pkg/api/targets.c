@@ -56,7 +56,7 @@ void kp_api_post_targets(struct kp_http_exchange *x, void *user)
     }
     struct post *p = KP_NEW(struct post);
     p->body = kp_blob_ref(kp_http_body(x));
-    kp_call_start(user, x, post_work, post_finish, p);
+    kp_call_start(user, x, KP_API_NATIVE, post_work, post_finish, p);
 }
 
 // ---- list ----
@@ -164,5 +164,5 @@ void kp_api_list_targets(struct kp_http_exchange *x, void *user)
     l->policy = policy && policy[0] ? kp_strdup(policy) : NULL;
     const char *namespace = kp_http_arg(x, "namespace");
     l->entries = kp_states_snapshot(api->states, namespace, api->options.now_ms() - STALE_MS, &l->n);
-    kp_call_start(api, x, list_work, list_finish, l);
+    kp_call_start(api, x, KP_API_NATIVE, list_work, list_finish, l);
 }

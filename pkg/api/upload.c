@@ -42,27 +42,69 @@ static void forget_odd_times(struct kp_upload *u)
     u->record.end_ms = 0;
 }
 
+// The forms from before profile.proto are told apart by decoding them.
+static enum kp_profile_verdict check_legacy(struct kp_upload *u, struct kp_profile_summary *ret)
+{
+    struct kp_profile *profile;
+    struct kp_error err = {0};
+    if (kp_profile_decode(u->profile->data, u->profile->len, NULL, &profile, &err) != 0)
+        return err.code == KP_LIMIT ? KP_PROFILE_TOO_LARGE : KP_PROFILE_INVALID;
+    *ret = (struct kp_profile_summary){
+        .n_samples = profile->n_samples, .time_ns = profile->time_ns, .duration_ns = profile->duration_ns};
+    kp_profile_free(profile);
+    kp_error_clear(&u->error);
+    return ret->n_samples > 0 ? KP_PROFILE_VALID : KP_PROFILE_EMPTY;
+}
+
+static void check_profile(struct kp_upload *u, struct kp_profile_summary *ret)
+{
+    enum kp_profile_verdict verdict =
+        kp_profile_check(u->profile->data, u->profile->len, NULL, ret, &u->error);
+    if (verdict == KP_PROFILE_INVALID && u->dialect == KP_API_PROFEFE)
+        verdict = check_legacy(u, ret);
+    switch (verdict) {
+    case KP_PROFILE_VALID:
+        break;
+    case KP_PROFILE_EMPTY:
+        if (u->dialect == KP_API_PROFEFE && u->api->options.accept_empty)
+            kp_error_clear(&u->error);
+        else
+            refuse(u, 422, "Empty");
+        break;
+    case KP_PROFILE_INVALID:
+        refuse(u, 422, "Invalid");
+        break;
+    case KP_PROFILE_TOO_LARGE:
+        refuse(u, 413, "TooLarge");
+        break;
+    }
+}
+
 static void walk(struct kp_upload *u)
 {
     struct kp_profile_summary summary;
     bool pprof = kp_streq(u->record.format, "pprof");
-    if (pprof) {
-        switch (kp_profile_check(u->profile->data, u->profile->len, NULL, &summary, &u->error)) {
-        case KP_PROFILE_VALID:
-            break;
-        case KP_PROFILE_EMPTY:
-            refuse(u, 422, "Empty");
-            return;
-        case KP_PROFILE_INVALID:
-            refuse(u, 422, "Invalid");
-            return;
-        case KP_PROFILE_TOO_LARGE:
-            refuse(u, 413, "TooLarge");
-            return;
-        }
-    }
+    if (pprof)
+        check_profile(u, &summary);
+    if (u->status != 0)
+        return;
     take_times(u, pprof ? &summary : NULL);
     forget_odd_times(u);
+}
+
+// A push named like a service of the cluster could be taken for it, and not be found under its own name.
+static bool is_shadowed(struct kp_upload *u)
+{
+    const char *slash = strchr(u->record.service, '/');
+    if (u->framed || slash == NULL || slash == u->record.service)
+        return false;
+    kp_auto_free char *namespace = kp_strndup(u->record.service, (size_t)(slash - u->record.service));
+    if (!kp_api_namespace_known(u->api, namespace))
+        return false;
+    kp_fail(&u->error, KP_CONFLICT,
+        "service '%.100s' would be taken for a service of the namespace '%.63s'; push it under another name",
+        u->record.service, namespace);
+    return true;
 }
 
 static bool unframe(struct kp_upload *u)
@@ -86,6 +128,8 @@ static void check(void *arg)
     }
     if (kp_record_check(&u->record, &u->error) != 0)
         refuse(u, u->framed ? 422 : 400, "Invalid");
+    else if (is_shadowed(u))
+        refuse(u, 409, "Conflict");
     else
         walk(u);
 }

@@ -86,6 +86,7 @@ void kp_api_write(struct kp_api *api, struct kp_upload *upload)
 struct deletion {
     struct kp_api *api;
     struct kp_http_exchange *x;
+    enum kp_api_dialect dialect;
     char *id;
     struct kp_error error;
 };
@@ -107,7 +108,11 @@ static void delete_done(void *arg)
     struct deletion *d = arg;
     if (d->x) {
         kp_http_on_gone(d->x, NULL, NULL);
-        if (d->error.code != 0)
+        if (d->error.code == KP_NOT_FOUND && d->dialect == KP_API_PROFEFE)
+            kp_profefe_error(d->x, 404, "nothing found");
+        else if (d->error.code != 0 && d->dialect == KP_API_PROFEFE)
+            kp_profefe_fail(d->x, &d->error);
+        else if (d->error.code != 0)
             kp_http_reply_error(d->x, &d->error);
         else
             kp_http_reply(d->x, 204, NULL, NULL);
@@ -117,15 +122,26 @@ static void delete_done(void *arg)
     kp_free(d);
 }
 
-void kp_api_delete_profile(struct kp_http_exchange *x, void *user)
+static void delete_start(struct kp_http_exchange *x, struct kp_api *api, enum kp_api_dialect dialect)
 {
     struct deletion *d = KP_NEW(struct deletion);
-    d->api = user;
+    d->api = api;
     d->x = x;
+    d->dialect = dialect;
     d->id = kp_strdup(kp_http_param(x, "id"));
     d->api->busy++;
     kp_http_on_gone(x, delete_gone, d);
     kp_worker_run(d->api->worker, delete_work, delete_done, d);
+}
+
+void kp_api_delete_profile(struct kp_http_exchange *x, void *user)
+{
+    delete_start(x, user, KP_API_NATIVE);
+}
+
+void kp_api_profefe_delete(struct kp_http_exchange *x, void *user)
+{
+    delete_start(x, user, KP_API_PROFEFE);
 }
 
 // ---- retention ----
