@@ -8,10 +8,10 @@
 
 #define NOT_UTF8 0x110000u // bytes that are no UTF-8 lie behind all characters
 
-uint32_t kp_regex_character(const char **p)
+uint32_t kp_regex_character(const char **p, size_t n_bytes)
 {
     const unsigned char *s = (const unsigned char *)*p;
-    size_t n = kp_utf8_length(*p, strnlen(*p, 4));
+    size_t n = kp_utf8_length(*p, n_bytes);
     *p += n != 0 ? n : 1;
     switch (n) {
     case 0:
@@ -46,6 +46,7 @@ struct places {
 struct matching {
     const struct kp_regex *regex;
     struct places *now, *next;
+    bool anywhere; // a match may end before the text does
     bool done;
 };
 
@@ -88,7 +89,7 @@ static void spread(struct matching *m, bool begin, bool end)
                 add(places, at + 1);
             break;
         case KP_REGEX_DONE:
-            m->done = m->done || end;
+            m->done = m->done || end || m->anywhere;
             break;
         case KP_REGEX_CHAR:
         case KP_REGEX_ANY:
@@ -124,13 +125,29 @@ static void advance(struct matching *m, uint32_t c)
 
 bool kp_regex_matches(const struct kp_regex *regex, const char *text)
 {
+    const char *end = text + strlen(text);
     struct places one = {0}, two = {0};
     struct matching m = {.regex = regex, .now = &one, .next = &two};
     add(m.now, 0);
-    spread(&m, true, *text == '\0');
-    while (*text != '\0' && m.now->n > 0) {
-        advance(&m, kp_regex_character(&text));
-        spread(&m, false, *text == '\0');
+    spread(&m, true, text == end);
+    while (text != end && m.now->n > 0) {
+        advance(&m, kp_regex_character(&text, (size_t)(end - text)));
+        spread(&m, false, text == end);
+    }
+    return m.done;
+}
+
+bool kp_regex_finds(const struct kp_regex *regex, const char *text, size_t len)
+{
+    const char *end = text + len;
+    struct places one = {0}, two = {0};
+    struct matching m = {.regex = regex, .now = &one, .next = &two, .anywhere = true};
+    add(m.now, 0);
+    spread(&m, true, text == end);
+    while (text != end && !m.done) {
+        advance(&m, kp_regex_character(&text, (size_t)(end - text)));
+        add(m.now, 0); // a match may begin here, too
+        spread(&m, false, text == end);
     }
     return m.done;
 }

@@ -10,6 +10,7 @@ struct compiler {
     const char *p;
     struct kp_regex *regex;
     int depth;
+    bool any_case;
     struct kp_error *err;
 };
 
@@ -154,9 +155,23 @@ static int parse_repeats(struct compiler *c, size_t from)
 
 // ---- sets ----
 
+// The letters of low..high that lie within first..last, and moved to the other case.
+static void add_other_case(
+    struct compiler *c, uint32_t low, uint32_t high, uint32_t first, uint32_t last, uint32_t to)
+{
+    low = low > first ? low : first;
+    high = high < last ? high : last;
+    if (low <= high)
+        *kp_array_add(&c->regex->ranges) = (struct kp_regex_range){low - first + to, high - first + to};
+}
+
 static void add_range(struct compiler *c, uint32_t low, uint32_t high)
 {
     *kp_array_add(&c->regex->ranges) = (struct kp_regex_range){low, high};
+    if (c->any_case) {
+        add_other_case(c, low, high, 'A', 'Z', 'a');
+        add_other_case(c, low, high, 'a', 'z', 'A');
+    }
 }
 
 static const struct {
@@ -219,7 +234,7 @@ static int set_character(struct compiler *c, uint32_t *ret)
         return wrong(c, "a backslash within [] stands before punctuation or one of dws");
     if (*c->p == '\0')
         return wrong(c, "']' is missing");
-    *ret = kp_regex_character(&c->p);
+    *ret = kp_regex_character(&c->p, strnlen(c->p, 4));
     return 0;
 }
 
@@ -298,6 +313,16 @@ static int parse_escape(struct compiler *c)
     return emit(c, (struct kp_regex_step){.op = KP_REGEX_CHAR, .value = (unsigned char)letter});
 }
 
+static int parse_character(struct compiler *c)
+{
+    uint32_t character = kp_regex_character(&c->p, strnlen(c->p, 4));
+    if (!c->any_case)
+        return emit(c, (struct kp_regex_step){.op = KP_REGEX_CHAR, .value = character});
+    size_t first = c->regex->ranges.n;
+    add_range(c, character, character);
+    return emit_set(c, first, false);
+}
+
 static int parse_atom(struct compiler *c)
 {
     switch (*c->p) {
@@ -324,7 +349,7 @@ static int parse_atom(struct compiler *c)
     case '?':
         return wrong(c, "a repeat has nothing before it");
     default:
-        return emit(c, (struct kp_regex_step){.op = KP_REGEX_CHAR, .value = kp_regex_character(&c->p)});
+        return parse_character(c);
     }
 }
 
@@ -368,6 +393,8 @@ int kp_regex_compile(const char *text, struct kp_regex **ret, struct kp_error *e
     struct kp_error cause = {0};
     struct compiler c = {.p = text, .regex = KP_NEW(struct kp_regex), .err = &cause};
     int code = 0;
+    c.any_case = strncmp(text, "(?i)", 4) == 0;
+    c.p += c.any_case ? 4 : 0;
     if (strlen(text) > KP_REGEX_MAX_TEXT)
         code = kp_fail(&cause, KP_LIMIT, "it is longer than %d bytes", KP_REGEX_MAX_TEXT);
     if (code == 0)

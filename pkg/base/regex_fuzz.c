@@ -23,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     bool match = kp_regex_matches(regex, text != NULL ? text : "");
+    if (match && !kp_regex_finds(regex, text != NULL ? text : "", text != NULL ? strlen(text) : 0))
+        abort();
     kp_regex_destroy(regex);
     // the same in a group of its own
     kp_auto_free char *group = kp_asprintf("(?:%s)", expression);

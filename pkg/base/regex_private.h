@@ -8,7 +8,7 @@
 #include "base/array.h"
 #include "base/regex.h"
 
-#define KP_REGEX_MAX_TEXT  512
+#define KP_REGEX_MAX_TEXT  2000
 #define KP_REGEX_MAX_DEPTH 32
 #define KP_REGEX_MAX_STEPS 2000
 
@@ -39,7 +39,7 @@ struct kp_regex {
     KP_ARRAY(struct kp_regex_range) ranges;
 };
 
-// The character at *p (not the end), and moves on.
-uint32_t kp_regex_character(const char **p);
+// The character at *p, of at most n > 0 bytes, and moves on.
+uint32_t kp_regex_character(const char **p, size_t n);
 
 #endif

@@ -67,6 +67,8 @@ static void test_matches(void **state)
         {"a^b", {NULL}, {"ab", "a^b"}},
         {"}]", {"}]"}, {"}"}},
         {"(())", {""}, {"a"}},
+        {"(?i)aB[c-e]+[^x]\\w", {"abcd_1", "ABDE_z", "AbCcD-9"}, {"abx_1", "abcX1", "abcx1"}},
+        {"(?i)[S-c]", {"s", "S", "C", "_", "z"}, {"d", "D", "r", "R"}},
     };
     for (size_t i = 0; i < KP_COUNT(cases); i++) {
         for (size_t k = 0; k < 5 && cases[i].yes[k] != NULL; k++)
@@ -76,6 +78,40 @@ static void test_matches(void **state)
             if (matches(cases[i].regex, cases[i].no[k]))
                 fail_msg("'%s' matches '%s'", cases[i].regex, cases[i].no[k]);
     }
+}
+
+static void test_finds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *regex, *yes[4], *no[4];
+    } cases[] = {
+        {"", {"", "a"}, {NULL}},
+        {"web", {"web", "a web", "webs", "wweb"}, {"we", "w eb", ""}},
+        {"^web", {"web", "webs"}, {"a web"}},
+        {"web$", {"web", "a web"}, {"webs"}},
+        {"^$", {""}, {"a"}},
+        {"a|b$", {"xax", "xb"}, {"bx", "x"}},
+        {"a+b", {"aab", "xaabx"}, {"ba"}},
+        {"aab", {"aaab"}, {"abab"}},
+        {"(?i)^main\\.", {"Main.x", "main.y"}, {"xmain.", "mainx"}},
+    };
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        struct kp_regex *regex = NULL;
+        assert_int_equal(kp_regex_compile(cases[i].regex, &regex, NULL), 0);
+        for (size_t k = 0; k < 4 && cases[i].yes[k] != NULL; k++)
+            if (!kp_regex_finds(regex, cases[i].yes[k], strlen(cases[i].yes[k])))
+                fail_msg("'%s' does not find '%s'", cases[i].regex, cases[i].yes[k]);
+        for (size_t k = 0; k < 4 && cases[i].no[k] != NULL; k++)
+            if (kp_regex_finds(regex, cases[i].no[k], strlen(cases[i].no[k])))
+                fail_msg("'%s' finds '%s'", cases[i].regex, cases[i].no[k]);
+        kp_regex_destroy(regex);
+    }
+    struct kp_regex *regex = NULL;
+    assert_int_equal(kp_regex_compile("b$", &regex, NULL), 0);
+    assert_true(kp_regex_finds(regex, "a\0b", 3));
+    assert_true(kp_regex_finds(regex, "abc", 2)); // no further than told
+    kp_regex_destroy(regex);
 }
 
 static void refuse(const char *regex, int code, const char *reason)
@@ -108,13 +144,14 @@ static void test_refuses_what_is_wrong(void **state)
     refuse("\\", KP_INVALID, "backslash");
     refuse("(a)\\1", KP_INVALID, "backslash");
     refuse("\\bx", KP_INVALID, "backslash");
-    refuse("(?i)x", KP_INVALID, "only (?: is understood");
+    refuse("(?s)x", KP_INVALID, "only (?: is understood");
+    refuse("x(?i)", KP_INVALID, "only (?: is understood");
 }
 
 static void test_refuses_what_is_too_large(void **state)
 {
     (void)state;
-    char deep[70] = "", nested[100] = "", large[600];
+    char deep[70] = "", nested[100] = "", large[2100];
     refuse("((a{1,200}){1,200}){1,200}", KP_LIMIT, "multiply to more than");
     refuse("a{1,20000}", KP_LIMIT, "multiply to more than");
     refuse("a{99999999999999999999}", KP_LIMIT, "multiply to more than");
@@ -129,7 +166,7 @@ static void test_refuses_what_is_too_large(void **state)
     refuse(deep, KP_LIMIT, "nested more than 32 deep");
     memset(large, 'a', sizeof large);
     large[sizeof large - 1] = '\0';
-    refuse(large, KP_LIMIT, "longer than 512 bytes");
+    refuse(large, KP_LIMIT, "longer than 2000 bytes");
 }
 
 // What takes a backtracking matcher for ever.
@@ -161,7 +198,7 @@ static void test_agrees_with_the_c_library(void **state)
         for (uint64_t n = 1 + kp_random_next(&random) % 7; n > 0; n--)
             strncat(regex, pieces[kp_random_next(&random) % KP_COUNT(pieces)], 8);
         struct kp_regex *ours = NULL;
-        regex_t theirs;
+        regex_t theirs, found;
         if (kp_regex_compile(regex, &ours, NULL) != 0)
             continue;
         memcpy(anchored, "^(", 3);
@@ -172,6 +209,7 @@ static void test_agrees_with_the_c_library(void **state)
                    strstr(regex, "$*") || strstr(regex, "$+") || strstr(regex, "$?") || strstr(regex, "${") ||
                    strstr(regex, "(*") || strstr(regex, "|*");
         if (!odd && regcomp(&theirs, anchored, REG_EXTENDED | REG_NOSUB) == 0) {
+            assert_int_equal(regcomp(&found, regex, REG_EXTENDED | REG_NOSUB), 0);
             for (unsigned code = 1; code < 32; code++) { // the bits behind the leading one, as a and b
                 char text[8];
                 size_t len = 0;
@@ -181,8 +219,12 @@ static void test_agrees_with_the_c_library(void **state)
                 bool want = regexec(&theirs, text, 0, NULL, 0) == 0;
                 if (kp_regex_matches(ours, text) != want)
                     fail_msg("'%s' on '%s': the C library says %d", regex, text, want);
+                want = regexec(&found, text, 0, NULL, 0) == 0;
+                if (kp_regex_finds(ours, text, len) != want)
+                    fail_msg("'%s' within '%s': the C library says %d", regex, text, want);
             }
             regfree(&theirs);
+            regfree(&found);
             compared++;
         }
         kp_regex_destroy(ours);
@@ -194,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_finds),
         cmocka_unit_test(test_refuses_what_is_wrong),
         cmocka_unit_test(test_refuses_what_is_too_large),
         cmocka_unit_test(test_takes_no_exponential_time),
