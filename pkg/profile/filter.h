@@ -7,8 +7,9 @@
 #include "profile/profile.h"
 
 // Keeps samples with a frame that matches focus and none that matches ignore; drops frames that match hide,
-// and all but those that match show. A frame matches by function name, file name or mapping file. NULL = not
-// asked for. Returns how many samples are left.
+// and all but those that match show. A frame matches by function name, file name or mapping file; an
+// expression may match any part of them (kp_regex_finds). NULL = not asked for. Returns how many samples are
+// left. A location's lines must be its own (they are in what is decoded or merged).
 struct kp_profile_filter {
     const struct kp_regex *focus, *ignore, *hide, *show;
     const struct kp_regex *tag_focus, *tag_ignore; // "key:value" of text labels, or "value"
@@ -22,7 +23,7 @@ void kp_profile_scale(struct kp_profile *profile, const double *factors);
 // shows percentages of the base's total.
 void kp_profile_mark_base(struct kp_profile *profile);
 
-// Blanks what is not wanted, so that a merge joins more.
+// Blanks what is not wanted, so that a merge joins more. Without addresses mappings start at 0.
 enum {
     KP_KEEP_FUNCTION = 1,
     KP_KEEP_FILE = 2,

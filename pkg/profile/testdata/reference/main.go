@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -126,6 +127,102 @@ func mergeGolden() {
 	merge("mutex", "corpus/etcd-mutex.pb.gz", "corpus/prom-mutex.pb.gz")
 }
 
+func pattern(text string) *regexp.Regexp {
+	if text == "" {
+		return nil
+	}
+	return regexp.MustCompile(text)
+}
+
+func tagMatch(text string) profile.TagMatch {
+	if text == "" {
+		return nil
+	}
+	rx := regexp.MustCompile(text)
+	return func(s *profile.Sample) bool {
+		for key, values := range s.Label {
+			for _, v := range values {
+				if rx.MatchString(key+":"+v) || rx.MatchString(v) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// file, focus, ignore, hide, show, tag focus, tag ignore
+var filters = [][7]string{
+	{"corpus/etcd-cpu.pb.gz", "grpc"},
+	{"corpus/etcd-cpu.pb.gz", "", "^runtime\\."},
+	{"corpus/etcd-cpu.pb.gz", "(?i)RAFT|bbolt", "syscall\\.Syscall$"},
+	{"corpus/etcd-cpu.pb.gz", "", "", "^runtime\\.|google"},
+	{"corpus/etcd-cpu.pb.gz", "", "", "", "etcd"},
+	{"corpus/etcd-cpu.pb.gz", "server", "mvcc", "^net", "etcd|grpc|net"},
+	{"corpus/etcd-cpu.pb.gz", "nothing has this name"},
+	{"corpus/prom-cpu.pb.gz", "tsdb/.*\\.go"},
+	{"corpus/prom-cpu.pb.gz", "bin/prometheus$"},
+	{"corpus/etcd-cpu.pb.gz", "", "libc|vdso|pthread"},
+	{"corpus/prom-heap.pb.gz", "scrape", "labels\\.\\(|append$"},
+	{"corpus/prom-goroutine.pb.gz", "", "", "gopark", "prometheus"},
+	{"odd/labels-1.pb.gz", "", "", "", "", "^red$"},
+	{"odd/labels-1.pb.gz", "", "", "", "", "tenant:b|env:"},
+	{"odd/labels-1.pb.gz", "", "", "", "", "", "^tenant:red"},
+	{"odd/sample-without-stack.pb.gz", "", "nothing has this name"},
+	{"odd/no-mapping.pb.gz", "", "", "x"},
+}
+
+func filterGolden() {
+	for _, f := range filters {
+		p := load(f[0])
+		if f[1] != "" || f[2] != "" || f[3] != "" || f[4] != "" {
+			p.FilterSamplesByName(pattern(f[1]), pattern(f[2]), pattern(f[3]), pattern(f[4]))
+		}
+		p.FilterSamplesByTag(tagMatch(f[5]), tagMatch(f[6]))
+		say(strings.Join(f[:], " "), p)
+	}
+	for keep := 0; keep < 64; keep += 7 {
+		p := load("corpus/etcd-cpu.pb.gz")
+		if err := p.Aggregate(keep&32 != 0, keep&1 != 0, keep&2 != 0, keep&4 != 0, keep&8 != 0, keep&16 != 0); err != nil {
+			log.Fatal(err)
+		}
+		if keep&1 == 0 {
+			for _, f := range p.Function {
+				f.StartLine = 0 // a function without a name has none here
+			}
+		}
+		say(fmt.Sprintf("aggregate %d", keep), p)
+		say(fmt.Sprintf("aggregate %d, compact", keep), p.Compact())
+	}
+	drops := [][2]string{
+		{"runtime\\.mallocgc", ""},
+		{"runtime\\..*", ""},
+		{"runtime\\..*", "runtime\\.(mcall|gcBgMarkWorker.*)"},
+		{"syscall\\.Sys", ""},
+		{"(.*\\.)?(Read|Write|Sync)|google.golang.org/grpc.*", ".*\\(\\*serverConn\\).*"},
+		{".*", ""},
+	}
+	for _, d := range drops {
+		p := load("corpus/etcd-cpu.pb.gz")
+		p.DropFrames, p.KeepFrames = d[0], d[1]
+		if err := p.RemoveUninteresting(); err != nil {
+			log.Fatal(err)
+		}
+		say("drop "+d[0]+" keep "+d[1], p)
+	}
+	p := load("corpus/prom-heap.pb.gz")
+	p.ScaleN([]float64{0.5, 1.0 / 3, 0.00001, -2})
+	say("scale", p)
+	heap, other := load("corpus/prom-heap.pb.gz"), load("corpus/etcd-heap.pb.gz")
+	other.SampleType = []*profile.ValueType{other.SampleType[3], {Type: "extra"}, {Type: "more"}, other.SampleType[0]}
+	other.DefaultSampleType = "more"
+	if err := profile.CompatibilizeSampleTypes([]*profile.Profile{heap, other}); err != nil {
+		log.Fatal(err)
+	}
+	say("common types, first", heap)
+	say("common types, second", other)
+}
+
 func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: go run . merge|filter TESTDATA")
@@ -134,6 +231,8 @@ func main() {
 	switch os.Args[1] {
 	case "merge":
 		mergeGolden()
+	case "filter":
+		filterGolden()
 	default:
 		log.Fatal("merge or filter")
 	}
