@@ -109,8 +109,10 @@ KP_MUST_CHECK int kp_store_services(struct kp_store *store, const char *namespac
 
 // ---- merging ----
 // Sums profiles from their stored form under the rules of profile/kinds.h: windows add, counters since the
-// start of a process become differences between captures of one container life, gauges are averaged per pod
-// over time and added over pods.
+// start of a process become differences between captures of one container life (the first capture is what
+// the second is compared with, unless the life began inside the time asked for: then it counts in full),
+// gauges are averaged per pod over time and added over pods. Where more than one build went in, functions are
+// joined by name and addresses are dropped. A single profile asked for by its id is given as it is.
 struct kp_merge_query {
     struct kp_store_query select; // type is needed; limit and cursor are not looked at
     const char *const *ids;       // instead of select: exactly these, each as often as named
@@ -127,6 +129,7 @@ struct kp_merge_query {
 struct kp_merge_stats {
     uint64_t n_profiles, n_pods, n_builds; // that are in the sum
     uint64_t n_startup, n_other_duration;  // left out
+    uint64_t n_damaged;                    // left out: could not be read
     int64_t first_ms, last_ms;             // starts of captures
 };
 // KP_NOT_FOUND: nothing matches. KP_CONFLICT: their sample types differ, or the type is not pprof.
