@@ -200,7 +200,7 @@ static int check_index(struct walk *w, const char *what, size_t number, const ch
         number, (long long)index, w->s.n_strings);
 }
 
-// A message that holds, among numbers, string indices: fields whose bit is set in `strings`.
+// A message of numbers; of several the last counts. Fields whose bit is set in `strings` are string indices.
 static int check_flat(struct walk *w, const struct kp_proto *f, const char *what, size_t number,
     unsigned n_fields, unsigned strings, uint64_t *values)
 {
@@ -212,15 +212,16 @@ static int check_flat(struct walk *w, const struct kp_proto *f, const char *what
         if (m.type != KP_PROTO_VARINT)
             return kp_fail(
                 w->err, KP_INVALID, "field %u of %s %zu is not a number", (unsigned)m.field, what, number);
-        if (values)
-            values[m.field] = m.value;
-        if (strings >> m.field & 1) {
-            int rc = check_index(w, what, number, "a text", m.value);
-            if (rc != 0)
-                return rc;
-        }
+        values[m.field] = m.value;
     }
-    return m.bad ? broken(w, what, number) : 0;
+    if (m.bad)
+        return broken(w, what, number);
+    for (unsigned i = 1; i <= n_fields; i++) {
+        int rc = strings >> i & 1 ? check_index(w, what, number, "a text", values[i]) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
 }
 
 static int check_value_type(struct walk *w, const struct kp_proto *f, bool period)
@@ -242,6 +243,12 @@ static int check_mapping(struct walk *w, const struct kp_proto *f)
     if (rc == 0 && w->at_mapping == 1)
         w->build_id = values[6];
     return rc;
+}
+
+static int check_function(struct walk *w, const struct kp_proto *f)
+{
+    uint64_t values[6] = {0};
+    return check_flat(w, f, "function", ++w->at_function, 5, 1U << 2 | 1U << 3 | 1U << 4, values);
 }
 
 static int check_line(struct walk *w, const struct kp_proto *f)
@@ -377,7 +384,7 @@ static int check_field(struct walk *w, const struct kp_proto *f)
     case PROFILE_LOCATION:
         return check_location(w, f);
     case PROFILE_FUNCTION:
-        return check_flat(w, f, "function", ++w->at_function, 5, 1U << 2 | 1U << 3 | 1U << 4, NULL);
+        return check_function(w, f);
     case PROFILE_COMMENT:
         return check_comments(w, f);
     case PROFILE_DEFAULT_SAMPLE_TYPE:

@@ -90,6 +90,8 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     table_init(&x->stacks);
     table_init(&x->label_sets);
     (void)kp_symbols_string(s, "", 0);
+    grow_to(s->lines, 1, x->cap_lines);
+    grow_to(s->labels, 1, x->cap_labels);
     grow_to(s->nodes, 1, x->cap_nodes);
     s->nodes[s->n_nodes++] = (struct kp_sym_node){0, UINT32_MAX};
     grow_to(s->label_sets, 2, x->cap_sets);
