@@ -80,20 +80,37 @@ void kp_top_json(const struct kp_top *top, struct kp_strbuf *out);
 void kp_top_text(const struct kp_top *top, struct kp_strbuf *out);
 
 // ---- flame graph ----
-// A tree cut to options->limit nodes, heaviest first; base may be NULL. Nodes carry name, file, line, value
-// (and base value), self, children, an id for `below`, and how many were left out.
+// A tree from the root, merged by function (or by what options say; by label: the label's value, then
+// functions), cut to options->limit nodes, the heaviest first. base may be NULL; with one, values are of
+// both. KP_INVALID as for top, KP_NOT_FOUND for a `below` that is not there, KP_LIMIT for a tree of millions.
+//
+// JSON: {"sampleType", "unit", "by", "total", "baseTotal"?, "timeNanos", "durationNanos", "period",
+//   "leftOut": {"nodes", "value"}, "path": [names of the callers of node 0, if `below` was asked for],
+//   "frames": [[name, file, line, package], ...], "files": [...], "packages": [...] (a frame's file and
+//   package are indices of these; line 0 = unknown), "hues": [of each package, degrees], "nodes": {"parent":
+//   [...], "frame": [...], "value": [...], "self": [...], "leftOut": [...], "id": [...], and with a base
+//   "base", "baseSelf", "weight"}}.
+// nodes are columns of equal length in preorder: node 0 is the root ("parent" -1, "frame" -1 unless it is
+// below a node), a parent comes before its children, siblings the heaviest first. "leftOut" counts nodes
+// below that were cut. "weight" (also there when values are negative) is what they are ordered by and is at
+// least the sum of the children's; where it is missing it equals "value". "id" is the same in every graph of
+// stacks that begin the same: ask for more with `below`.
 struct kp_flame;
 KP_MUST_CHECK int kp_report_flame(const struct kp_profile *profile, const struct kp_profile *base,
     bool normalize, const struct kp_report_options *options, struct kp_flame **ret, struct kp_error *err);
 void kp_flame_free(struct kp_flame *flame); // NULL is fine
 void kp_flame_json(const struct kp_flame *flame, struct kp_strbuf *out);
-void kp_flame_folded(const struct kp_flame *flame, struct kp_strbuf *out); // "a;b;c 12" a line
+// "a;b;c 12" a line, for other programs; with a base "a;b;c BASE VALUE". What was cut counts for its caller.
+void kp_flame_folded(const struct kp_flame *flame, struct kp_strbuf *out);
 void kp_flame_svg(const struct kp_flame *flame, const char *title, struct kp_strbuf *out);
 // One self-contained file: search, zoom, hover, colour by package, dark mode; no outside reference at all.
 void kp_flame_html(const struct kp_flame *flame, const char *title, struct kp_strbuf *out);
 void kp_flame_tree(const struct kp_flame *flame, struct kp_strbuf *out); // indented text for a terminal
 
 // ---- who calls a function, and what it calls ----
+// JSON: {"function", "sampleType", "unit", "total", "flat", "cum", "fromRoot" (value of stacks that begin
+// with it), "callers": {"leftOut", "rows": [{"name", "file"?, "line"?, "value"}]}, "callees": the same}. A
+// call counts once in a stack; calls of itself are not told. KP_NOT_FOUND if no stack can have the function.
 KP_MUST_CHECK int kp_report_peers(const struct kp_profile *profile, const struct kp_report_options *options,
     const char *function, struct kp_strbuf *out_json, struct kp_error *err);
 

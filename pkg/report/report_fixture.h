@@ -108,7 +108,7 @@ static inline void kp_folded_tables(struct kp_folded *f)
     p->strings = KP_ARENA_ARRAY(&p->arena, struct kp_str, s->n_strings);
     for (uint32_t i = 0; i < s->n_strings; i++)
         p->strings[i] = (struct kp_str){
-            kp_arena_memdup(&p->arena, s->strings[i].data, s->strings[i].len + 1), s->strings[i].len};
+            kp_arena_memdup(&p->arena, s->strings[i].data, s->strings[i].len), s->strings[i].len};
     p->n_functions = s->n_functions;
     p->functions = kp_arena_memdup(&p->arena, s->functions, s->n_functions * sizeof *s->functions);
     p->n_lines = s->n_lines;
