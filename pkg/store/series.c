@@ -174,6 +174,11 @@ void kp_series_record(const struct kp_series *series, struct kp_record *ret)
     ret->labels = kp_labels_copy(series->labels);
 }
 
+const char *kp_series_field_name(enum kp_series_field field)
+{
+    return fields[field].selector;
+}
+
 const char *kp_series_lookup(const void *user, const char *key)
 {
     const struct kp_series *series = user;

@@ -61,5 +61,7 @@ void kp_series_table_finish(struct kp_series_table *table);
 void kp_series_record(const struct kp_series *series, struct kp_record *ret);
 // kp_label_lookup_fn: system fields by their k8s. names, else labels.
 const char *kp_series_lookup(const void *series, const char *key);
+// The name selectors have for a field; NULL = none.
+const char *kp_series_field_name(enum kp_series_field field);
 
 #endif

@@ -148,10 +148,13 @@ struct kp_points_query {
 struct kp_point {
     const char *group; // "" without group_by
     int64_t time_ms;
-    double value; // of a window type: per second of capture and pod, times pods (cores for CPU)
+    double value; // of windows and counters: per second of each pod, added over pods (cores for CPU); of
+                  // gauges: averaged per pod, added over pods
     uint64_t n_profiles;
 };
-// In order of group and time. ret_unit: "nanoseconds", ... (free it).
+// In order of group and time. A counter's growth lies in the step in which the later capture lies. ret_unit:
+// "bytes", "count"; of windows and counters "cores" (CPU), "seconds/second", "bytes/second", ... (free it).
+// KP_INVALID: there is no such sample type.
 KP_MUST_CHECK int kp_store_points(struct kp_store *store, const struct kp_points_query *query,
     void (*each)(void *user, const struct kp_point *point), void *user, char **ret_unit,
     struct kp_error *err);
