@@ -2,7 +2,6 @@
 #include "profile/merge.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "profile/merge_private.h"
@@ -12,8 +11,7 @@ struct kp_merger *kp_merger_create(void)
 {
     struct kp_merger *m = KP_NEW(struct kp_merger);
     m->symbols = kp_symbols_create(KP_SYMBOLS_MERGE);
-    if (getrandom(&m->rows.seed, sizeof m->rows.seed, GRND_NONBLOCK) < 0)
-        m->rows.seed = (uint64_t)(uintptr_t)m;
+    m->rows.key = kp_keyed_random();
     return m;
 }
 

@@ -4,6 +4,7 @@
 #define KP_PROFILE_MERGE_PRIVATE_H
 
 #include "base/array.h"
+#include "profile/keyed.h"
 #include "profile/merge.h"
 
 // Sums are whole numbers of 128 bits as long as only such were added, else doubles.
@@ -32,7 +33,7 @@ struct kp_merge_rows {
     uint32_t n_plain;
     struct kp_merge_slot *slots; // rows with labels, open addressing
     uint32_t mask, n_slots;
-    uint64_t seed;
+    struct kp_keyed key;
     size_t sample_bytes; // what the rows take as samples of a profile
     bool full;
 };

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "profile/digest.h"
 #include "profile/merge_private.h"
 #include "base/banned.h"
 
@@ -81,8 +80,8 @@ static uint32_t plain_row(struct kp_merge_rows *rows, const struct kp_symbols *s
 
 static uint32_t slot_of(const struct kp_merge_rows *rows, struct kp_merge_row key)
 {
-    uint64_t h = kp_digest_mix(rows->seed, (uint64_t)key.node << 32 | key.label_set);
-    uint32_t at = (uint32_t)kp_digest_mix(h, rows->seed) & rows->mask;
+    uint64_t h = kp_keyed_pair(&rows->key, rows->key.start, key.node, key.label_set);
+    uint32_t at = (uint32_t)(h ^ h >> 32) & rows->mask;
     while (rows->slots[at].row1 != 0 &&
            (rows->slots[at].key.node != key.node || rows->slots[at].key.label_set != key.label_set))
         at = (at + 1) & rows->mask;

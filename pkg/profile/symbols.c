@@ -94,6 +94,8 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     grow_to(s->labels, 1, x->cap_labels);
     grow_to(s->nodes, 1, x->cap_nodes);
     s->nodes[s->n_nodes++] = (struct kp_sym_node){0, UINT32_MAX};
+    grow_to(s->lines, 1, x->cap_lines); // never NULL, there is arithmetic on it
+    grow_to(s->labels, 1, x->cap_labels);
     grow_to(s->label_sets, 2, x->cap_sets);
     s->label_sets[0] = 0;
     (void)kp_symbols_label_set(s, NULL, 0);
