@@ -128,8 +128,8 @@ static void hash_tables(const struct kp_profile *p, struct hashes *h)
         const struct kp_location *l = &p->locations[i];
         bool mapped = l->mapping != KP_NO_MAPPING;
         h->locations[i] = kp_digest_location(mapped ? h->mappings[l->mapping] : 0,
-            l->address - (mapped ? p->mappings[l->mapping].start : 0), l->folded, p->lines + l->first_line,
-            l->n_lines, h->functions);
+            l->address - (mapped ? p->mappings[l->mapping].start : 0), l->folded,
+            l->n_lines == 0 ? NULL : p->lines + l->first_line, l->n_lines, h->functions);
     }
 }
 
@@ -146,7 +146,8 @@ struct kp_digest kp_profile_digest(const struct kp_profile *p)
         uint64_t stack = KP_DIGEST_EMPTY_STACK;
         for (uint32_t k = s->n_frames; k-- > 0;)
             stack = kp_digest_frame(stack, h.locations[p->frames[s->first_frame + k]]);
-        kp_digest_add_sample(&d, stack, kp_digest_labels(p->labels + s->first_label, s->n_labels, h.strings),
+        const struct kp_sample_label *labels = s->n_labels == 0 ? NULL : p->labels + s->first_label;
+        kp_digest_add_sample(&d, stack, kp_digest_labels(labels, s->n_labels, h.strings),
             p->values + (size_t)i * p->n_sample_types, p->n_sample_types);
     }
     kp_digest_add_header(&d, p, h.strings);

@@ -80,8 +80,6 @@ static size_t varint_size(uint64_t v)
 static void frames(struct out *m, const uint32_t *ids, uint32_t n)
 {
     size_t size = 0;
-    if (n == 0)
-        return;
     for (uint32_t i = 0; i < n; i++)
         size += varint_size((uint64_t)ids[i] + 1);
     reserve(m, size + 2 * MAX_VARINT);
@@ -106,7 +104,8 @@ static void values(struct out *m, const int64_t *v, uint32_t n)
 static void sample(struct out *o, struct out *m, const struct kp_profile *p, uint32_t at)
 {
     const struct kp_sample *s = &p->samples[at];
-    frames(m, p->frames + s->first_frame, s->n_frames);
+    if (s->n_frames > 0)
+        frames(m, p->frames + s->first_frame, s->n_frames);
     values(m, p->values + (size_t)at * p->n_sample_types, p->n_sample_types);
     for (uint32_t i = 0; i < s->n_labels; i++) {
         const struct kp_sample_label *l = &p->labels[s->first_label + i];

@@ -60,10 +60,9 @@ enum { FOCUSED = 1, IGNORED = 2, HIDDEN = 4 };
 static void keep_lines(struct kp_profile *p, struct kp_location *l, struct matcher *m, bool matching)
 {
     uint32_t n = 0;
-    struct kp_line *lines = p->lines + l->first_line;
-    for (uint32_t i = 0; i < l->n_lines; i++)
-        if (matches_line(m, &lines[i]) == matching)
-            lines[n++] = lines[i];
+    for (uint32_t i = l->first_line; i < l->first_line + l->n_lines; i++)
+        if (matches_line(m, &p->lines[i]) == matching)
+            p->lines[l->first_line + n++] = p->lines[i];
     l->n_lines = n;
 }
 
@@ -106,14 +105,14 @@ static bool filter_frames(struct kp_profile *p, struct kp_sample *s, const uint8
 {
     uint8_t seen = 0;
     uint32_t n = 0;
-    uint32_t *frames = p->frames + s->first_frame;
-    for (uint32_t i = 0; i < s->n_frames; i++)
-        seen |= verdicts[frames[i]];
+    uint32_t end = s->first_frame + s->n_frames;
+    for (uint32_t i = s->first_frame; i < end; i++)
+        seen |= verdicts[p->frames[i]];
     if ((seen & IGNORED) || !(seen & FOCUSED))
         return false;
-    for (uint32_t i = 0; i < s->n_frames; i++)
-        if (!(verdicts[frames[i]] & HIDDEN))
-            frames[n++] = frames[i];
+    for (uint32_t i = s->first_frame; i < end; i++)
+        if (!(verdicts[p->frames[i]] & HIDDEN))
+            p->frames[s->first_frame + n++] = p->frames[i];
     s->n_frames = n;
     return n > 0;
 }

@@ -139,7 +139,7 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
             .mapping = from->mapping,
             .n_lines = from->n_lines,
             .folded = from->folded};
-        lines = map->profile->lines + from->first_line;
+        lines = from->n_lines == 0 ? NULL : map->profile->lines + from->first_line;
     } else {
         l = map->space->locations[location];
         lines = map->space->lines + l.first_line;
@@ -158,6 +158,8 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
 uint32_t kp_symbols_map_stack(struct kp_symbols_map *map, uint32_t sample)
 {
     const struct kp_sample *s = &map->profile->samples[sample];
+    if (s->n_frames == 0)
+        return 0;
     const uint32_t *frames = map->profile->frames + s->first_frame;
     map->stack.n = 0;
     for (uint32_t i = 0; i < s->n_frames; i++)
@@ -182,7 +184,7 @@ static uint32_t map_labels(struct kp_symbols_map *map, const struct kp_sample_la
 uint32_t kp_symbols_map_labels(struct kp_symbols_map *map, uint32_t sample)
 {
     const struct kp_sample *s = &map->profile->samples[sample];
-    return map_labels(map, map->profile->labels + s->first_label, s->n_labels);
+    return s->n_labels == 0 ? 0 : map_labels(map, map->profile->labels + s->first_label, s->n_labels);
 }
 
 // From the nearest known caller down; without recursion, stacks may be deep.
