@@ -74,7 +74,7 @@ void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_rec
 static bool known(struct kp_store *store, struct kp_append *entry, const uint64_t key[2])
 {
     struct key_look look = {.store = store, .key = key};
-    if ((key[0] | key[1]) == 0 || !kp_keys_find(&store->keys, key[1], same_key, &look))
+    if ((key[0] | key[1]) == 0 || !kp_keyset_find(&store->keys, key[1], same_key, &look))
         return false;
     kp_store_fill_known(look.file, look.at, entry->record);
     entry->status = KP_APPEND_KNOWN;
@@ -262,7 +262,7 @@ static void publish(struct chunk *chunk, struct kp_logfile *file)
         kp_logfile_count(file, &item->row, true);
         kp_series_of_id(&store->series, item->row.series)->n_live++;
         if ((item->row.key[0] | item->row.key[1]) != 0)
-            kp_keys_add(&store->keys, item->row.key[1], number);
+            kp_keyset_add(&store->keys, item->row.key[1], number);
         set_id(item->entry->record, &item->row, number);
         item->entry->status = KP_APPEND_STORED;
         kp_metric_inc(store->m_stored);

@@ -17,7 +17,7 @@ static void insert(struct kp_key_slot *slots, size_t cap, uint64_t tag, uint64_t
     slots[at] = (struct kp_key_slot){tag, number_plus_1};
 }
 
-static void grow(struct kp_keys *keys)
+static void grow(struct kp_keyset *keys)
 {
     size_t cap = keys->cap == 0 ? 1024 : 2 * keys->cap;
     struct kp_key_slot *slots = KP_NEW_ARRAY(struct kp_key_slot, cap);
@@ -29,7 +29,7 @@ static void grow(struct kp_keys *keys)
     keys->cap = cap;
 }
 
-void kp_keys_add(struct kp_keys *keys, uint64_t tag, uint64_t number)
+void kp_keyset_add(struct kp_keyset *keys, uint64_t tag, uint64_t number)
 {
     if (4 * (keys->n + 1) > 3 * keys->cap)
         grow(keys);
@@ -37,8 +37,8 @@ void kp_keys_add(struct kp_keys *keys, uint64_t tag, uint64_t number)
     keys->n++;
 }
 
-bool kp_keys_find(
-    const struct kp_keys *keys, uint64_t tag, bool (*match)(void *user, uint64_t number), void *user)
+bool kp_keyset_find(
+    const struct kp_keyset *keys, uint64_t tag, bool (*match)(void *user, uint64_t number), void *user)
 {
     if (keys->cap == 0)
         return false;
@@ -49,10 +49,10 @@ bool kp_keys_find(
     return false;
 }
 
-void kp_keys_finish(struct kp_keys *keys)
+void kp_keyset_finish(struct kp_keyset *keys)
 {
     kp_free(keys->slots);
-    *keys = (struct kp_keys){0};
+    *keys = (struct kp_keyset){0};
 }
 
 bool kp_key_parse(const char *text, uint64_t ret[2])

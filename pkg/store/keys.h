@@ -7,16 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct kp_keys {
+struct kp_keyset {
     struct kp_key_slot *slots;
     size_t n, cap;
 };
 
-void kp_keys_add(struct kp_keys *keys, uint64_t tag, uint64_t number);
+void kp_keyset_add(struct kp_keyset *keys, uint64_t tag, uint64_t number);
 // Calls match for every number under this tag until it says yes; false if none does.
-bool kp_keys_find(
-    const struct kp_keys *keys, uint64_t tag, bool (*match)(void *user, uint64_t number), void *user);
-void kp_keys_finish(struct kp_keys *keys);
+bool kp_keyset_find(
+    const struct kp_keyset *keys, uint64_t tag, bool (*match)(void *user, uint64_t number), void *user);
+void kp_keyset_finish(struct kp_keyset *keys);
 
 // 32 hex digits; false if text is NULL or anything else.
 bool kp_key_parse(const char *text, uint64_t ret[2]);

@@ -81,7 +81,7 @@ struct kp_series *kp_series_of_id(const struct kp_series_table *table, uint32_t 
     return at < table->by_id.n && table->by_id.items[at]->id == id ? table->by_id.items[at] : NULL;
 }
 
-static struct kp_series *build(const struct kp_record *record)
+struct kp_series *kp_series_make(const struct kp_record *record)
 {
     const char *kind = field_of(record, KP_SERIES_WORKLOAD_KIND);
     const char *name = field_of(record, KP_SERIES_WORKLOAD_NAME);
@@ -104,7 +104,7 @@ static struct kp_series *build(const struct kp_record *record)
 
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id)
 {
-    struct kp_series *s = build(record);
+    struct kp_series *s = kp_series_make(record);
     kp_series_hash(record, s->hash);
     if (table->next_id == 0)
         table->next_id = 1;

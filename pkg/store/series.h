@@ -47,6 +47,8 @@ struct kp_series_table {
     uint32_t next_id;
 };
 
+// One in no table, without id and hash; free with kp_series_free().
+struct kp_series *kp_series_make(const struct kp_record *record);
 void kp_series_hash(const struct kp_record *record, uint64_t ret[2]);
 struct kp_series *kp_series_find(const struct kp_series_table *table, const uint64_t hash[2]);
 struct kp_series *kp_series_of_id(const struct kp_series_table *table, uint32_t id); // NULL if unknown

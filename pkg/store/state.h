@@ -27,8 +27,8 @@ struct kp_store {
     struct kp_index *index;
     KP_ARRAY(uint32_t) pending_series; // not in the index yet
     int64_t keys_built_ms;
-    struct kp_keys keys; // writer only
-    bool series_may_go;  // some lost profiles since the last look
+    struct kp_keyset keys; // writer only
+    bool series_may_go;    // some lost profiles since the last look
 
     pthread_rwlock_t lock;
     KP_ARRAY(struct kp_logfile *) files; // oldest first; the last is written to

@@ -123,7 +123,7 @@ void kp_store_close(struct kp_store *store)
     kp_array_free(&store->files);
     kp_array_free(&store->pending_series);
     kp_series_table_finish(&store->series);
-    kp_keys_finish(&store->keys);
+    kp_keyset_finish(&store->keys);
     kp_index_close(store->index);
     if (store->lock_fd >= 0)
         close(store->lock_fd);

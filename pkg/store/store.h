@@ -98,6 +98,10 @@ KP_MUST_CHECK int kp_store_list(struct kp_store *store, const struct kp_store_qu
     bool (*each)(void *user, const struct kp_record *record), void *user, char **ret_cursor,
     struct kp_error *err);
 
+// Whether a profile with this record would be found: for those who hear of new ones. Limit and cursor are not
+// looked at.
+bool kp_store_query_matches(const struct kp_store_query *query, const struct kp_record *record);
+
 struct kp_service_info {
     const char *namespace, *service;
     uint64_t n_profiles, bytes;
