@@ -66,6 +66,7 @@ static void on_terminate(void *user)
     }
     r->stopping = true;
     KP_INFO("stopping: running requests may finish", KP_I("grace_ms", r->options.grace_ms));
+    kp_api_end_watches(r->api);
     kp_http_server_drain(r->server, r->options.grace_ms, on_drained, r);
 }
 
@@ -141,6 +142,13 @@ static int serve(struct registry *r, struct kp_error *err)
     return rc;
 }
 
+static enum kp_keep_original keep_original(const char *text)
+{
+    return kp_streq(text, "Always")  ? KP_ORIGINAL_ALWAYS
+           : kp_streq(text, "Never") ? KP_ORIGINAL_NEVER
+                                     : KP_ORIGINAL_ON_ERROR;
+}
+
 static int build(struct registry *r, struct kp_error *err)
 {
     r->metrics = kp_metrics_create();
@@ -150,6 +158,8 @@ static int build(struct registry *r, struct kp_error *err)
         .max_bytes = (uint64_t)r->options.max_bytes,
         .retention_ms = r->options.retention_ms,
         .max_retention_ms = r->options.max_retention_ms,
+        .seal_after_ms = r->options.seal_after_ms,
+        .keep_original = keep_original(r->options.keep_original),
         .metrics = r->metrics};
     int rc = kp_store_open(&store, &r->store, err);
     if (rc != 0)
@@ -158,8 +168,11 @@ static int build(struct registry *r, struct kp_error *err)
     kp_store_get_stats(r->store, &stats);
     KP_INFO("store open", KP_S("folder", r->options.data_dir), KP_I("profiles", (int64_t)stats.n_profiles),
         KP_I("bytes", (int64_t)stats.log_bytes));
-    r->api =
-        kp_api_create(&(struct kp_api_options){.loop = r->loop, .store = r->store, .metrics = r->metrics});
+    r->api = kp_api_create(&(struct kp_api_options){.loop = r->loop,
+        .store = r->store,
+        .metrics = r->metrics,
+        .max_merges = (size_t)r->options.max_merges,
+        .accept_empty = r->options.accept_empty});
     rc = serve(r, err);
     if (rc != 0)
         return rc;

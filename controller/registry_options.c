@@ -29,6 +29,16 @@ static const struct kp_option rows[] = {
         "Size of the data folder. When it is reached, the namespace with the most bytes loses its oldest "
         "profiles.\n"
         "0: all of the file system but a tenth."},
+    {"seal-after", "DURATION", KP_OPTION_DURATION, AT(seal_after_ms), "10m", 1000, 24 * HOUR_MS,
+        "Received profiles lie in the log for about so long, then they are moved into segments, which take a "
+        "fraction of the space."},
+    {"keep-original", "OnError|Always|Never", KP_OPTION_CHOICE, AT(keep_original), "OnError", 0, 0,
+        "Whether segments hold the received bytes as well: where the profile read back would not be equal; "
+        "always; not even then."},
+    {"max-merges", "NUMBER", KP_OPTION_INT, AT(max_merges), "4", 1, 256,
+        "Answers made of many profiles (merge, top, flamegraph ...) at the same time; further ones get 429."},
+    {"accept-empty", NULL, KP_OPTION_BOOL, AT(accept_empty), "false", 0, 0,
+        "Take profiles without samples on /api/0, as profefe did before 2020."},
     {"tls-cert-file", "FILE", KP_OPTION_STRING, AT(tls_cert_file), NULL, 0, 0,
         "Certificate (PEM, with its chain) to serve HTTPS with; read again on SIGHUP."},
     {"tls-key-file", "FILE", KP_OPTION_STRING, AT(tls_key_file), NULL, 0, 0, "Its key."},

@@ -21,23 +21,6 @@ bool kp_api_ready(void *user, const char **ret_why_not)
     return false;
 }
 
-struct gauges {
-    struct kp_store *store;
-    struct kp_metric *profiles, *log_bytes, *index_bytes, *series, *full;
-};
-
-static void collect(void *user)
-{
-    struct gauges *g = user;
-    struct kp_store_stats stats;
-    kp_store_get_stats(g->store, &stats);
-    kp_metric_set(g->profiles, (double)stats.n_profiles);
-    kp_metric_set(g->log_bytes, (double)stats.log_bytes);
-    kp_metric_set(g->index_bytes, (double)stats.index_bytes);
-    kp_metric_set(g->series, (double)stats.n_series);
-    kp_metric_set(g->full, stats.full ? 1 : 0);
-}
-
 static void make_metrics(struct kp_api *api)
 {
     struct kp_metrics *m = api->options.metrics;
@@ -47,16 +30,7 @@ static void make_metrics(struct kp_api *api)
     api->m_uploads = kp_metrics_family(m, KP_COUNTER, "kube_pprof_registry_uploads_total",
         "Uploads by what became of them.", labels, NULL, 0, 16);
     api->m_waiting = kp_gauge(m, "kube_pprof_registry_uploads_waiting", "Uploads between body and answer.");
-    api->gauges = KP_NEW(struct gauges);
-    *api->gauges = (struct gauges){.store = api->options.store,
-        .profiles = kp_gauge(m, "kube_pprof_registry_profiles", "Profiles that can be read."),
-        .log_bytes = kp_gauge(m, "kube_pprof_registry_log_bytes", "Bytes of the log on disk."),
-        .index_bytes =
-            kp_gauge(m, "kube_pprof_registry_index_bytes", "Bytes of the rows that find profiles."),
-        .series = kp_gauge(m, "kube_pprof_registry_series", "Series with profiles."),
-        .full =
-            kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space.")};
-    kp_metrics_on_collect(m, collect, api->gauges);
+    kp_api_start_gauges(api);
 }
 
 struct kp_api *kp_api_create(const struct kp_api_options *options)
@@ -80,6 +54,8 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
     api->worker = kp_worker_create(options->loop, "store");
     make_metrics(api);
     kp_api_start_retention(api);
+    kp_api_start_sealing(api);
+    kp_api_start_watches(api);
     return api;
 }
 
@@ -87,6 +63,7 @@ void kp_api_destroy(struct kp_api *api)
 {
     if (api == NULL)
         return;
+    kp_api_stop_sealing(api);
     // Everything under way ends by itself: jobs are bounded, and so is the queue of the worker.
     int64_t deadline = kp_mono_ms() + WAIT_END_MS;
     while (api->busy > 0 && kp_mono_ms() < deadline) {
@@ -94,6 +71,8 @@ void kp_api_destroy(struct kp_api *api)
         kp_loop_run_until(api->options.loop, &never, 5);
     }
     kp_timer_destroy(api->retain_timer);
+    kp_api_free_sealing(api);
+    kp_api_free_watches(api);
     kp_worker_destroy(api->worker);
     kp_states_destroy(api->states);
     kp_free(api->gauges);

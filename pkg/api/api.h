@@ -36,8 +36,11 @@ void kp_api_destroy(struct kp_api *api); // NULL is fine
 
 // Writes the rows of the API (no row of zeroes) to a table for kp_http_server_listen(), whose user must be
 // the api.
-#define KP_API_ROUTES 22
+#define KP_API_ROUTES 33
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
+
+// Ends answers that have no end of their own (watches), so that the server can drain.
+void kp_api_end_watches(struct kp_api *api);
 
 // A check for kp_serve_add_check() with the api as its user: whether the writer moves.
 bool kp_api_ready(void *api, const char **ret_why_not);

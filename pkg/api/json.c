@@ -1,6 +1,7 @@
 #include "api/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -48,6 +49,15 @@ void kp_json_int(struct kp_json *j, const char *key, int64_t value)
 {
     lead(j, key);
     kp_strbuf_addf(j->out, "%" PRId64, value);
+}
+
+void kp_json_number(struct kp_json *j, const char *key, double value)
+{
+    lead(j, key);
+    if (!isfinite(value))
+        kp_strbuf_adds(j->out, "null");
+    else
+        kp_strbuf_addf(j->out, "%.15g", value);
 }
 
 void kp_json_bool(struct kp_json *j, const char *key, bool value)

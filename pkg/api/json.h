@@ -20,6 +20,7 @@ void kp_json_close(struct kp_json *j, char bracket);
 void kp_json_str(struct kp_json *j, const char *key, const char *value);  // NULL, "": left out
 void kp_json_text(struct kp_json *j, const char *key, const char *value); // always there
 void kp_json_int(struct kp_json *j, const char *key, int64_t value);      // always there
+void kp_json_number(struct kp_json *j, const char *key, double value);    // what is not finite is null
 void kp_json_bool(struct kp_json *j, const char *key, bool value);
 void kp_json_time(struct kp_json *j, const char *key, int64_t ms); // RFC 3339 with milliseconds; 0: left out
 void kp_json_seconds(struct kp_json *j, const char *key, int64_t ms);                // 0: left out

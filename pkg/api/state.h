@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/call.h"
 #include "api/json.h"
+#include "api/query.h"
 #include "api/states.h"
 #include "base/array.h"
 #include "base/list.h"
@@ -19,6 +20,8 @@ struct kp_api {
     struct kp_worker *worker;
     struct kp_timer *retain_timer;
     struct kp_states *states;
+    struct kp_sealing *sealing;
+    struct kp_watches *watches;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
     // writer.c
@@ -85,6 +88,26 @@ void kp_api_start_retention(struct kp_api *api);
 void kp_api_list_profiles(struct kp_http_exchange *x, void *user);
 void kp_api_get_profile(struct kp_http_exchange *x, void *user);
 void kp_api_list_services(struct kp_http_exchange *x, void *user);
+
+// answers.c, series.c, pgo.c: see answers.h
+void kp_api_list_labels(struct kp_http_exchange *x, void *user);
+void kp_api_pgo(struct kp_http_exchange *x, void *user);
+
+// watch.c; takes the query over
+void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_query *q);
+void kp_api_publish(struct kp_api *api, const struct kp_record *record); // a profile was stored
+void kp_api_start_watches(struct kp_api *api);
+void kp_api_free_watches(struct kp_api *api);
+
+// seal.c
+void kp_api_seal(struct kp_http_exchange *x, void *user);
+void kp_api_start_sealing(struct kp_api *api);
+void kp_api_stop_sealing(struct kp_api *api);
+void kp_api_free_sealing(struct kp_api *api); // when nothing is busy any more
+
+// stats.c
+void kp_api_stats(struct kp_http_exchange *x, void *user);
+void kp_api_start_gauges(struct kp_api *api);
 
 // targets.c
 void kp_api_post_targets(struct kp_http_exchange *x, void *user);

@@ -9,7 +9,6 @@
 #include "base/banned.h"
 
 #define DEFAULT_LIMIT 1000
-#define MAX_LIMIT     20000
 #define STALE_MS      (INT64_C(24) * 3600 * 1000) // a namespace nobody speaks of any more
 
 // ---- post ----
@@ -134,35 +133,26 @@ static void list_finish(struct kp_call *call)
     kp_free(l);
 }
 
-static int parse_number(const struct kp_http_exchange *x, const char *name, int64_t max, int64_t fallback,
-    size_t *ret, struct kp_error *err)
-{
-    const char *text = kp_http_arg(x, name);
-    int64_t v = fallback;
-    if (text && text[0] && kp_parse_int(text, 0, max, &v, err) != 0)
-        return kp_wrap(err, "%s", name);
-    *ret = (size_t)v;
-    return 0;
-}
-
 void kp_api_list_targets(struct kp_http_exchange *x, void *user)
 {
     struct kp_api *api = user;
     struct kp_error err = {0};
-    struct listing *l = KP_NEW(struct listing);
-    const char *pod = kp_http_arg(x, "pod");
-    const char *policy = kp_http_arg(x, "policy");
-    if (parse_number(x, "limit", MAX_LIMIT, DEFAULT_LIMIT, &l->limit, &err) != 0 ||
-        parse_number(x, "cursor", INT32_MAX, 0, &l->skip, &err) != 0) {
+    struct kp_query q;
+    int64_t skip = 0;
+    int rc = kp_query_parse(x, KP_Q_TARGETS, api->options.now_ms(), &q, &err);
+    if (rc == 0 && q.cursor && kp_parse_int(q.cursor, 0, INT32_MAX, &skip, &err) != 0)
+        rc = kp_wrap(&err, "cursor");
+    if (rc != 0) {
         kp_http_reply_error(x, &err);
-        kp_free(l);
+        kp_query_finish(&q);
         return;
     }
-    if (l->limit == 0)
-        l->limit = DEFAULT_LIMIT;
-    l->pod = pod && pod[0] ? kp_strdup(pod) : NULL;
-    l->policy = policy && policy[0] ? kp_strdup(policy) : NULL;
-    const char *namespace = kp_http_arg(x, "namespace");
-    l->entries = kp_states_snapshot(api->states, namespace, api->options.now_ms() - STALE_MS, &l->n);
+    struct listing *l = KP_NEW(struct listing);
+    l->skip = (size_t)skip;
+    l->limit = q.limit > 0 ? (size_t)q.limit : DEFAULT_LIMIT;
+    l->pod = kp_take(q.pod);
+    l->policy = kp_take(q.policy);
+    l->entries = kp_states_snapshot(api->states, q.namespace, api->options.now_ms() - STALE_MS, &l->n);
+    kp_query_finish(&q);
     kp_call_start(api, x, KP_API_NATIVE, list_work, list_finish, l);
 }

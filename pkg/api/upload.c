@@ -181,6 +181,8 @@ void kp_upload_finish(struct kp_upload *u)
 {
     struct kp_api *api = u->api;
     count(u);
+    if (u->status == 0 && u->append.status == KP_APPEND_STORED)
+        kp_api_publish(api, &u->record);
     if (u->x) {
         kp_http_on_gone(u->x, NULL, NULL);
         if (u->status == 429 || u->status == 503)
