@@ -19,6 +19,7 @@ struct decoder {
     const uint8_t *data;
     size_t len;
     size_t max_entities, max_depth, max_labels;
+    size_t max_frames, max_details; // in all: of samples; labels of samples, lines of locations
     struct kp_profile *p;
     struct kp_arena *arena;
     uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types, n_comments;
@@ -56,7 +57,8 @@ static enum step survey(struct decoder *d)
             n[f.field]++;
     }
     if (f.bad || n[PROFILE_STRING_TABLE] == 0 || n[PROFILE_SAMPLE_TYPE] > MAX_SAMPLE_TYPES ||
-        (n[PROFILE_SAMPLE_TYPE] == 0 && n[PROFILE_SAMPLE] > 0))
+        (n[PROFILE_SAMPLE_TYPE] == 0 && n[PROFILE_SAMPLE] > 0) ||
+        n[PROFILE_SAMPLE_TYPE] * n[PROFILE_SAMPLE] > d->len) // a value is a byte at least
         return BROKEN;
     for (unsigned i = 1; i <= PROFILE_MAX_FIELD; i++)
         if (n[i] > d->max_entities)
@@ -173,7 +175,13 @@ static enum step take_function(struct decoder *d, const struct kp_proto *f)
     return check_id(d, v[1], at);
 }
 
-static enum step take_line(struct decoder *d, const struct kp_proto *f)
+// Told at once, not when a sample or a location is over: it may be as long as the profile.
+static inline enum step check_room(size_t n, uint32_t first, size_t max_own, size_t max_all)
+{
+    return n - first > max_own || n > max_all ? TOO_LARGE : OK;
+}
+
+static enum step take_line(struct decoder *d, const struct kp_proto *f, uint32_t first)
 {
     uint64_t v[4] = {0};
     uint32_t function;
@@ -181,7 +189,7 @@ static enum step take_line(struct decoder *d, const struct kp_proto *f)
         return BROKEN;
     *kp_array_add(&d->lines) =
         (struct kp_line){.function = function, .line = (int64_t)v[2], .column = (int64_t)v[3]};
-    return OK;
+    return check_room(d->lines.n, first, d->max_depth, d->max_details);
 }
 
 static enum step take_location(struct decoder *d, const struct kp_proto *f)
@@ -190,30 +198,31 @@ static enum step take_location(struct decoder *d, const struct kp_proto *f)
     uint64_t v[6] = {0};
     uint32_t at = d->at_location++;
     struct kp_location *l = &d->p->locations[at];
+    enum step step = OK;
     l->first_line = (uint32_t)d->lines.n;
     kp_proto_start(&m, f->data, f->len);
-    while (kp_proto_next(&m)) {
+    while (step == OK && kp_proto_next(&m)) {
         if (m.field == 0 || m.field > 5)
             continue;
         if (m.type != (m.field == 4 ? KP_PROTO_BYTES : KP_PROTO_VARINT))
             return BROKEN;
         if (m.field != 4)
             v[m.field] = m.value;
-        else if (take_line(d, &m) != OK)
-            return BROKEN;
+        else
+            step = take_line(d, &m, l->first_line);
     }
-    if (m.bad)
-        return BROKEN;
+    if (step != OK || m.bad)
+        return step != OK ? step : BROKEN;
     l->n_lines = (uint32_t)d->lines.n - l->first_line;
     l->address = v[3];
     l->folded = v[5] != 0;
     // an unknown mapping counts as none
     if (v[2] == 0 || !kp_idmap_find(&d->mappings, v[2], &l->mapping))
         l->mapping = KP_NO_MAPPING;
-    return l->n_lines > d->max_depth ? TOO_LARGE : check_id(d, v[1], at);
+    return check_id(d, v[1], at);
 }
 
-static enum step take_label(struct decoder *d, const struct kp_proto *f)
+static enum step take_label(struct decoder *d, const struct kp_proto *f, const struct kp_sample *s)
 {
     uint64_t v[5] = {0};
     if (flat(f, v, 4) != OK)
@@ -227,10 +236,10 @@ static enum step take_label(struct decoder *d, const struct kp_proto *f)
         .str = (uint32_t)v[2],
         .unit = text ? 0 : (uint32_t)v[4],
         .num = text ? 0 : (int64_t)v[3]};
-    return OK;
+    return check_room(d->labels.n, s->first_label, d->max_labels, d->max_details);
 }
 
-static enum step take_frames(struct decoder *d, const struct kp_proto *m)
+static enum step take_frames(struct decoder *d, const struct kp_proto *m, const struct kp_sample *s)
 {
     struct kp_proto_values it = kp_proto_values(m);
     uint64_t id;
@@ -239,6 +248,8 @@ static enum step take_frames(struct decoder *d, const struct kp_proto *m)
         if (!kp_idmap_find(&d->locations, id, &location))
             return BROKEN;
         *kp_array_add(&d->frames) = location;
+        if (check_room(d->frames.n, s->first_frame, d->max_depth, d->max_frames) != OK)
+            return TOO_LARGE;
     }
     return it.bad ? BROKEN : OK;
 }
@@ -268,19 +279,17 @@ static enum step take_sample(struct decoder *d, const struct kp_proto *f)
     kp_proto_start(&m, f->data, f->len);
     while (step == OK && kp_proto_next(&m)) {
         if (m.field == 1)
-            step = take_frames(d, &m);
+            step = take_frames(d, &m, s);
         else if (m.field == 2)
             step = take_values(d, &m, at, &n_values);
         else if (m.field == 3)
-            step = m.type == KP_PROTO_BYTES ? take_label(d, &m) : BROKEN;
+            step = m.type == KP_PROTO_BYTES ? take_label(d, &m, s) : BROKEN;
     }
-    if (step != OK || m.bad || n_values != d->n_types)
-        return BROKEN;
     s->n_frames = (uint32_t)d->frames.n - s->first_frame;
     s->n_labels = (uint32_t)d->labels.n - s->first_label;
-    return s->n_frames > d->max_depth || s->n_labels > d->max_labels || d->frames.n > UINT32_MAX / 2
-               ? TOO_LARGE
-               : OK;
+    if (step != OK)
+        return step;
+    return m.bad || n_values != d->n_types ? BROKEN : OK;
 }
 
 static enum step take_comments(struct decoder *d, const struct kp_proto *f)
@@ -386,7 +395,7 @@ static enum step decode(struct decoder *d)
         return step;
     make_tables(d);
     step = fill(d);
-    if (step == OK || d->sparse || d->n_mappings + d->n_locations + d->n_functions == 0)
+    if (step == OK || step == TOO_LARGE || d->sparse || d->n_mappings + d->n_locations + d->n_functions == 0)
         return step;
     // a reference that leads nowhere may also be one by an id that is not an index
     d->sparse = true;
@@ -416,7 +425,8 @@ static void hand_over(struct decoder *d)
     p->n_comments = d->at_comment;
 }
 
-static int say_why(const void *data, size_t len, const struct kp_profile_limits *limits, struct kp_error *err)
+static int say_why(
+    const void *data, size_t len, const struct kp_profile_limits *limits, int code, struct kp_error *err)
 {
     struct kp_error why = {0};
     enum kp_profile_verdict verdict = kp_profile_check(data, len, limits, NULL, &why);
@@ -424,6 +434,8 @@ static int say_why(const void *data, size_t len, const struct kp_profile_limits 
         return kp_fail(err, KP_LIMIT, "%s", why.text);
     if (verdict == KP_PROFILE_INVALID)
         return kp_fail(err, KP_INVALID, "%s", why.text);
+    if (code == KP_LIMIT)
+        return kp_fail(err, KP_LIMIT, "profile has too many frames, labels or inlined lines in all");
     return kp_fail(err, KP_INVALID, "not a pprof profile");
 }
 
@@ -437,6 +449,9 @@ static int decode_proto(
         .max_depth = limits && limits->max_depth ? limits->max_depth : 65536,
         .max_labels = limits && limits->max_labels ? limits->max_labels : 256,
         .p = KP_NEW(struct kp_profile)};
+    size_t most = d.max_entities < UINT32_MAX / 32 ? d.max_entities : UINT32_MAX / 32;
+    d.max_frames = 16 * most;
+    d.max_details = 4 * most;
     d.p->buffer = bytes;
     enum step step = decode(&d);
     if (step == OK)
@@ -451,7 +466,7 @@ static int decode_proto(
     if (step != OK) {
         d.p->buffer = NULL;
         kp_profile_free(d.p);
-        return KP_INVALID;
+        return step == TOO_LARGE ? KP_LIMIT : KP_INVALID;
     }
     *ret = d.p;
     return 0;
@@ -465,12 +480,13 @@ int kp_profile_decode(const void *data, size_t len, const struct kp_profile_limi
     int rc = kp_profile_inflate(data, len, limits, &bytes, &n, err);
     if (rc != 0)
         return rc;
-    if (n > 0 && decode_proto(bytes, n, limits, ret) == 0)
+    int code = n > 0 ? decode_proto(bytes, n, limits, ret) : KP_INVALID;
+    if (code == 0)
         return 0;
     struct kp_error why = {0};
     rc = kp_profile_decode_legacy(bytes, n, limits, ret, &why);
     kp_free(bytes);
     if (rc == KP_NOT_FOUND)
-        return say_why(data, len, limits, err);
+        return say_why(data, len, limits, code, err);
     return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }

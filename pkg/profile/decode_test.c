@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include "base/array.h"
 #include "profile/digest.h"
 #include "profile/profile_fixture.h"
@@ -204,6 +206,57 @@ static void test_caps(void **state)
     refused_for("types", m.data, m.len, NULL, KP_LIMIT, "more than 256 sample types");
 }
 
+static struct kp_strbuf frames_of(unsigned n_samples, unsigned n_frames, unsigned n_labels)
+{
+    struct kp_strbuf b, m;
+    fixture_minimal(&b, 1, 1);
+    kp_strbuf_init(&m, 1 << 20);
+    for (unsigned i = 0; i < n_samples; i++) {
+        kp_strbuf_clear(&m);
+        for (unsigned k = 0; k < n_frames; k++)
+            fixture_number(&m, 1, 1);
+        fixture_number(&m, 2, 5);
+        for (unsigned k = 0; k < n_labels; k++)
+            fixture_bytes(&m, 3, "\x08\x01\x10\x02", 4);
+        fixture_bytes(&b, 2, m.data, m.len);
+    }
+    kp_strbuf_finish(&m);
+    return b;
+}
+
+// What one sample may have, times the samples, is more than memory is there for.
+static void test_caps_in_all(void **state)
+{
+    (void)state;
+    const struct kp_profile_limits limits = {.max_entities = 10};
+    kp_auto_strbuf fits = frames_of(4, 39, 9);
+    struct kp_profile *p = NULL;
+    assert_int_equal(kp_profile_decode(fits.data, fits.len, &limits, &p, NULL), 0);
+    kp_profile_free(p);
+    kp_auto_strbuf frames = frames_of(4, 41, 0);
+    refused_for("frames in all", frames.data, frames.len, &limits, KP_LIMIT, "too many frames");
+    kp_auto_strbuf labels = frames_of(4, 1, 11);
+    refused_for("labels in all", labels.data, labels.len, &limits, KP_LIMIT, "labels");
+}
+
+// Each sample says it has 200 values, but there are no bytes for them: refused before room is made.
+static void test_values_that_are_not_there(void **state)
+{
+    (void)state;
+    kp_auto_strbuf b;
+    fixture_minimal(&b, 1, 1);
+    b.max = 16 << 20;
+    for (int i = 1; i < 200; i++)
+        MESSAGE(&b, 1, 1, 1);
+    for (int i = 0; i < 3000000; i++)
+        kp_strbuf_add(&b, "\x12\x00", 2);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    refused_for("values", b.data, b.len, NULL, KP_INVALID, "values");
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 500000); // KiB; the values would be 4.8 GB
+}
+
 static void test_many_comments(void **state)
 {
     (void)state;
@@ -362,6 +415,8 @@ int main(void)
         cmocka_unit_test(test_refused_parts),
         cmocka_unit_test(test_every_cut),
         cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_caps_in_all),
+        cmocka_unit_test(test_values_that_are_not_there),
         cmocka_unit_test(test_many_comments),
         cmocka_unit_test(test_any_ids),
         cmocka_unit_test(test_ids_out_of_order),
