@@ -200,6 +200,7 @@ static void test_caps(void **state)
     struct kp_profile *p = NULL; // right at the caps
     assert_int_equal(kp_profile_decode(b.data, b.len, &wide, &p, NULL), 0);
     kp_profile_free(p);
+    kp_strbuf_finish(&m);
     fixture_minimal(&m, 1, 1);
     for (int i = 0; i < 256; i++)
         MESSAGE(&m, 1, 1, 1);
