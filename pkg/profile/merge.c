@@ -57,17 +57,12 @@ static struct kp_value_type intern_type(
     return (struct kp_value_type){intern(m, p, type.type), intern(m, p, type.unit)};
 }
 
-static bool same_str(struct kp_str a, struct kp_str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 static bool same_type(const struct kp_merger *m, struct kp_value_type ours, const struct kp_profile *p,
     struct kp_value_type theirs)
 {
     const struct kp_str *strings = m->symbols->strings;
-    return same_str(strings[ours.type], p->strings[theirs.type]) &&
-           same_str(strings[ours.unit], p->strings[theirs.unit]);
+    return kp_str_equal(strings[ours.type], p->strings[theirs.type]) &&
+           kp_str_equal(strings[ours.unit], p->strings[theirs.unit]);
 }
 
 static void print_types(

@@ -45,9 +45,7 @@ int kp_profile_type_index(const struct kp_profile *p, const char *type)
         return -1;
     }
     for (uint32_t i = 0; p->default_type != 0 && i < p->n_sample_types; i++) {
-        struct kp_str a = p->strings[p->default_type];
-        struct kp_str b = p->strings[p->sample_types[i].type];
-        if (a.len == b.len && memcmp(a.data, b.data, a.len) == 0)
+        if (kp_str_equal(p->strings[p->default_type], p->strings[p->sample_types[i].type]))
             return (int)i;
     }
     return (int)p->n_sample_types - 1;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -109,6 +110,10 @@ struct kp_profile *kp_profile_new(void);
 static inline struct kp_str kp_profile_str(const struct kp_profile *profile, uint32_t at)
 {
     return profile->strings[at];
+}
+static inline bool kp_str_equal(struct kp_str a, struct kp_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 bool kp_profile_str_is(const struct kp_profile *profile, uint32_t at, const char *text);
 

@@ -5,15 +5,10 @@
 #include "profile/filter.h"
 #include "base/banned.h"
 
-static bool same_str(struct kp_str a, struct kp_str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 static uint32_t index_of(const struct kp_profile *p, struct kp_str type)
 {
     uint32_t i = 0;
-    while (i < p->n_sample_types && !same_str(p->strings[p->sample_types[i].type], type))
+    while (i < p->n_sample_types && !kp_str_equal(p->strings[p->sample_types[i].type], type))
         i++;
     return i;
 }
@@ -36,7 +31,7 @@ static void take_types(struct kp_profile *p, const uint32_t *from, uint32_t n_ne
     p->default_type = p->sample_types[from[0]].type;
     for (uint32_t t = 0; t < n_new; t++) {
         types[t] = p->sample_types[from[t]];
-        if (same_str(p->strings[types[t].type], wanted))
+        if (kp_str_equal(p->strings[types[t].type], wanted))
             p->default_type = types[t].type;
     }
     for (uint32_t i = 0; i < p->n_samples; i++) {
