@@ -3,6 +3,7 @@ option(KP_SANITIZE_ADDRESS "build with AddressSanitizer and UndefinedBehaviorSan
 option(KP_SANITIZE_THREAD "build with ThreadSanitizer" OFF)
 option(KP_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(KP_ANALYZE "run gcc -fanalyzer" OFF)
+option(KP_BENCH "build the measuring programs of bench/" OFF)
 option(KP_COVERAGE "instrument for gcovr" OFF)
 
 set(CMAKE_C_STANDARD 17)

@@ -1,7 +1,7 @@
 // A segment: profiles of one namespace and retention class, received in one hour (later: one day), in stored
 // form. One immutable file:
 //
-//     head | blocks ... | rows | footer | tail
+//     head | blocks ... | rows | footer | tail (the head again)
 //
 // A space is what profiles of one build share (symbols.h, KP_SYMBOLS_EXACT) and the entries made of it: an
 // entry is a (stack, label set). A block holds up to 64 captures of one space and one type, column by column:
@@ -55,7 +55,8 @@ struct kp_segment_run {
 };
 
 // The sum of all captures of one space, profile type and label set without pod and node; only for window
-// types (KP_AGGREGATE_SUM), start-up captures left out. In a block of one capture.
+// types (KP_AGGREGATE_SUM), start-up captures left out. In a block of one capture. A series is in the
+// roll-ups of a segment whole or not at all: where its captures lie in several spaces, each has its roll-up.
 struct kp_segment_rollup {
     uint32_t space, block;
     uint32_t first_series, n_series; // of rollup_series[]: the series that went in
@@ -111,6 +112,8 @@ struct kp_record_reader {
     uint32_t block; // 1 + which; 0 = none
     uint8_t *data;
     size_t len;
+    struct kp_segment_row *rows; // of the same block
+    uint32_t n_rows;
 };
 // The record of a row, without id. Rows in ascending order are cheap.
 KP_MUST_CHECK int kp_segment_read_record(struct kp_record_reader *reader, const struct kp_segment *segment,
@@ -147,6 +150,7 @@ KP_MUST_CHECK int kp_segment_read_block(
     const struct kp_segment *segment, uint32_t block, struct kp_block **ret, struct kp_error *err);
 void kp_block_free(struct kp_block *block); // NULL is fine
 // One capture of a block as a profile: what was received, but for ids and the order of tables and samples.
+// NULL if the block holds no such capture (a broken file).
 struct kp_profile *kp_block_profile(
     const struct kp_space *space, const struct kp_block *block, uint32_t index);
 
