@@ -77,6 +77,7 @@ function(kp_module module)
   endif()
   add_library(kp_${module} STATIC ${sources})
   kp_link(kp_${module} USES ${A_USES} LIBS ${A_LIBS})
+  include("${dir}/module.cmake" OPTIONAL) # what only this module needs: generated sources
   foreach(test IN LISTS tests)
     kp_add_test(${module} ${test})
   endforeach()

@@ -30,6 +30,16 @@ static char *text_of(struct kp_flame *flame, writer_fn *write)
     return kp_strbuf_take(&out, NULL);
 }
 
+static void write_svg(const struct kp_flame *flame, struct kp_strbuf *out)
+{
+    kp_flame_svg(flame, "a title", out);
+}
+
+static void write_html(const struct kp_flame *flame, struct kp_strbuf *out)
+{
+    kp_flame_html(flame, "a title", out);
+}
+
 static void assert_text(struct kp_flame *flame, writer_fn *write, const char *expected)
 {
     kp_auto_free char *text = text_of(flame, write);
@@ -243,7 +253,8 @@ static void test_deep(void **state)
     kp_strbuf_adds(&text, " 3");
     struct kp_flame *flame = flame_of(text.data, NULL, false, (struct kp_report_options){.limit = 100000});
     assert_int_equal(flame->n, 65537);
-    static writer_fn *const writers[] = {kp_flame_json, kp_flame_tree, kp_flame_folded};
+    static writer_fn *const writers[] = {
+        kp_flame_json, kp_flame_tree, kp_flame_folded, write_svg, write_html};
     for (size_t i = 0; i < KP_COUNT(writers); i++) {
         struct kp_strbuf out;
         kp_strbuf_init(&out, 64 << 20);
@@ -260,7 +271,8 @@ static void test_full_buffer(void **state)
 {
     (void)state;
     struct kp_flame *flame = flame_of("a;b;c 1|d 2", NULL, false, PLAIN);
-    static writer_fn *const writers[] = {kp_flame_json, kp_flame_tree, kp_flame_folded};
+    static writer_fn *const writers[] = {
+        kp_flame_json, kp_flame_tree, kp_flame_folded, write_svg, write_html};
     for (size_t i = 0; i < KP_COUNT(writers); i++) {
         struct kp_strbuf out;
         kp_strbuf_init(&out, 5);

@@ -77,7 +77,7 @@ static inline void kp_folded_sample(struct kp_folded *f, char *text)
     p->values[p->n_samples++] = strtoll(end + 1, NULL, 10);
     *end = '\0';
     char *equals = strchr(text, '='), *space = strchr(text, ' ');
-    if (equals && space) {
+    if (equals && space && equals < space) {
         *equals++ = '\0';
         *space = '\0';
         p->labels[p->n_labels++] = (struct kp_sample_label){
