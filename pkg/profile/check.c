@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "profile/idset.h"
 #include "profile/inflate.h"
+#include "profile/legacy.h"
 #include "profile/proto.h"
 #include "base/banned.h"
 
@@ -435,7 +436,7 @@ static void fetch_strings(struct walk *w)
     }
 }
 
-static int check_bytes(struct walk *w, const struct kp_profile_limits *limits, struct kp_profile_summary *ret)
+static int check_bytes(struct walk *w, const struct kp_profile_limits *limits)
 {
     w->max_entities = limits && limits->max_entities ? limits->max_entities : DEFAULT_ENTITIES;
     w->max_depth = limits && limits->max_depth ? limits->max_depth : DEFAULT_DEPTH;
@@ -444,10 +445,8 @@ static int check_bytes(struct walk *w, const struct kp_profile_limits *limits, s
     int rc = survey(w);
     if (rc == 0)
         rc = inspect(w);
-    if (rc == 0 && ret) {
+    if (rc == 0)
         fetch_strings(w);
-        *ret = w->s;
-    }
     kp_idset_finish(&w->mappings);
     kp_idset_finish(&w->locations);
     kp_idset_finish(&w->functions);
@@ -471,8 +470,21 @@ enum kp_profile_verdict kp_profile_check(const void *data, size_t len, const str
     }
     if (rc == 0 && w.len == 0)
         rc = kp_fail(err, KP_INVALID, "not a pprof profile: there are no bytes");
-    if (rc == 0)
-        rc = check_bytes(&w, limits, ret);
+    struct kp_error why = {0};
+    if (rc == 0) {
+        w.err = &why;
+        rc = check_bytes(&w, limits);
+        struct kp_error legacy = {0}; // a form that is recognised explains itself better
+        int legacy_rc = rc == KP_INVALID ? kp_profile_check_legacy(w.data, w.len, limits, &w.s, &legacy) : rc;
+        if (rc == KP_INVALID && legacy_rc != KP_NOT_FOUND) {
+            rc = legacy_rc;
+            why = legacy;
+        }
+        if (rc != 0)
+            kp_fail(err, rc, "%s", why.text);
+        else if (ret)
+            *ret = w.s;
+    }
     if (rc == KP_LIMIT)
         return KP_PROFILE_TOO_LARGE;
     if (rc != 0)

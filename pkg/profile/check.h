@@ -1,6 +1,7 @@
 // The pprof walker: is this a valid profile? A full walk of the protobuf under caps, without building it.
 // Accepts what google/pprof accepts (gzip or bare, packed or not, unknown fields) and refuses what it refuses
-// (profile.proto and CheckValid of github.com/google/pprof). Pure; safe on any bytes; runs in jobs.
+// (profile.proto and CheckValid of github.com/google/pprof). The legacy forms count as profiles too. Pure;
+// safe on any bytes; runs in jobs.
 #ifndef KP_PROFILE_CHECK_H
 #define KP_PROFILE_CHECK_H
 
@@ -32,6 +33,7 @@ struct kp_profile_summary {
     char first_type[64], first_unit[64]; // of sample_type[0]
     char default_type[64];
     char build_id[64]; // of the main mapping
+    bool legacy;       // a text or a binary from before profile.proto (legacy.h)
 };
 
 // Limits NULL = defaults. ret may be NULL.

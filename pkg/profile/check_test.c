@@ -48,6 +48,24 @@ static void test_summary(void **state)
     assert_string_equal(s.default_type, "alloc_space");
 }
 
+static void test_legacy_summary(void **state)
+{
+    (void)state;
+    struct kp_profile_summary s;
+    assert_int_equal(check_file("legacy/heap.txt", &s, NULL), KP_PROFILE_VALID);
+    assert_true(s.legacy);
+    assert_int_equal(s.n_samples, 4);
+    assert_int_equal(s.n_sample_types, 4);
+    assert_string_equal(s.first_type, "alloc_objects");
+    assert_string_equal(s.first_unit, "count");
+    assert_int_equal(s.period, 524288);
+    struct kp_error err = {0};
+    assert_int_equal(check_file("legacy/cpu-empty.bin", &s, &err), KP_PROFILE_EMPTY);
+    assert_non_null(strstr(err.text, "no samples"));
+    assert_int_equal(check_file("corpus/prom-cpu.pb.gz", &s, NULL), KP_PROFILE_VALID);
+    assert_false(s.legacy);
+}
+
 static void test_odd_files(void **state)
 {
     (void)state;
@@ -65,8 +83,8 @@ static void test_odd_files(void **state)
         {"double.pb.gz.gz", KP_PROFILE_INVALID, ""},
         {"duplicate-location.pb", KP_PROFILE_INVALID, "two locations have the id 1"},
         {"empty.bin", KP_PROFILE_INVALID, "there are no bytes"},
-        {"goroutine-debug1.txt", KP_PROFILE_INVALID, ""},
-        {"heap-debug1.txt", KP_PROFILE_INVALID, ""},
+        {"goroutine-debug1.txt", KP_PROFILE_VALID, NULL},
+        {"heap-debug1.txt", KP_PROFILE_VALID, NULL},
         {"json.json", KP_PROFILE_INVALID, ""},
         {"labels-1.pb.gz", KP_PROFILE_VALID, NULL},
         {"location-id-0.pb", KP_PROFILE_INVALID, "has the id 0"},
@@ -365,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_legacy_summary),
         cmocka_unit_test(test_odd_files),
         cmocka_unit_test(test_any_ids),
         cmocka_unit_test(test_unknown_fields_and_packing),
