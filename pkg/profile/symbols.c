@@ -21,6 +21,7 @@ struct kp_symbols_index {
     struct kp_keyed key;
     struct kp_arena *bytes; // of the strings
     struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
+    uint32_t n_known_nodes; // that are in the table; those behind them were adopted
     uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
         cap_labels;
 };
@@ -33,23 +34,27 @@ static void table_init(struct table *t)
     t->mask = FIRST_SLOTS - 1;
 }
 
+static void table_resize(struct table *t, uint32_t n_slots)
+{
+    struct slot *old = t->slots;
+    uint32_t n_old = t->mask + 1;
+    t->mask = n_slots - 1;
+    t->slots = KP_NEW_ARRAY(struct slot, n_slots);
+    for (uint32_t i = 0; i < n_old; i++) {
+        if (old[i].id1 == 0)
+            continue;
+        uint32_t at = old[i].hash & t->mask;
+        while (t->slots[at].id1 != 0)
+            at = (at + 1) & t->mask;
+        t->slots[at] = old[i];
+    }
+    kp_free(old);
+}
+
 static void table_put(struct table *t, uint32_t hash, uint32_t id)
 {
-    if (t->n >= t->mask / 2) { // half full at most: short probes
-        struct slot *old = t->slots;
-        uint32_t n_old = t->mask + 1;
-        t->mask = 2 * n_old - 1;
-        t->slots = KP_NEW_ARRAY(struct slot, (size_t)t->mask + 1);
-        for (uint32_t i = 0; i < n_old; i++) {
-            if (old[i].id1 == 0)
-                continue;
-            uint32_t at = old[i].hash & t->mask;
-            while (t->slots[at].id1 != 0)
-                at = (at + 1) & t->mask;
-            t->slots[at] = old[i];
-        }
-        kp_free(old);
-    }
+    if (t->n >= t->mask / 2) // half full at most: short probes
+        table_resize(t, 2 * (t->mask + 1));
     uint32_t at = hash & t->mask;
     while (t->slots[at].id1 != 0)
         at = (at + 1) & t->mask;
@@ -94,6 +99,7 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     grow_to(s->labels, 1, x->cap_labels);
     grow_to(s->nodes, 1, x->cap_nodes);
     s->nodes[s->n_nodes++] = (struct kp_sym_node){0, UINT32_MAX};
+    x->n_known_nodes = 1;               // the root is never looked up
     grow_to(s->lines, 1, x->cap_lines); // never NULL, there is arithmetic on it
     grow_to(s->labels, 1, x->cap_labels);
     grow_to(s->label_sets, 2, x->cap_sets);
@@ -244,10 +250,32 @@ uint32_t kp_symbols_location(
     return s->n_locations++;
 }
 
+static uint32_t hash_node(const struct kp_symbols_index *x, uint32_t parent, uint32_t location)
+{
+    return fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
+}
+
+// Most spaces that are adopted are never added to.
+static void know_nodes(struct kp_symbols *s)
+{
+    struct kp_symbols_index *x = s->index;
+    uint32_t n_slots = x->nodes.mask + 1;
+    while (n_slots / 2 <= s->n_nodes)
+        n_slots *= 2;
+    if (n_slots > x->nodes.mask + 1)
+        table_resize(&x->nodes, n_slots);
+    for (; x->n_known_nodes < s->n_nodes; x->n_known_nodes++) {
+        const struct kp_sym_node *node = &s->nodes[x->n_known_nodes];
+        table_put(&x->nodes, hash_node(x, node->parent, node->location), x->n_known_nodes);
+    }
+}
+
 uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
+    uint32_t h = hash_node(x, parent, location);
+    if (x->n_known_nodes < s->n_nodes)
+        know_nodes(s);
     table_foreach(&x->nodes, h, id)
     {
         if (s->nodes[id].parent == parent && s->nodes[id].location == location)
@@ -256,6 +284,7 @@ uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t locatio
     grow_to(s->nodes, s->n_nodes + 1, x->cap_nodes);
     s->nodes[s->n_nodes] = (struct kp_sym_node){parent, location};
     table_put(&x->nodes, h, s->n_nodes);
+    x->n_known_nodes++;
     return s->n_nodes++;
 }
 
@@ -329,4 +358,44 @@ uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labe
     s->label_sets[s->n_label_sets + 1] = s->n_labels;
     table_put(&x->label_sets, h, s->n_label_sets);
     return s->n_label_sets++;
+}
+
+// ---- all at once ----
+
+static bool adopt_names(struct kp_symbols *s, const struct kp_symbols *from)
+{
+    bool same = true;
+    for (uint32_t i = 0; same && i < from->n_strings; i++)
+        same = kp_symbols_string(s, from->strings[i].data, from->strings[i].len) == i;
+    for (uint32_t i = 0; same && i < from->n_functions; i++)
+        same = kp_symbols_function(s, &from->functions[i]) == i;
+    for (uint32_t i = 0; same && i < from->n_mappings; i++)
+        same = kp_symbols_mapping(s, &from->mappings[i]) == i;
+    for (uint32_t i = 0; same && i < from->n_locations; i++)
+        same = kp_symbols_location(s, &from->locations[i], from->lines + from->locations[i].first_line) == i;
+    return same;
+}
+
+static bool adopt_label_sets(struct kp_symbols *s, const struct kp_symbols *from)
+{
+    bool same = true;
+    for (uint32_t i = 0; same && i < from->n_label_sets; i++) {
+        uint32_t n = from->label_sets[i + 1] - from->label_sets[i];
+        struct kp_sample_label *labels = kp_grow(NULL, (size_t)n + 1, sizeof *labels);
+        if (n > 0)
+            memcpy(labels, from->labels + from->label_sets[i], n * sizeof *labels);
+        same = kp_symbols_label_set(s, labels, n) == i;
+        kp_free(labels);
+    }
+    return same;
+}
+
+bool kp_symbols_adopt(struct kp_symbols *s, const struct kp_symbols *from)
+{
+    if (s->n_strings > 1 || s->n_nodes > 1 || !adopt_names(s, from) || !adopt_label_sets(s, from))
+        return false;
+    grow_to(s->nodes, from->n_nodes, s->index->cap_nodes);
+    memcpy(s->nodes, from->nodes, from->n_nodes * sizeof *s->nodes);
+    s->n_nodes = from->n_nodes;
+    return true;
 }

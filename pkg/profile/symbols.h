@@ -68,6 +68,11 @@ uint32_t kp_symbols_stack(struct kp_symbols *symbols, const uint32_t *locations,
 // Sorted in place by key, then text, then number.
 uint32_t kp_symbols_label_set(struct kp_symbols *symbols, struct kp_sample_label *labels, uint32_t n);
 
+// Takes over all that another space has into a new one, with the ids it has there: much faster than to look
+// up one by one. Returns false where the new space takes some of it as the same (it then holds a part, which
+// does no harm): map it instead.
+bool kp_symbols_adopt(struct kp_symbols *symbols, const struct kp_symbols *from);
+
 // Maps the ids of one profile, or of another symbol space, to ids here; made lazily, entity by entity. The
 // source must stay as it is while the map lives.
 struct kp_symbols_map;

@@ -284,6 +284,74 @@ static void test_ids_do_not_depend_on_the_key(void **state)
     kp_symbols_destroy(b);
 }
 
+// ---- all at once ----
+
+static uint32_t a_stack(struct kp_symbols *s, uint32_t i, uint32_t depth)
+{
+    uint32_t node = 0;
+    for (uint32_t k = 0; k < depth; k++) {
+        char name[16];
+        int len = snprintf(name, sizeof name, "f%u", (i * (k + 1)) % 50);
+        const struct kp_function f = {.name = kp_symbols_string(s, name, (uint32_t)len)};
+        const struct kp_line line = {kp_symbols_function(s, &f), k, 0};
+        const struct kp_sym_location l = {.address = k, .mapping = i % 2, .n_lines = 1};
+        node = kp_symbols_node(s, node, kp_symbols_location(s, &l, &line));
+    }
+    return node;
+}
+
+static uint32_t a_set(struct kp_symbols *s, uint32_t i)
+{
+    struct kp_sample_label label = {.key = kp_symbols_string(s, "key", 3), .num = i};
+    return kp_symbols_label_set(s, &label, 1);
+}
+
+static struct kp_symbols *a_space(uint64_t other_size)
+{
+    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_EXACT);
+    (void)kp_symbols_mapping(s, &(struct kp_sym_mapping){.size = 0x2000});
+    (void)kp_symbols_mapping(s, &(struct kp_sym_mapping){.size = other_size});
+    for (uint32_t i = 0; i < 300; i++) {
+        (void)a_stack(s, i, i % 20);
+        (void)a_set(s, i);
+    }
+    return s;
+}
+
+static void test_adopt(void **state)
+{
+    (void)state;
+    struct kp_symbols *from = a_space(0x4000);
+    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_MERGE);
+    assert_true(kp_symbols_adopt(s, from));
+    assert_int_equal(s->n_nodes, from->n_nodes);
+    for (uint32_t i = 0; i < 300; i++) { // all known, under the same ids
+        assert_int_equal(a_stack(s, i, i % 20), a_stack(from, i, i % 20));
+        assert_int_equal(a_set(s, i), a_set(from, i));
+    }
+    assert_int_equal(s->n_nodes, from->n_nodes);
+    assert_int_equal(a_stack(s, 7, 25), a_stack(from, 7, 25)); // and new ones come behind them
+    assert_int_equal(s->n_nodes, from->n_nodes);
+    assert_false(kp_symbols_adopt(s, from)); // not a new one any more
+    kp_symbols_destroy(s);
+    kp_symbols_destroy(from);
+}
+
+static void test_adopt_refuses_what_it_would_join(void **state)
+{
+    (void)state;
+    struct kp_symbols *from = a_space(0x1fff); // the same in whole pages
+    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_MERGE);
+    assert_false(kp_symbols_adopt(s, from));
+    struct kp_symbols_map *map = kp_symbols_map_symbols(s, from);
+    for (uint32_t node = 0; node < from->n_nodes; node++)
+        assert_true(kp_symbols_map_node(map, node) <= node);
+    assert_int_equal(s->n_mappings, 1);
+    kp_symbols_map_destroy(map);
+    kp_symbols_destroy(s);
+    kp_symbols_destroy(from);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_mappings),
         cmocka_unit_test(test_stacks),
         cmocka_unit_test(test_label_sets),
+        cmocka_unit_test(test_adopt),
+        cmocka_unit_test(test_adopt_refuses_what_it_would_join),
         cmocka_unit_test(test_a_space_says_what_the_profile_says),
         cmocka_unit_test(test_keys_differ),
         cmocka_unit_test(test_ids_do_not_depend_on_the_key),
