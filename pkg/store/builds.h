@@ -12,6 +12,7 @@ struct kp_build {
     uint64_t key;
     struct kp_symbols *symbols;
     bool owns_symbols;
+    uint32_t adopted; // number of the source whose ids the symbols have; 0 = of none
     struct kp_sums sums;
     uint8_t *marks; // by row: whatever the reader of the rows makes of them; n_marks are set
     uint32_t n_marks, cap_marks;

@@ -1,4 +1,5 @@
-// kp_store_merge.
+#include "store/mergequery.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 struct merge {
     const struct kp_merge_query *query;
     struct kp_walk walk;
-    struct kp_picks picks;
+    struct kp_picks *picks;
     struct kp_builds builds;
     struct kp_merger *merger;
     struct kp_lives lives;
@@ -118,7 +119,7 @@ static int on_capture(void *user, const struct kp_walk_capture *c, struct kp_err
         else if (is_startup)
             continue;
         else if (c->rules[t] == KP_AGGREGATE_GAUGE)
-            add_column(m, c, t, 1.0 / m->picks.n_at_a_moment[c->pick->pod]);
+            add_column(m, c, t, 1.0 / m->picks->n_at_a_moment[c->pick->pod]);
         else
             add_column(m, c, t, m->query->weigh_by_sampling ? c->weight : 1);
     }
@@ -130,7 +131,7 @@ static int on_capture(void *user, const struct kp_walk_capture *c, struct kp_err
 static size_t more_bytes(void *user)
 {
     const struct merge *m = user;
-    return kp_lives_bytes(&m->lives) + m->picks.n * sizeof *m->picks.items;
+    return kp_lives_bytes(&m->lives) + m->picks->n * sizeof *m->picks->items;
 }
 
 // ---- the sum ----
@@ -172,11 +173,11 @@ static int make_profile(struct merge *m, struct kp_profile **ret, struct kp_erro
 static void set_stats(struct merge *m)
 {
     struct kp_merge_stats *stats = &m->stats;
-    kp_auto_free bool *seen = KP_NEW_ARRAY(bool, (size_t)m->picks.n_pods + 1);
-    stats->n_startup = m->picks.n_startup;
-    stats->n_other_duration = m->picks.n_other_duration;
-    for (size_t i = 0; i < m->picks.n; i++) {
-        const struct kp_pick *pick = &m->picks.items[i];
+    kp_auto_free bool *seen = KP_NEW_ARRAY(bool, (size_t)m->picks->n_pods + 1);
+    stats->n_startup = m->picks->n_startup;
+    stats->n_other_duration = m->picks->n_other_duration;
+    for (size_t i = 0; i < m->picks->n; i++) {
+        const struct kp_pick *pick = &m->picks->items[i];
         if (pick->is_startup)
             continue;
         stats->n_profiles++;
@@ -189,14 +190,13 @@ static void set_stats(struct merge *m)
     }
 }
 
-static void init(struct merge *m, struct kp_store *store, const struct kp_merge_query *query)
+static void init(struct merge *m, struct kp_store *store)
 {
-    m->query = query;
     m->merger = kp_merger_create();
     m->builds.lent = kp_merger_symbols(m->merger);
     m->walk = (struct kp_walk){.store = store,
-        .query = query,
-        .picks = &m->picks,
+        .query = m->query,
+        .picks = m->picks,
         .builds = &m->builds,
         .may_use_rollups = true,
         .more_bytes = more_bytes,
@@ -205,21 +205,18 @@ static void init(struct merge *m, struct kp_store *store, const struct kp_merge_
     set_stats(m);
 }
 
-int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, struct kp_profile **ret,
-    struct kp_merge_stats *ret_stats, struct kp_error *err)
+int kp_merge_picks(struct kp_store *store, const struct kp_merge_query *query, struct kp_picks *picks,
+    struct kp_profile **ret, struct kp_merge_stats *ret_stats, struct kp_error *err)
 {
-    struct merge m = {0};
-    int rc = kp_picks_find(store, query, &m.picks, err);
-    if (rc != 0)
-        return rc;
-    init(&m, store, query);
-    rc = kp_walk_run(&m.walk, err);
+    struct merge m = {.query = query, .picks = picks};
+    init(&m, store);
+    int rc = kp_walk_run(&m.walk, err);
     kp_walk_finish(&m.walk);
     m.stats.n_builds = m.builds.n;
     m.stats.n_damaged = m.walk.n_damaged;
     m.stats.n_profiles -= m.walk.n_damaged;
     if (rc == 0 && m.stats.n_profiles == 0)
-        rc = kp_fail(err, KP_CORRUPT, "none of the %zu profiles that match can be read", m.picks.n);
+        rc = kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read");
     if (rc == 0)
         rc = make_profile(&m, ret, err);
     if (rc == 0 && ret_stats)
@@ -227,6 +224,17 @@ int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, s
     kp_builds_finish(&m.builds);
     kp_merger_destroy(m.merger);
     kp_lives_finish(&m.lives);
-    kp_picks_finish(&m.picks);
+    return rc;
+}
+
+int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, struct kp_profile **ret,
+    struct kp_merge_stats *ret_stats, struct kp_error *err)
+{
+    struct kp_picks picks;
+    int rc = kp_picks_find(store, query, &picks, err);
+    if (rc != 0)
+        return rc;
+    rc = kp_merge_picks(store, query, &picks, ret, ret_stats, err);
+    kp_picks_finish(&picks);
     return rc;
 }

@@ -105,16 +105,29 @@ static uint64_t build_key_of(const struct kp_space *space, const char *digest)
     return kp_build_key((struct kp_str){"", 0}, (struct kp_str){"", 0}, 0, digest);
 }
 
-// The main binary stays the first mapping, as in google/pprof's merge.
-static void map_main_binary(struct kp_source *source)
+// Mapping of the main binary, or KP_NO_MAPPING.
+static uint32_t main_mapping(const struct kp_space *space)
 {
-    if (source->build->symbols->n_mappings > 0)
+    for (uint32_t i = 0; i < space->n_shapes; i++)
+        if (space->shapes[i]->n_mappings > 0)
+            return space->shape_mappings[i][0];
+    return KP_NO_MAPPING;
+}
+
+// The main binary stays the first mapping, as in google/pprof's merge. The first space of a build is taken
+// over as it is.
+static void join_symbols(struct kp_source *source, bool is_first)
+{
+    struct kp_symbols *symbols = source->build->symbols;
+    uint32_t main = main_mapping(source->space);
+    if (is_first && (main == 0 || main == KP_NO_MAPPING) &&
+        kp_symbols_adopt(symbols, &source->space->symbols)) {
+        source->build->adopted = source->number;
         return;
-    for (uint32_t i = 0; i < source->space->n_shapes; i++)
-        if (source->space->shapes[i]->n_mappings > 0) {
-            (void)kp_symbols_map_mapping(source->map, source->space->shape_mappings[i][0]);
-            return;
-        }
+    }
+    source->map = kp_symbols_map_symbols(symbols, &source->space->symbols);
+    if (symbols->n_mappings == 0)
+        (void)kp_symbols_map_mapping(source->map, main);
 }
 
 static int open_source(struct kp_sources *sources, struct kp_source *source, uint32_t n_types,
@@ -124,15 +137,16 @@ static int open_source(struct kp_sources *sources, struct kp_source *source, uin
     if (rc != 0)
         return rc;
     source->space = source->owned;
-    if (source->rows == NULL) {
+    bool is_first = source->rows == NULL;
+    if (is_first) {
         uint64_t key = sources->one_build ? 0 : build_key_of(source->space, digest);
         source->build = kp_builds_get(sources->builds, key, n_types);
         source->rows = kp_grow(NULL, (size_t)source->space->n_entries + 1, sizeof *source->rows);
         memset(source->rows, 0xff, ((size_t)source->space->n_entries + 1) * sizeof *source->rows);
         sources->row_bytes += source->space->n_entries * sizeof *source->rows;
     }
-    source->map = kp_symbols_map_symbols(source->build->symbols, &source->space->symbols);
-    map_main_binary(source);
+    if (source->build->adopted != source->number)
+        join_symbols(source, is_first);
     source->bytes = kp_arena_bytes(source->owned->arena);
     sources->space_bytes += source->bytes;
     return 0;
@@ -162,8 +176,11 @@ int kp_sources_get(struct kp_sources *sources, const struct kp_segment *segment,
 static uint32_t look_up(struct kp_source *source, uint32_t entry)
 {
     const struct kp_space *space = source->space;
-    const struct kp_sums_key key = {kp_symbols_map_node(source->map, space->entry_node[entry]),
-        kp_symbols_map_label_set(source->map, space->entry_labels[entry])};
+    struct kp_sums_key key = {space->entry_node[entry], space->entry_labels[entry]};
+    if (source->map) {
+        key.node = kp_symbols_map_node(source->map, key.node);
+        key.label_set = kp_symbols_map_label_set(source->map, key.label_set);
+    }
     return kp_sums_row(&source->build->sums, key);
 }
 

@@ -20,8 +20,8 @@ struct kp_source {
     const struct kp_space *space;
     // private
     struct kp_space *owned;
-    struct kp_symbols_map *map;
-    uint32_t *rows; // by entry: row of the build's sums, UINT32_MAX = not looked up yet
+    struct kp_symbols_map *map; // NULL: the build has the ids of the space
+    uint32_t *rows;             // by entry: row of the build's sums, UINT32_MAX = not looked up yet
     size_t bytes;
     uint64_t used;
     UT_hash_handle hh;
