@@ -31,6 +31,7 @@ static void make_metrics(struct kp_api *api)
         "Uploads by what became of them.", labels, NULL, 0, 16);
     api->m_waiting = kp_gauge(m, "kube_pprof_registry_uploads_waiting", "Uploads between body and answer.");
     kp_api_start_gauges(api);
+    kp_api_start_profefe_metrics(api);
 }
 
 struct kp_api *kp_api_create(const struct kp_api_options *options)

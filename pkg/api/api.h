@@ -42,6 +42,10 @@ size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
 // Ends answers that have no end of their own (watches), so that the server can drain.
 void kp_api_end_watches(struct kp_api *api);
 
+// To be called from the server's on_access: keeps the metrics profefe has for its API.
+void kp_api_on_access(
+    struct kp_api *api, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds);
+
 // A check for kp_serve_add_check() with the api as its user: whether the writer moves.
 bool kp_api_ready(void *api, const char **ret_why_not);
 

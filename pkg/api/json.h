@@ -1,5 +1,6 @@
 // Writing JSON members into a string buffer, and our structs as JSON. Members that hold nothing are left out.
-// Private to this module.
+// Of this
+// module, and of the program where it writes what the API would.
 #ifndef KP_API_JSON_H
 #define KP_API_JSON_H
 

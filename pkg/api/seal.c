@@ -27,7 +27,7 @@ struct kp_sealing {
     // who asked for all to be sealed
     struct kp_list asked;
     uint64_t n_stretches; // since the start
-    struct kp_metric_family *m_stretches;
+    struct kp_metric *m_failures;
     struct kp_metric_family *m_seconds;
 };
 
@@ -79,11 +79,10 @@ static void start_step(struct kp_sealing *s, enum step step)
 static void count(struct kp_sealing *s)
 {
     s->n_stretches += s->error.code == 0;
-    if (s->m_stretches == NULL)
-        return;
-    kp_metric_inc(kp_metric_with(s->m_stretches,
-        (const char *const[]){s->error.code == 0 ? "ok" : kp_code_info(s->error.code)->label}));
-    kp_metric_observe(kp_metric_with(s->m_seconds, NULL), (double)(kp_mono_us() - s->since_us) / 1e6);
+    if (s->error.code != 0 && s->error.code != KP_CANCELED)
+        kp_metric_inc(s->m_failures);
+    if (s->m_seconds)
+        kp_metric_observe(kp_metric_with(s->m_seconds, NULL), (double)(kp_mono_us() - s->since_us) / 1e6);
 }
 
 static void step_done(void *arg)
@@ -214,9 +213,8 @@ void kp_api_start_sealing(struct kp_api *api)
     s->api = api;
     kp_list_init(&s->asked);
     if (m) {
-        s->m_stretches = kp_metrics_family(m, KP_COUNTER, "kube_pprof_registry_seals_total",
-            "Stretches of the log that were made into segments, by result.",
-            (const char *const[]){"result", NULL}, NULL, 0, 16);
+        s->m_failures = kp_counter(m, "kube_pprof_registry_seal_failures_total",
+            "Stretches of the log that could not be made into segments; they stay in the log.");
         s->m_seconds = kp_metrics_family(m, KP_HISTOGRAM, "kube_pprof_registry_seal_seconds",
             "Time to make one stretch of the log into segments.", NULL, kp_buckets_seconds,
             kp_buckets_seconds_n, 1);

@@ -15,6 +15,11 @@
 struct kp_upload;
 struct gauges;
 
+struct kp_profefe_metrics { // profefe_metrics.c
+    struct kp_metric_family *requests, *seconds, *request_bytes, *request_count, *response_bytes,
+        *response_count;
+};
+
 struct kp_api {
     struct kp_api_options options;
     struct kp_worker *worker;
@@ -31,6 +36,7 @@ struct kp_api {
     int64_t writing_since_ms; // monotonic
     struct kp_metric_family *m_uploads;
     struct kp_metric *m_waiting;
+    struct kp_profefe_metrics profefe;
     struct gauges *gauges; // belongs to the metrics' collect call; freed with the api
 };
 
@@ -108,6 +114,9 @@ void kp_api_free_sealing(struct kp_api *api); // when nothing is busy any more
 // stats.c
 void kp_api_stats(struct kp_http_exchange *x, void *user);
 void kp_api_start_gauges(struct kp_api *api);
+
+// profefe_metrics.c
+void kp_api_start_profefe_metrics(struct kp_api *api);
 
 // targets.c
 void kp_api_post_targets(struct kp_http_exchange *x, void *user);
