@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "controller/options.h"
 #include "controller/registry_options.h"
+#include "controller/registry_tools.h"
 #include "controller/role.h"
 #include "http/server.h"
 #include "serve/serve.h"
@@ -90,7 +91,9 @@ static void on_hangup(void *user)
 static void on_access(
     void *user, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds)
 {
-    (void)user;
+    struct registry *r = user;
+    if (r->api)
+        kp_api_on_access(r->api, x, status, bytes_sent, seconds);
     KP_LOG_(status >= 500 && status != 507 ? KP_LOG_WARN : KP_LOG_DEBUG, "request",
         KP_S("method", kp_http_method(x)), KP_S("path", kp_http_path(x)), KP_I("status", status),
         KP_I("bytes", (int64_t)bytes_sent), KP_F("seconds", seconds), KP_S("peer", kp_http_peer(x)),
@@ -122,7 +125,7 @@ static void fill_routes(struct registry *r, bool apart)
 
 static int serve(struct registry *r, struct kp_error *err)
 {
-    const struct kp_http_server_options options = {.metrics = r->metrics, .on_access = on_access};
+    const struct kp_http_server_options options = {.metrics = r->metrics, .on_access = on_access, .user = r};
     const struct kp_registry_options *o = &r->options;
     bool apart = o->metrics_listen[0] != '\0';
     r->server = kp_http_server_create(r->loop, &options, err);
@@ -190,6 +193,7 @@ static void tear_down(struct registry *r)
     if (r->server)
         kp_http_server_close(r->server);
     kp_api_destroy(r->api);
+    r->api = NULL; // connections that end from here on are not counted
     if (r->loop)
         kp_loop_destroy(r->loop);
     if (r->server)
@@ -200,7 +204,7 @@ static void tear_down(struct registry *r)
     kp_registry_options_finish(&r->options);
 }
 
-int kp_registry_main(int argc, char **argv)
+static int run_registry(int argc, char **argv)
 {
     struct registry r = {.argc = argc, .argv = argv};
     struct kp_error err = {0};
@@ -227,4 +231,21 @@ int kp_registry_main(int argc, char **argv)
         KP_ERROR("the registry cannot start", KP_E(&err));
     tear_down(&r);
     return rc == 0 ? 0 : 1;
+}
+
+int kp_registry_main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } tools[] = {
+        {"verify", kp_registry_verify_main},
+        {"repair", kp_registry_repair_main},
+        {"export", kp_registry_export_main},
+        {"import", kp_registry_import_main},
+    };
+    for (size_t i = 0; argc > 1 && i < KP_COUNT(tools); i++)
+        if (kp_streq(argv[1], tools[i].name))
+            return tools[i].run(argc - 1, argv + 1);
+    return run_registry(argc, argv);
 }

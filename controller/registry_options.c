@@ -103,5 +103,7 @@ void kp_registry_options_finish(struct kp_registry_options *options)
 void kp_registry_options_help(FILE *out)
 {
     kp_options_help(rows, KP_COUNT(rows), "registry",
-        "Checks, stores and serves profiles. Its HTTP API: docs/registry-api.md.", out);
+        "Checks, stores and serves profiles. Its HTTP API: docs/registry-api.md.\n"
+        "For a data folder that no registry has open: `registry verify`, `repair`, `export`, `import`.",
+        out);
 }
