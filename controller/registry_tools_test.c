@@ -178,8 +178,7 @@ static void test_what_is_exported_can_be_imported_twice(void **state)
     assert_int_equal(run(kp_registry_import_main, to, in, NULL), 0);
     assert_int_equal(count(second, &last), 2);
     assert_string_equal(last.policies, "shop/checkout,/all");
-    assert_int_equal(
-        last.start_ms, START_MS + 2);
+    assert_int_equal(last.start_ms, START_MS + 2);
     kp_record_finish(&last);
     assert_int_equal(run(kp_registry_import_main, to, in, NULL), 0);
     assert_int_equal(count(second, &last), 2);

@@ -46,11 +46,11 @@ struct bench_answer {
 };
 
 // options: loop, store and metrics are filled in.
-static inline struct bench *bench_start(struct kp_api_options options)
+static inline struct bench *bench_start_for(struct kp_api_options options, size_t max_connections)
 {
     struct bench *b = KP_NEW(struct bench);
     struct kp_error err = {0};
-    const struct kp_http_server_options server = {.max_connections = 64};
+    struct kp_http_server_options server = {.max_connections = max_connections};
     const struct kp_http_listener listener = {.address = "127.0.0.1:0"};
     b->dir = kp_test_tmpdir();
     b->loop = kp_loop_create();
@@ -63,6 +63,7 @@ static inline struct bench *bench_start(struct kp_api_options options)
     options.metrics = b->metrics;
     b->api = kp_api_create(&options);
     b->serve = kp_serve_create(b->loop, b->metrics);
+    server.metrics = b->metrics;
     b->server = kp_http_server_create(b->loop, &server, &err);
     if (b->server == NULL)
         fail_msg("%s", err.text);
@@ -72,6 +73,11 @@ static inline struct bench *bench_start(struct kp_api_options options)
         fail_msg("%s", err.text);
     b->client = kp_http_create(b->loop, &(struct kp_http_options){.reuse = true});
     return b;
+}
+
+static inline struct bench *bench_start(struct kp_api_options options)
+{
+    return bench_start_for(options, 64);
 }
 
 static inline void bench_stop(struct bench *b)

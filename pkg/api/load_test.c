@@ -1,0 +1,116 @@
+// Large uploads, and many clients that hardly move.
+#include "api/api_fixture.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "base/banned.h"
+
+#define SLOW_CLIENTS 500
+#define SLOW_BYTES   (64 * KP_MIB)
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
+
+static struct bench_answer answer;
+
+static void test_the_largest_profile_there_may_be(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    size_t len = KP_MAX_PROFILE_BYTES;
+    char *body = kp_calloc(1, len + 1);
+    memcpy(body, "go 1.26 trace", 13);
+    bench_request(b, "POST", "/api/v1/profiles?service=a&type=trace", NULL, body, len, &answer);
+    assert_int_equal(answer.status, 201);
+    bench_request(b, "POST", "/api/0/profiles?service=a&type=trace", NULL, body, len + 1, &answer);
+    assert_int_equal(answer.status, 413);
+    bench_get(b, "/api/v1/profiles?service=a", 200, &answer);
+    assert_non_null(strstr(answer.body, "\"sizeBytes\":67108864"));
+    kp_free(body);
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+static size_t resident(void)
+{
+    kp_auto_free char *text = NULL;
+    assert_int_equal(kp_file_read("/proc/self/statm", 4096, &text, NULL, NULL), 0);
+    const char *pages = strchr(text, ' ');
+    assert_non_null(pages);
+    return strtoull(pages, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static int slow_client(int port, const char *body, size_t len)
+{
+    static const char head[] = "POST /api/v1/profiles?service=a&type=cpu HTTP/1.1\r\nHost: a\r\n"
+                               "Content-Length: 67108864\r\n\r\n";
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(kp_write_all(fd, head, sizeof head - 1, NULL), 0);
+    assert_int_equal(kp_write_all(fd, body, len, NULL), 0);
+    return fd;
+}
+
+static double connections(struct bench *b)
+{
+    return kp_metric_value(kp_gauge(b->metrics, "http_connections", ""));
+}
+
+static void test_slow_clients_cost_little(void **state)
+{
+    (void)state;
+    static char body[16384];
+    int fds[SLOW_CLIENTS];
+    const bool never = false;
+    struct bench *b = bench_start_for((struct kp_api_options){0}, SLOW_CLIENTS + 16);
+    bench_get(b, "/healthz", 200, &answer); // what is made once is there
+    size_t before = resident();
+    for (int i = 0; i < SLOW_CLIENTS; i++) {
+        fds[i] = slow_client(b->port, body, sizeof body);
+        kp_loop_run_until(b->loop, &never, 1);
+    }
+    for (int i = 0; i < 2000 && connections(b) < SLOW_CLIENTS; i++)
+        kp_loop_run_until(b->loop, &never, 5);
+    kp_loop_run_until(b->loop, &never, 100);
+    assert_true(connections(b) >= SLOW_CLIENTS);
+    size_t grown = resident() - before;
+    print_message("%d slow clients take %zu KiB\n", SLOW_CLIENTS, grown / 1024);
+    if (!IS_SANITIZED)
+        assert_true(grown < SLOW_BYTES);
+    bench_get(b, "/healthz", 200, &answer); // and the others are served
+    for (int i = 0; i < SLOW_CLIENTS; i++)
+        close(fds[i]);
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+int main(void)
+{
+    const struct rlimit files = {4096, 4096};
+    (void)!setrlimit(RLIMIT_NOFILE, &files);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_largest_profile_there_may_be),
+        cmocka_unit_test(test_slow_clients_cost_little),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

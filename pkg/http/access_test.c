@@ -1,0 +1,161 @@
+// Request ids and what is told of each answer.
+#include "http/server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "aio/http.h"
+#include "aio/loop.h"
+#include "base/alloc.h"
+#include "base/text.h"
+#include "base/banned.h"
+
+struct bench {
+    struct kp_loop *loop;
+    struct kp_http_server *server;
+    struct kp_http *client;
+    int port, status;
+    bool done;
+    char id[80];
+    // the access line
+    int n_lines, line_status;
+    size_t line_bytes;
+    char line_id[80], line_path[80];
+};
+
+static void on_access(
+    void *user, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds)
+{
+    struct bench *b = user;
+    assert_true(seconds >= 0);
+    b->n_lines++;
+    b->line_status = status;
+    b->line_bytes = bytes_sent;
+    kp_copy(b->line_id, sizeof b->line_id, kp_http_request_id(x));
+    kp_copy(b->line_path, sizeof b->line_path, kp_http_path(x));
+}
+
+static void on_hello(struct kp_http_exchange *x, void *user)
+{
+    (void)user;
+    kp_http_reply_text(x, 200, "text/plain", "hello");
+}
+
+static const struct kp_http_route routes[] = {
+    {.method = "GET", .path = "/hello", .handler = on_hello},
+    {0},
+};
+
+static int start(void **state)
+{
+    struct bench *b = KP_NEW(struct bench);
+    const struct kp_http_server_options options = {.on_access = on_access, .user = b};
+    const struct kp_http_listener listener = {.address = "127.0.0.1:0"};
+    b->loop = kp_loop_create();
+    b->server = kp_http_server_create(b->loop, &options, NULL);
+    assert_non_null(b->server);
+    assert_int_equal(kp_http_server_listen(b->server, &listener, routes, NULL, b, &b->port, NULL), 0);
+    b->client = kp_http_create(b->loop, &(struct kp_http_options){0});
+    *state = b;
+    return 0;
+}
+
+static int stop(void **state)
+{
+    struct bench *b = *state;
+    kp_http_destroy(b->client);
+    kp_http_server_close(b->server);
+    kp_loop_destroy(b->loop);
+    kp_http_server_free(b->server);
+    kp_free(b);
+    return 0;
+}
+
+static void on_header(void *user, const char *name, const char *value)
+{
+    struct bench *b = user;
+    if (kp_streq(name, "X-Request-Id") || kp_streq(name, "x-request-id"))
+        kp_copy(b->id, sizeof b->id, value);
+}
+
+static void on_done(void *user, const struct kp_http_result *result)
+{
+    struct bench *b = user;
+    b->status = result->status;
+    b->done = true;
+}
+
+static void request(struct bench *b, const char *path, const char *header)
+{
+    const char *const headers[] = {header, NULL};
+    kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d%s", b->port, path);
+    struct kp_http_call *call;
+    const struct kp_http_request get = {.method = "GET",
+        .url = url,
+        .headers = header ? headers : NULL,
+        .on_header = on_header,
+        .on_done = on_done,
+        .user = b};
+    b->done = false;
+    b->id[0] = '\0';
+    int lines = b->n_lines;
+    assert_int_equal(kp_http_start(b->client, &get, &call, NULL), 0);
+    assert_true(kp_loop_run_until(b->loop, &b->done, 20000));
+    const bool never = false;
+    for (int i = 0; i < 1000 && b->n_lines == lines; i++)
+        kp_loop_run_until(b->loop, &never, 5);
+    assert_int_equal(b->n_lines, lines + 1);
+}
+
+static void test_every_answer_has_an_id(void **state)
+{
+    struct bench *b = *state;
+    char first[80];
+    request(b, "/hello", NULL);
+    assert_int_equal(strlen(b->id), 16);
+    kp_copy(first, sizeof first, b->id);
+    request(b, "/hello", NULL);
+    assert_string_not_equal(first, b->id);
+    request(b, "/nothing", NULL);
+    assert_int_equal(b->status, 404);
+    assert_int_equal(strlen(b->id), 16);
+}
+
+static void test_the_clients_id_is_taken_over_if_it_is_harmless(void **state)
+{
+    struct bench *b = *state;
+    request(b, "/hello", "X-Request-Id: trace-1.2_3");
+    assert_string_equal(b->id, "trace-1.2_3");
+    request(b, "/hello", "X-Request-Id: a b\"c");
+    assert_int_equal(strlen(b->id), 16);
+    request(
+        b, "/hello", "X-Request-Id: 0123456789012345678901234567890123456789012345678901234567890123456789");
+    assert_int_equal(strlen(b->id), 16);
+}
+
+static void test_each_answer_is_told_once(void **state)
+{
+    struct bench *b = *state;
+    request(b, "/hello?a=b", "X-Request-Id: one");
+    assert_int_equal(b->line_status, 200);
+    assert_int_equal(b->line_bytes, 5);
+    assert_string_equal(b->line_id, "one");
+    assert_string_equal(b->line_path, "/hello");
+    request(b, "/nothing", NULL);
+    assert_int_equal(b->line_status, 404);
+    assert_true(b->line_bytes > 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_answer_has_an_id, start, stop),
+        cmocka_unit_test_setup_teardown(test_the_clients_id_is_taken_over_if_it_is_harmless, start, stop),
+        cmocka_unit_test_setup_teardown(test_each_answer_is_told_once, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
