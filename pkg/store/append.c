@@ -8,8 +8,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "store/hits.h"
 #include "store/id.h"
 #include "store/state.h"
 #include "base/banned.h"
@@ -229,13 +227,14 @@ static int write_durably(
     return kp_fail(err, KP_INTERNAL, "cannot write to '%s': %s", file->path, strerrordesc_np(e));
 }
 
-// A file large enough is closed first. If that fails on a full disk the old one goes on, up to what offsets
-// can name.
+// A file holds what one hour received; one large enough is closed as well. If that fails on a full disk the
+// old one goes on, up to what offsets can name.
 static int choose_file(struct kp_store *store, size_t bytes, struct kp_logfile **ret, struct kp_error *err)
 {
     struct kp_logfile *file = kp_store_active(store);
     bool used = file->size > KP_LOG_HEAD_BYTES;
-    if (used && file->size + bytes > store->options.log_file_bytes) {
+    bool other_hour = file->head.created_ms / KP_HOUR_MS != kp_store_now(store) / KP_HOUR_MS;
+    if (used && (other_hour || file->size + bytes > store->options.log_file_bytes)) {
         struct kp_error why = {0};
         int rc = kp_store_rotate(store, &why);
         if (rc != 0 && file->size + bytes > UINT32_MAX)
@@ -347,35 +346,27 @@ void kp_store_append(struct kp_store *store, struct kp_append *entries, size_t n
     kp_free(chunk);
 }
 
-int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err)
+int kp_store_append_tombstones(
+    struct kp_store *store, const struct kp_tombstone *tombstones, size_t n, struct kp_error *err)
 {
-    struct kp_id parsed;
-    struct kp_logfile *file;
-    size_t at;
-    pthread_rwlock_rdlock(&store->lock);
-    bool found = kp_id_parse(id, &parsed) && kp_store_locate(store, parsed.number, &file, &at) &&
-                 file->rows.items[at].series == parsed.series &&
-                 file->rows.items[at].start_ms == parsed.start_ms &&
-                 kp_store_row_live(store, file, at, kp_store_now(store));
-    pthread_rwlock_unlock(&store->lock);
-    if (!found)
-        return kp_store_not_here(id, err);
-    uint8_t bytes[KP_FRAME_HEAD_BYTES];
-    kp_frame_put(bytes, &(struct kp_frame){.kind = KP_FRAME_TOMBSTONE,
-                            .series = parsed.series,
-                            .number = parsed.number,
-                            .start_ms = parsed.start_ms});
+    size_t len = n * KP_FRAME_HEAD_BYTES;
+    kp_auto_free uint8_t *bytes = kp_alloc(len);
+    for (size_t i = 0; i < n; i++)
+        kp_frame_put(bytes + i * KP_FRAME_HEAD_BYTES, &(struct kp_frame){.kind = KP_FRAME_TOMBSTONE,
+                                                          .series = tombstones[i].series,
+                                                          .number = tombstones[i].number,
+                                                          .start_ms = tombstones[i].start_ms});
     struct kp_logfile *active = kp_store_active(store);
-    int rc = choose_file(store, sizeof bytes, &active, err);
+    int rc = choose_file(store, len, &active, err);
     if (rc == 0)
-        rc = write_durably(store, active, &(struct iovec){bytes, sizeof bytes}, 1, err);
+        rc = write_durably(store, active, &(struct iovec){bytes, len}, 1, err);
     if (rc != 0)
         return rc;
     pthread_rwlock_wrlock(&store->lock);
-    kp_rows_add_tombstone(&active->rows, parsed.number);
-    active->size += sizeof bytes;
-    store->log_bytes += sizeof bytes;
-    kp_store_mark(store, file, at, KP_ROW_DEAD);
+    for (size_t i = 0; i < n; i++)
+        kp_rows_add_tombstone(&active->rows, &tombstones[i]);
+    active->size += len;
+    store->log_bytes += len;
     pthread_rwlock_unlock(&store->lock);
     return 0;
 }

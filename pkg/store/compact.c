@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "store/state.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 static bool key_matters(const struct kp_row *row, int64_t now_ms)
@@ -39,7 +39,8 @@ static int copy_live(struct kp_store *store, const struct kp_logfile *old, struc
     young->size = sizeof head;
     for (size_t i = 0; rc == 0 && i < old->rows.n; i++) {
         struct kp_row row = old->rows.items[i];
-        bool live = kp_store_flags(store, old, i) == 0;
+        uint8_t flags = kp_store_flags(store, old, i);
+        bool live = flags == 0;
         if (!live && !key_matters(&row, now_ms))
             continue;
         if (live) {
@@ -48,31 +49,31 @@ static int copy_live(struct kp_store *store, const struct kp_logfile *old, struc
             size_t len = (size_t)KP_FRAME_HEAD_BYTES + row.record_len + row.body_len;
             young->size += (len + KP_FRAME_ALIGN - 1) / KP_FRAME_ALIGN * KP_FRAME_ALIGN;
         } else {
-            row.offset = row.record_len = row.body_len = 0;
+            row.offset = row.record_len = 0;
         }
         kp_rows_add(&young->rows, &row);
-        young->rows.flags[young->rows.n - 1] = live ? 0 : KP_ROW_DEAD;
+        young->rows.flags[young->rows.n - 1] = flags;
         kp_logfile_count(young, &row, live);
     }
     return rc;
 }
 
-// Tombstones must outlive the profiles they name; they name older files only.
 static int copy_tombstones(struct kp_store *store, const struct kp_logfile *old, struct kp_logfile *young,
     int fd, struct kp_error *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < old->rows.n_tombstones; i++) {
-        struct kp_logfile *file;
-        size_t at;
-        uint64_t number = old->rows.tombstones[i];
-        if (!kp_store_locate(store, number, &file, &at) || file == old || file->rows.items[at].body_len == 0)
+        const struct kp_tombstone *t = &old->rows.tombstones[i];
+        if (!kp_store_tombstone_needed(store, t, old))
             continue;
         uint8_t bytes[KP_FRAME_HEAD_BYTES];
-        kp_frame_put(bytes, &(struct kp_frame){.kind = KP_FRAME_TOMBSTONE, .number = number});
+        kp_frame_put(bytes, &(struct kp_frame){.kind = KP_FRAME_TOMBSTONE,
+                                .series = t->series,
+                                .number = t->number,
+                                .start_ms = t->start_ms});
         rc = kp_write_all(fd, bytes, sizeof bytes, err);
         young->size += sizeof bytes;
-        kp_rows_add_tombstone(&young->rows, number);
+        kp_rows_add_tombstone(&young->rows, t);
     }
     return rc;
 }
@@ -156,8 +157,7 @@ static bool holds_anything(struct kp_store *store, const struct kp_logfile *file
     for (size_t i = 0; i < file->rows.n; i++)
         if (kp_store_flags(store, file, i) == 0 || key_matters(&file->rows.items[i], now_ms))
             return true;
-    return file->rows.n_tombstones > 0 &&
-           file != store->files.items[0]; // they may name profiles of older files
+    return kp_store_needs_tombstones(store, file);
 }
 
 int kp_store_compact(struct kp_store *store, size_t at, struct kp_error *err)

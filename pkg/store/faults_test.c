@@ -55,8 +55,8 @@ static struct kp_store *open_faulty(const char *dir)
     memset(&fault, 0, sizeof fault);
     struct kp_store *store = NULL;
     struct kp_error err = {0};
-    if (kp_store_open_io(&(struct kp_store_options){.dir = dir, .now_ms = test_now}, &faulty, &store, &err) !=
-        0)
+    if (kp_store_open_io(
+            &(struct kp_store_options){.dir = dir, .now_ms = test_now}, &faulty, NULL, &store, &err) != 0)
         fail_msg("%s", err.text);
     return store;
 }

@@ -5,8 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "store/id.h"
-#include "store/select.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 // ---- one row ----
@@ -39,6 +38,15 @@ void kp_hits_hold_file(struct kp_hits *hits, struct kp_logfile *file)
             return;
     hits->files = kp_grow(hits->files, hits->n_files + 1, sizeof(struct kp_logfile *));
     hits->files[hits->n_files++] = kp_logfile_ref(file);
+}
+
+void kp_hits_hold_segment(struct kp_hits *hits, struct kp_segment *segment)
+{
+    for (size_t i = hits->n_segments; i-- > 0;)
+        if (hits->segments[i] == segment)
+            return;
+    hits->segments = kp_grow(hits->segments, hits->n_segments + 1, sizeof(struct kp_segment *));
+    hits->segments[hits->n_segments++] = kp_segment_ref(segment);
 }
 
 static int by_series_and_time(const void *pa, const void *pb)
@@ -98,23 +106,101 @@ static int find_in_log(struct find *find, struct kp_logfile *file, struct kp_err
     return rc;
 }
 
-// Copies of the series of the hits, which are in order.
-static void copy_series(struct find *find)
+struct find_run {
+    struct find *find;
+    struct kp_sealed *sealed;
+    uint64_t n_taken;
+    struct kp_error *err;
+};
+
+static int find_in_run(void *user, uint32_t at, const struct kp_segment_row *row)
 {
-    struct kp_hits *hits = find->hits;
-    for (size_t i = 0; i < hits->n; i++) {
-        uint32_t id = hits->items[i].row.series;
-        if (hits->n_series > 0 && hits->series[hits->n_series - 1]->id == id)
-            continue;
-        hits->series = kp_grow(hits->series, hits->n_series + 1, sizeof(struct kp_series *));
-        hits->series[hits->n_series++] = kp_series_copy(kp_series_of_id(&find->store->series, id));
-    }
+    struct find_run *run = user;
+    struct find *find = run->find;
+    if (row->start_ms < find->query->from_ms || row->start_ms >= kp_query_to_ms(find->query) ||
+        !kp_sealed_row_live(find->store, run->sealed, at, row, find->now_ms))
+        return 0;
+    run->n_taken++;
+    return add_hit(find, &(struct kp_hit){.row = *row, .segment = run->sealed->segment, .at = at}, run->err);
 }
 
-static void sort_hits(struct kp_hits *hits)
+static void note_whole(struct kp_hits *hits, struct kp_segment *segment)
 {
-    if (hits->n > 1)
-        qsort(hits->items, hits->n, sizeof *hits->items, by_series_and_time);
+    hits->whole = kp_grow(hits->whole, hits->n_whole + 1, sizeof(struct kp_segment *));
+    hits->whole[hits->n_whole++] = segment;
+}
+
+// Whether every row of every series asked for was taken.
+static bool took_all(const struct find *find, const struct find_run *run)
+{
+    const struct kp_segment *s = run->sealed->segment;
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < s->n_runs; i++)
+        if (kp_series_set_has(&find->chosen, s->runs[i].series))
+            n_rows += s->runs[i].n_rows;
+    return run->n_taken == n_rows;
+}
+
+static int find_in_segments(struct find *find, const struct kp_wanted *wanted_runs, struct kp_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < wanted_runs->runs.n;) {
+        struct kp_sealed *sealed = wanted_runs->runs.items[i].sealed;
+        struct kp_error why = {0};
+        struct find_run run = {.find = find, .sealed = sealed, .err = &why};
+        kp_hits_hold_segment(find->hits, sealed->segment);
+        for (; i < wanted_runs->runs.n && wanted_runs->runs.items[i].sealed == sealed; i++) {
+            const struct kp_segment_run *r = wanted_runs->runs.items[i].run;
+            if (rc == 0)
+                rc = kp_sealed_each(sealed, r->first_row, r->n_rows, find_in_run, &run, &why);
+        }
+        if (rc == 0 && took_all(find, &run))
+            note_whole(find->hits, sealed->segment);
+        if (rc == KP_CORRUPT) {
+            kp_sealed_set_damaged(sealed);
+            rc = 0;
+        }
+        if (rc != 0)
+            kp_fail(err, rc, "%s", why.text);
+    }
+    return rc;
+}
+
+// Copies of the series that may have hits. Lock held.
+static void copy_series(struct find *find, const struct kp_wanted *wanted_runs)
+{
+    struct kp_hits *hits = find->hits;
+    const struct kp_series_set *chosen = &find->chosen;
+    kp_auto_free uint8_t *used = KP_NEW_ARRAY(uint8_t, (size_t)chosen->n + 1);
+    size_t n_used = 0;
+    for (size_t i = 0; i < hits->n; i++)
+        used[hits->items[i].row.series - chosen->first] = 1;
+    for (size_t i = 0; i < wanted_runs->runs.n; i++)
+        used[wanted_runs->runs.items[i].run->series - chosen->first] = 1;
+    for (uint32_t i = 0; i < chosen->n; i++)
+        n_used += used[i];
+    hits->series = KP_NEW_ARRAY(struct kp_series *, n_used + 1);
+    for (uint32_t i = 0; i < chosen->n; i++)
+        if (used[i])
+            hits->series[hits->n_series++] =
+                kp_series_copy(kp_series_of_id(&find->store->series, chosen->first + i));
+}
+
+// Hits are in order.
+static void drop_series_without_hits(struct kp_hits *hits)
+{
+    size_t kept = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < hits->n_series; i++) {
+        struct kp_series *s = hits->series[i];
+        while (at < hits->n && hits->items[at].row.series < s->id)
+            at++;
+        if (at < hits->n && hits->items[at].row.series == s->id)
+            hits->series[kept++] = s;
+        else
+            kp_series_free(s);
+    }
+    hits->n_series = kept;
 }
 
 int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, size_t max, struct kp_hits *ret,
@@ -123,44 +209,76 @@ int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, siz
     struct kp_hits hits = {0};
     struct find find = {
         .store = store, .query = query, .now_ms = kp_store_now(store), .max = max, .hits = &hits};
+    struct kp_wanted wanted_runs = {0};
     int rc = 0;
     pthread_rwlock_rdlock(&store->lock);
     kp_series_set_choose(&find.chosen, &store->series, query);
-    for (size_t i = 0; rc == 0 && find.chosen.n_chosen > 0 && i < store->files.n; i++)
-        rc = find_in_log(&find, store->files.items[i], err);
-    if (rc == 0) {
-        sort_hits(&hits);
-        copy_series(&find);
+    if (find.chosen.n_chosen > 0) {
+        for (size_t i = 0; rc == 0 && i < store->files.n; i++)
+            rc = find_in_log(&find, store->files.items[i], err);
+        kp_wanted_gather(&wanted_runs, store, &find.chosen, query);
+        copy_series(&find, &wanted_runs);
     }
     pthread_rwlock_unlock(&store->lock);
+    if (rc == 0)
+        rc = find_in_segments(&find, &wanted_runs, err);
+    kp_wanted_finish(&wanted_runs);
     kp_series_set_finish(&find.chosen);
-    if (rc != 0)
+    if (rc != 0) {
         kp_hits_finish(&hits);
-    else
-        *ret = hits;
-    return rc;
+        return rc;
+    }
+    if (hits.n > 1)
+        qsort(hits.items, hits.n, sizeof *hits.items, by_series_and_time);
+    drop_series_without_hits(&hits);
+    *ret = hits;
+    return 0;
 }
 
 // ---- by ids ----
 
-static bool find_one(struct kp_store *store, const char *id, struct kp_hits *hits, struct kp_hit *ret)
+// In the log; else takes the segments that may have it. Lock held.
+static bool find_in_files(struct kp_store *store, const struct kp_id *id, struct kp_hits *hits,
+    struct kp_hit *ret, struct kp_wanted *ret_wanted)
 {
-    struct kp_id parsed;
     struct kp_logfile *file;
     size_t at;
-    if (!kp_id_parse(id, &parsed))
-        return false;
-    pthread_rwlock_rdlock(&store->lock);
-    bool found = kp_store_locate(store, parsed.number, &file, &at) &&
-                 kp_store_row_live(store, file, at, kp_store_now(store)) &&
-                 file->rows.items[at].series == parsed.series &&
-                 file->rows.items[at].start_ms == parsed.start_ms;
-    if (found) {
+    if (kp_store_locate(store, id->number, &file, &at) && file->rows.items[at].series == id->series &&
+        file->rows.items[at].start_ms == id->start_ms &&
+        kp_store_row_live(store, file, at, kp_store_now(store))) {
         kp_hit_set_log(ret, file, at);
         kp_hits_hold_file(hits, file);
+        return true;
     }
+    for (size_t i = 0; i < store->sealed.n; i++)
+        if (kp_sealed_may_hold(store->sealed.items[i], id))
+            *kp_array_add(&ret_wanted->held) = kp_sealed_ref(store->sealed.items[i]);
+    return false;
+}
+
+static int find_one(
+    struct kp_store *store, const char *text, struct kp_hits *hits, struct kp_hit *ret, struct kp_error *err)
+{
+    struct kp_id id;
+    if (!kp_id_parse(text, &id))
+        return kp_store_not_here(text, err);
+    struct kp_wanted wanted_runs = {0};
+    pthread_rwlock_rdlock(&store->lock);
+    int rc = find_in_files(store, &id, hits, ret, &wanted_runs) ? 0 : KP_NOT_FOUND;
     pthread_rwlock_unlock(&store->lock);
-    return found;
+    for (size_t i = 0; rc == KP_NOT_FOUND && i < wanted_runs.held.n; i++) {
+        struct kp_sealed *sealed = wanted_runs.held.items[i];
+        *ret = (struct kp_hit){.segment = sealed->segment};
+        rc = kp_sealed_find(sealed, &id, &ret->at, &ret->row, err);
+        if (rc == 0 && !kp_sealed_row_live(store, sealed, ret->at, &ret->row, kp_store_now(store)))
+            rc = KP_NOT_FOUND;
+        if (rc == 0)
+            kp_hits_hold_segment(hits, sealed->segment);
+        if (rc == KP_CORRUPT)
+            kp_sealed_set_damaged(sealed);
+    }
+    kp_wanted_finish(&wanted_runs);
+    return rc == KP_NOT_FOUND ? kp_store_not_here(text, err) : rc;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -193,9 +311,10 @@ int kp_hits_of_ids(
 {
     struct kp_hits hits = {.items = KP_NEW_ARRAY(struct kp_hit, n + 1)};
     for (size_t i = 0; i < n; i++) {
-        if (!find_one(store, ids[i], &hits, &hits.items[i])) {
+        int rc = find_one(store, ids[i], &hits, &hits.items[i], err);
+        if (rc != 0) {
             kp_hits_finish(&hits);
-            return kp_store_not_here(ids[i], err);
+            return rc;
         }
         hits.n++;
     }
@@ -215,6 +334,8 @@ void kp_hits_finish(struct kp_hits *hits)
         kp_logfile_unref(hits->files[i]);
     for (size_t i = 0; i < hits->n_series; i++)
         kp_series_free(hits->series[i]);
+    for (size_t i = 0; i < hits->n_segments; i++)
+        kp_segment_unref(hits->segments[i]);
     kp_free(hits->files);
     kp_free(hits->series);
     kp_free(hits->whole);
@@ -244,8 +365,11 @@ static void quarantine(struct kp_store *store, const struct kp_hit *hit)
     struct kp_logfile *file;
     size_t at;
     pthread_rwlock_wrlock(&store->lock);
-    if (kp_store_locate(store, hit->row.number, &file, &at))
+    if (hit->file && kp_store_locate(store, hit->row.number, &file, &at))
         kp_store_mark(store, file, at, KP_ROW_BAD);
+    for (size_t i = 0; hit->segment && i < store->sealed.n; i++)
+        if (store->sealed.items[i]->segment == hit->segment)
+            kp_store_mark_sealed(store, store->sealed.items[i], hit->at, hit->row.series, KP_ROW_BAD);
     pthread_rwlock_unlock(&store->lock);
 }
 
@@ -265,12 +389,25 @@ static int read_log(struct kp_store *store, const struct kp_hit *hit, struct kp_
                     : kp_logfile_read_record(hit->file, &row, ret_record, err);
 }
 
-int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
-    struct kp_blob **ret_body, struct kp_error *err)
+static int read_sealed(struct kp_record_reader *reader, const struct kp_hit *hit,
+    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err)
+{
+    int rc = ret_record ? kp_segment_read_record(reader, hit->segment, hit->at, ret_record, err) : 0;
+    if (rc != 0 || ret_body == NULL)
+        return rc;
+    rc = kp_segment_read_body(hit->segment, &hit->row, ret_body, err);
+    if (rc != 0 && ret_record)
+        kp_record_finish(ret_record);
+    return rc;
+}
+
+int kp_hit_read_next(struct kp_store *store, struct kp_record_reader *reader, const struct kp_hit *hit,
+    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err)
 {
     if (ret_record == NULL && ret_body == NULL)
         return 0;
-    int rc = read_log(store, hit, ret_record, ret_body, err);
+    int rc = hit->file ? read_log(store, hit, ret_record, ret_body, err)
+                       : read_sealed(reader, hit, ret_record, ret_body, err);
     if (rc == 0 && ret_record) {
         char text[KP_ID_TEXT];
         kp_free(ret_record->id);
@@ -278,5 +415,14 @@ int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_reco
     }
     if (rc == KP_CORRUPT)
         quarantine(store, hit);
+    return rc;
+}
+
+int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
+    struct kp_blob **ret_body, struct kp_error *err)
+{
+    struct kp_record_reader reader = {0};
+    int rc = kp_hit_read_next(store, &reader, hit, ret_record, ret_body, err);
+    kp_record_reader_finish(&reader);
     return rc;
 }

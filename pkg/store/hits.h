@@ -43,6 +43,9 @@ const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id);
 // Record and bytes of a hit (either may be NULL). A profile that is damaged is quarantined: KP_CORRUPT.
 KP_MUST_CHECK int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
     struct kp_blob **ret_body, struct kp_error *err);
+// The same for many: hits of one segment in ascending order are cheap. The reader starts from zeroes.
+KP_MUST_CHECK int kp_hit_read_next(struct kp_store *store, struct kp_record_reader *reader,
+    const struct kp_hit *hit, struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err);
 
 // The first hits of a query behind a cursor (NULL = from the start), in the order of the query: at most
 // limit. series[] is left empty.
@@ -53,8 +56,9 @@ const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit);
 
 // ---- what hits are made of ----
 void kp_hit_set_log(struct kp_hit *hit, struct kp_logfile *file, size_t at); // lock held
-// Takes a reference, unless the hits have one.
+// Take a reference, unless the hits have one.
 void kp_hits_hold_file(struct kp_hits *hits, struct kp_logfile *file);
+void kp_hits_hold_segment(struct kp_hits *hits, struct kp_segment *segment);
 // Says that a profile is not here: KP_NOT_FOUND.
 int kp_store_not_here(const char *id, struct kp_error *err);
 

@@ -8,13 +8,28 @@
 #include "base/limits.h"
 #include "base/banned.h"
 
-enum query { PUT_SERIES, REMOVE_SERIES, CLOSE_LOG, REMOVE_LOG, LOG_CLOSED, N_QUERIES };
+enum query {
+    PUT_SERIES,
+    REMOVE_SERIES,
+    CLOSE_LOG,
+    REMOVE_LOG,
+    LOG_CLOSED,
+    PUT_SEGMENT,
+    REMOVE_SEGMENT,
+    HAS_SEGMENT,
+    LIST_SEGMENTS,
+    N_QUERIES
+};
 
 static const char *const texts[N_QUERIES] = {
     [PUT_SERIES] = "INSERT OR REPLACE INTO series(id, identity) VALUES(?1, ?2)",
     [REMOVE_SERIES] = "DELETE FROM series WHERE id = ?1",
     [CLOSE_LOG] = "INSERT OR REPLACE INTO logs(number, bytes) VALUES(?1, ?2)",
     [REMOVE_LOG] = "DELETE FROM logs WHERE number = ?1",
+    [PUT_SEGMENT] = "INSERT OR REPLACE INTO segments(name, bytes) VALUES(?1, ?2)",
+    [REMOVE_SEGMENT] = "DELETE FROM segments WHERE name = ?1",
+    [HAS_SEGMENT] = "SELECT 1 FROM segments WHERE name = ?1 AND bytes = ?2",
+    [LIST_SEGMENTS] = "SELECT name FROM segments",
     [LOG_CLOSED] = "SELECT 1 FROM logs WHERE number = ?1 AND bytes = ?2",
 };
 
@@ -55,7 +70,8 @@ static int set_up(struct kp_index *index, bool *ret_fresh, struct kp_error *err)
     static const char schema[] =
         "CREATE TABLE IF NOT EXISTS series(id INTEGER PRIMARY KEY, identity BLOB NOT NULL);"
         "CREATE TABLE IF NOT EXISTS logs(number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);"
-        "PRAGMA user_version = 1;";
+        "CREATE TABLE IF NOT EXISTS segments(name TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;"
+        "PRAGMA user_version = 2;";
     int rc = exec(index, pragmas, "be set up", err);
     if (rc != 0)
         return rc;
@@ -67,7 +83,7 @@ static int set_up(struct kp_index *index, bool *ret_fresh, struct kp_error *err)
     }
     int found = sqlite3_column_int(version, 0);
     sqlite3_finalize(version);
-    if (found > 1)
+    if (found > 2)
         return kp_fail(err, KP_CORRUPT, "index: version %d is newer than this program", found);
     *ret_fresh = found == 0;
     rc = exec(index, schema, "create its tables", err);
@@ -161,6 +177,46 @@ bool kp_index_log_closed(struct kp_index *index, uint64_t number, uint64_t bytes
     bool closed = sqlite3_step(s) == SQLITE_ROW;
     sqlite3_reset(s);
     return closed;
+}
+
+static sqlite3_stmt *bind_name(struct kp_index *index, enum query q, const char *name, uint64_t bytes)
+{
+    sqlite3_stmt *s = index->queries[q];
+    sqlite3_reset(s);
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_TRANSIENT);
+    if (q != REMOVE_SEGMENT)
+        sqlite3_bind_int64(s, 2, (int64_t)bytes);
+    return s;
+}
+
+bool kp_index_has_segment(struct kp_index *index, const char *name, uint64_t bytes)
+{
+    sqlite3_stmt *s = bind_name(index, HAS_SEGMENT, name, bytes);
+    bool has = sqlite3_step(s) == SQLITE_ROW;
+    sqlite3_reset(s);
+    return has;
+}
+
+int kp_index_list_segments(
+    struct kp_index *index, void (*each)(void *user, const char *name), void *user, struct kp_error *err)
+{
+    sqlite3_stmt *s = index->queries[LIST_SEGMENTS];
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+        each(user, (const char *)sqlite3_column_text(s, 0));
+    rc = rc == SQLITE_DONE ? 0 : fail(index, "read the segments", err);
+    sqlite3_reset(s);
+    return rc;
+}
+
+int kp_index_put_segment(struct kp_index *index, const char *name, uint64_t bytes, struct kp_error *err)
+{
+    return run(index, bind_name(index, PUT_SEGMENT, name, bytes), "note a segment", err);
+}
+
+int kp_index_remove_segment(struct kp_index *index, const char *name, struct kp_error *err)
+{
+    return run(index, bind_name(index, REMOVE_SEGMENT, name, 0), "forget a segment", err);
 }
 
 int kp_index_begin(struct kp_index *index, struct kp_error *err)

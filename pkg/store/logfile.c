@@ -131,27 +131,35 @@ int kp_logfile_read_record(
     return rc != 0 ? rc : kp_record_decode(bytes + KP_FRAME_HEAD_BYTES, row->record_len, ret, err);
 }
 
+int kp_logfile_read_payload(
+    const struct kp_logfile *file, const struct kp_row *row, uint8_t **ret, struct kp_error *err)
+{
+    size_t payload = (size_t)row->record_len + row->body_len;
+    uint8_t head[KP_FRAME_HEAD_BYTES];
+    kp_auto_free uint8_t *bytes = kp_alloc(payload);
+    struct kp_frame frame;
+    int rc = read_all(file, head, sizeof head, row->offset, err);
+    if (rc == 0)
+        rc = check_head(file, row, head, &frame, err);
+    if (rc == 0)
+        rc = read_all(file, bytes, payload, (uint64_t)row->offset + KP_FRAME_HEAD_BYTES, err);
+    if (rc != 0)
+        return rc;
+    if (kp_crc32c(0, bytes, payload) != frame.body_crc)
+        return kp_fail(err, KP_CORRUPT, "'%s' holds a profile at byte %u whose checksum is wrong", file->path,
+            row->offset);
+    *ret = kp_take(bytes);
+    return 0;
+}
+
 int kp_logfile_read(const struct kp_logfile *file, const struct kp_row *row, struct kp_record *ret_record,
     struct kp_blob **ret_body, struct kp_error *err)
 {
-    size_t payload = (size_t)row->record_len + row->body_len;
-    kp_auto_free uint8_t *bytes = kp_alloc(KP_FRAME_HEAD_BYTES + payload);
-    struct kp_frame frame;
-    int rc = read_all(file, bytes, KP_FRAME_HEAD_BYTES + payload, row->offset, err);
-    if (rc == 0)
-        rc = check_head(file, row, bytes, &frame, err);
-    if (rc != 0)
-        return rc;
-    const uint8_t *record = bytes + KP_FRAME_HEAD_BYTES;
-    if (kp_crc32c(0, record, payload) != frame.body_crc)
-        return kp_fail(err, KP_CORRUPT, "'%s' holds a profile at byte %u whose checksum is wrong", file->path,
-            row->offset);
-    if (ret_record) {
+    kp_auto_free uint8_t *record = NULL;
+    int rc = kp_logfile_read_payload(file, row, &record, err);
+    if (rc == 0 && ret_record)
         rc = kp_record_decode(record, row->record_len, ret_record, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (ret_body)
+    if (rc == 0 && ret_body)
         *ret_body = kp_blob_copy(record + row->record_len, row->body_len);
-    return 0;
+    return rc;
 }

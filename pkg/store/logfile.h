@@ -22,6 +22,7 @@ struct kp_logfile {
     uint64_t n_live, live_bytes;                         // not dead, not bad
     int64_t next_expiry_ms;                              // no live row is past its age before this; 0 = look
     bool closed;                                         // its sidecar and its row in the index are written
+    KP_ARRAY(struct kp_row) lost;                        // while opening: rows that only segments know
     int refs;                                            // atomic
 };
 
@@ -42,6 +43,9 @@ void kp_logfile_count(struct kp_logfile *file, const struct kp_row *row, bool li
 // The record of a row, without id. KP_CORRUPT if the checksum of the head fails.
 KP_MUST_CHECK int kp_logfile_read_record(
     const struct kp_logfile *file, const struct kp_row *row, struct kp_record *ret, struct kp_error *err);
+// The record as it is encoded, and behind it the body; checksum checked. Free it.
+KP_MUST_CHECK int kp_logfile_read_payload(
+    const struct kp_logfile *file, const struct kp_row *row, uint8_t **ret, struct kp_error *err);
 // Record and body (either may be NULL), checksum checked.
 KP_MUST_CHECK int kp_logfile_read(const struct kp_logfile *file, const struct kp_row *row,
     struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err);

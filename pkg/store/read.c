@@ -1,4 +1,5 @@
 // Reading beside the writer: rows under the lock, files without it.
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -20,29 +21,88 @@ int kp_store_get(struct kp_store *store, const char *id, struct kp_record *ret_r
     return rc;
 }
 
+// ---- lists ----
+
+#define CHUNK 256
+
+// Some hits in their order, read in the order in which they lie.
+struct chunk {
+    const struct kp_hit *hits;
+    size_t n;
+    struct kp_record records[CHUNK];
+    bool here[CHUNK];
+    uint16_t order[CHUNK];
+};
+
+static int by_place(const void *pa, const void *pb, void *user)
+{
+    const struct kp_hit *a = &((const struct chunk *)user)->hits[*(const uint16_t *)pa];
+    const struct kp_hit *b = &((const struct chunk *)user)->hits[*(const uint16_t *)pb];
+    if (a->segment != b->segment)
+        return (uintptr_t)a->segment < (uintptr_t)b->segment ? -1 : 1;
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+// A profile that turns out to be damaged is left out.
+static int read_chunk(struct kp_store *store, struct chunk *chunk, struct kp_error *err)
+{
+    struct kp_record_reader reader = {0};
+    int rc = 0;
+    for (size_t i = 0; i < chunk->n; i++)
+        chunk->order[i] = (uint16_t)i;
+    qsort_r(chunk->order, chunk->n, sizeof chunk->order[0], by_place, chunk);
+    for (size_t i = 0; rc == 0 && i < chunk->n; i++) {
+        size_t at = chunk->order[i];
+        struct kp_error why = {0};
+        rc = kp_hit_read_next(store, &reader, &chunk->hits[at], &chunk->records[at], NULL, &why);
+        chunk->here[at] = rc == 0;
+        if (rc == KP_CORRUPT)
+            rc = 0;
+        if (rc != 0)
+            kp_fail(err, rc, "%s", why.text);
+    }
+    kp_record_reader_finish(&reader);
+    return rc;
+}
+
+// False when the receiver has enough: *ret_n of the chunk were handed out.
+static bool give_chunk(
+    struct chunk *chunk, bool (*each)(void *user, const struct kp_record *record), void *user, size_t *ret_n)
+{
+    bool more = true;
+    for (*ret_n = 0; more && *ret_n < chunk->n; (*ret_n)++)
+        if (chunk->here[*ret_n])
+            more = each(user, &chunk->records[*ret_n]);
+    return more;
+}
+
 // Hands out at most limit records; the cursor is the last one looked at when more follow.
 static int hand_out(struct kp_store *store, const struct kp_hits *hits, size_t limit,
     bool (*each)(void *user, const struct kp_record *record), void *user, char **ret_cursor,
     struct kp_error *err)
 {
-    for (size_t i = 0; i < hits->n && i < limit; i++) {
-        struct kp_record record;
-        struct kp_error why = {0};
-        int rc = kp_hit_read(store, &hits->items[i], &record, NULL, &why);
-        if (rc == KP_CORRUPT)
-            continue;
-        if (rc != 0)
-            return kp_fail(err, rc, "%s", why.text);
-        bool more = each(user, &record);
-        kp_record_finish(&record);
-        if (!more)
-            limit = i + 1;
+    kp_auto_free struct chunk *chunk = KP_NEW(struct chunk);
+    size_t end = hits->n < limit ? hits->n : limit;
+    size_t done = 0;
+    int rc = 0;
+    for (bool more = true; rc == 0 && more && done < end;) {
+        size_t n = 0;
+        memset(chunk->here, 0, sizeof chunk->here);
+        chunk->hits = hits->items + done;
+        chunk->n = end - done < CHUNK ? end - done : CHUNK;
+        rc = read_chunk(store, chunk, err);
+        if (rc == 0)
+            more = give_chunk(chunk, each, user, &n);
+        for (size_t i = 0; i < chunk->n; i++)
+            if (chunk->here[i])
+                kp_record_finish(&chunk->records[i]);
+        done += n;
     }
-    if (hits->n > limit && limit > 0) {
+    if (rc == 0 && done < hits->n && done > 0) {
         char text[KP_ID_TEXT];
-        *ret_cursor = kp_strdup(kp_hit_id(text, &hits->items[limit - 1]));
+        *ret_cursor = kp_strdup(kp_hit_id(text, &hits->items[done - 1]));
     }
-    return 0;
+    return rc;
 }
 
 int kp_store_list(struct kp_store *store, const struct kp_store_query *query,

@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "store/state.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 struct numbers {
@@ -71,7 +71,9 @@ static void on_good(void *user, const struct kp_frame *frame, size_t offset, con
 {
     struct scan *scan = user;
     if (frame->kind == KP_FRAME_TOMBSTONE) {
-        kp_rows_add_tombstone(&scan->file->rows, frame->number);
+        kp_rows_add_tombstone(&scan->file->rows,
+            &(struct kp_tombstone){
+                .number = frame->number, .start_ms = frame->start_ms, .series = frame->series});
         return;
     }
     struct kp_record record;
@@ -193,7 +195,7 @@ static void apply_tombstones(struct kp_store *store)
         for (size_t k = 0; k < rows->n_tombstones; k++) {
             struct kp_logfile *file;
             size_t at;
-            if (kp_store_locate(store, rows->tombstones[k], &file, &at))
+            if (kp_store_locate(store, rows->tombstones[k].number, &file, &at))
                 file->rows.flags[at] |= KP_ROW_DEAD;
         }
     }
@@ -228,6 +230,9 @@ int kp_store_recover(struct kp_store *store, bool fresh_index, struct kp_error *
     if (rc != 0)
         return rc;
     apply_tombstones(store);
+    rc = kp_tier_recover(store, err);
+    if (rc != 0)
+        return rc;
     for (size_t i = 0; i < store->files.n; i++)
         count_rows(store, store->files.items[i]);
     for (size_t i = 0; i + 1 < store->files.n; i++)
@@ -236,6 +241,8 @@ int kp_store_recover(struct kp_store *store, bool fresh_index, struct kp_error *
     kp_store_build_keys(store);
     store->series_may_go = true;
     if (store->files.n == 0 || kp_store_active(store)->closed)
-        return kp_store_begin_file(store, err);
-    return 0;
+        rc = kp_store_begin_file(store, err);
+    if (rc == 0)
+        kp_tier_settle(store);
+    return rc;
 }

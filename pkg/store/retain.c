@@ -6,11 +6,17 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "store/state.h"
+#include "base/text.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 #define REBUILD_KEYS_MS (INT64_C(3600) * 1000)
 #define FREE_SHARE      10 // a tenth of the file system stays free when max_bytes is not given
+
+static uint64_t used_bytes(const struct kp_store *store)
+{
+    return store->log_bytes + store->segment_bytes + kp_store_index_bytes(store);
+}
 
 void kp_store_measure(struct kp_store *store)
 {
@@ -18,7 +24,7 @@ void kp_store_measure(struct kp_store *store)
     struct statvfs fs;
     if (budget == 0 && statvfs(store->log_dir, &fs) == 0) {
         uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
-        uint64_t ours = store->log_bytes + (uint64_t)fs.f_bavail * fs.f_frsize;
+        uint64_t ours = used_bytes(store) + (uint64_t)fs.f_bavail * fs.f_frsize;
         budget = ours > total / FREE_SHARE ? ours - total / FREE_SHARE : 1;
     }
     store->budget = budget;
@@ -43,12 +49,6 @@ void kp_store_build_keys(struct kp_store *store)
 
 // ---- age ----
 
-static int64_t expiry(const struct kp_store *store, const struct kp_row *row)
-{
-    int64_t keep = row->keep_s == KP_KEEP_DEFAULT ? store->options.retention_ms : (int64_t)row->keep_s * 1000;
-    return keep == 0 ? INT64_MAX : row->received_ms + keep;
-}
-
 static void expire_file(struct kp_store *store, struct kp_logfile *file, int64_t now_ms)
 {
     if (file->next_expiry_ms > now_ms)
@@ -56,7 +56,9 @@ static void expire_file(struct kp_store *store, struct kp_logfile *file, int64_t
     int64_t next = INT64_MAX;
     pthread_rwlock_wrlock(&store->lock);
     for (size_t i = 0; i < file->rows.n; i++) {
-        int64_t at = file->rows.flags[i] == 0 ? expiry(store, &file->rows.items[i]) : INT64_MAX;
+        const struct kp_row *row = &file->rows.items[i];
+        int64_t at =
+            file->rows.flags[i] == 0 ? kp_store_expiry(store, row->keep_s, row->received_ms) : INT64_MAX;
         if (at <= now_ms)
             kp_store_mark(store, file, i, KP_ROW_DEAD);
         else if (at < next)
@@ -80,40 +82,67 @@ static const char *namespace_of(const struct kp_store *store, uint32_t series)
     return s ? s->fields[KP_SERIES_NAMESPACE] : "";
 }
 
+static void add_share(struct share **all, const char *namespace, uint64_t bytes)
+{
+    struct share *share;
+    HASH_FIND_STR(*all, namespace, share);
+    if (share == NULL) {
+        share = KP_NEW(struct share);
+        share->namespace = namespace;
+        HASH_ADD_KEYPTR(hh, *all, share->namespace, strlen(share->namespace), share);
+    }
+    share->bytes += bytes;
+}
+
+static struct share *add_up(const struct kp_store *store)
+{
+    struct share *all = NULL;
+    for (size_t f = 0; f < store->files.n; f++) {
+        const struct kp_logfile *file = store->files.items[f];
+        for (size_t i = 0; file->n_live > 0 && i < file->rows.n; i++)
+            if (file->rows.flags[i] == 0)
+                add_share(&all, namespace_of(store, file->rows.items[i].series),
+                    (uint64_t)file->rows.items[i].record_len + file->rows.items[i].body_len);
+    }
+    for (size_t i = 0; i < store->sealed.n; i++)
+        add_share(
+            &all, store->sealed.items[i]->segment->namespace, store->sealed.items[i]->segment->file_bytes);
+    return all;
+}
+
 // The namespace with the most bytes is the one furthest over an equal share. Its name, to be freed; NULL if
 // nothing lives.
 static char *fattest(struct kp_store *store)
 {
-    struct share *all = NULL;
-    struct share *fat = NULL;
     pthread_rwlock_rdlock(&store->lock);
-    for (size_t f = 0; f < store->files.n; f++) {
-        const struct kp_logfile *file = store->files.items[f];
-        for (size_t i = 0; i < file->rows.n; i++) {
-            if (file->rows.flags[i] != 0)
-                continue;
-            const char *namespace = namespace_of(store, file->rows.items[i].series);
-            struct share *share;
-            HASH_FIND_STR(all, namespace, share);
-            if (share == NULL) {
-                share = KP_NEW(struct share);
-                share->namespace = namespace;
-                HASH_ADD_KEYPTR(hh, all, share->namespace, strlen(share->namespace), share);
-            }
-            share->bytes += file->rows.items[i].body_len;
-            if (fat == NULL || share->bytes > fat->bytes)
-                fat = share;
-        }
-    }
+    struct share *all = add_up(store);
     pthread_rwlock_unlock(&store->lock);
-    char *name = fat ? kp_strdup(fat->namespace) : NULL;
+    const struct share *fat = NULL;
     struct share *s;
     struct share *next;
+    HASH_ITER (hh, all, s, next)
+        if (fat == NULL || s->bytes > fat->bytes)
+            fat = s;
+    char *name = fat ? kp_strdup(fat->namespace) : NULL;
     HASH_ITER (hh, all, s, next) {
         HASH_DEL(all, s);
         kp_free(s);
     }
     return name;
+}
+
+// Its oldest segment is older than what it has in the log. Bytes that became free; 0 = it has none.
+static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespace, struct kp_error *err)
+{
+    struct kp_sealed *oldest = NULL;
+    for (size_t i = 0; i < store->sealed.n; i++) {
+        struct kp_sealed *s = store->sealed.items[i];
+        if (kp_streq(s->segment->namespace, namespace) &&
+            (oldest == NULL || s->segment->min_received_ms < oldest->segment->min_received_ms))
+            oldest = s;
+    }
+    uint64_t bytes = oldest ? oldest->segment->file_bytes : 0;
+    return oldest && kp_tier_drop(store, oldest, err) == 0 ? bytes : 0;
 }
 
 // Marks its oldest until about `bytes` are free. Only closed files give space back.
@@ -146,8 +175,8 @@ static bool find_dead(struct kp_store *store, uint64_t at_least, size_t *ret_at)
         uint64_t used = KP_LOG_HEAD_BYTES + file->live_bytes + file->n_live * KP_FRAME_ALIGN +
                         file->rows.n_tombstones * KP_FRAME_HEAD_BYTES;
         uint64_t dead = file->size > used ? file->size - used : 0;
-        bool tombstones_matter = file->rows.n_tombstones > 0 && f > 0;
-        if (file->n_live == 0 && !tombstones_matter && file->max_received_ms + KP_KEY_AGE_MS <= now_ms)
+        if (file->n_live == 0 && file->max_received_ms + KP_KEY_AGE_MS <= now_ms &&
+            !kp_store_needs_tombstones(store, file))
             dead = UINT64_MAX; // at most old keys are left: it can be removed
         if (dead > most && (dead >= file->size / 2 || dead >= at_least)) {
             most = dead;
@@ -160,19 +189,21 @@ static bool find_dead(struct kp_store *store, uint64_t at_least, size_t *ret_at)
 
 static bool over(const struct kp_store *store, uint64_t bytes)
 {
-    return store->budget > 0 && store->log_bytes + bytes > store->budget;
+    return store->budget > 0 && used_bytes(store) + bytes > store->budget;
 }
 
 int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
 {
     uint64_t slack = store->budget / 20; // not again for every profile
-    for (int round = 0; over(store, bytes) && round < 64; round++) {
-        uint64_t wanted = store->log_bytes + bytes + slack - store->budget;
+    for (int round = 0; over(store, bytes) && round < 256; round++) {
+        uint64_t wanted = used_bytes(store) + bytes + slack - store->budget;
         size_t at;
         if (!find_dead(store, 1, &at)) {
             kp_auto_free char *namespace = fattest(store);
             if (namespace == NULL)
                 break;
+            if (drop_oldest_segment(store, namespace, err) > 0)
+                continue;
             if (drop_oldest(store, namespace, wanted) == 0 && kp_store_rotate(store, err) != 0)
                 return err ? err->code : KP_INTERNAL;
             continue;
@@ -184,7 +215,7 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
     if (over(store, bytes))
         return kp_fail(err, KP_LIMIT,
             "the store is full: %llu of %llu bytes are in use; raise --max-bytes or shorten --retention",
-            (unsigned long long)store->log_bytes, (unsigned long long)store->budget);
+            (unsigned long long)used_bytes(store), (unsigned long long)store->budget);
     return 0;
 }
 
@@ -227,11 +258,17 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     bool spent = active->n_live == 0 && active->rows.n > 0;
     pthread_rwlock_unlock(&store->lock);
     if (spent) { // closed, it can go
-        int rc = kp_store_rotate(store, err);
-        if (rc != 0)
-            return rc;
+        int failed = kp_store_rotate(store, err);
+        if (failed != 0)
+            return failed;
     }
     size_t at;
+    int rc = kp_tier_expire(store, err);
+    if (rc == 0)
+        rc = kp_store_cap(store, ret_more, err);
+    kp_tier_sweep(store, false);
+    if (rc != 0 || *ret_more)
+        return rc;
     if (find_dead(store, UINT64_MAX, &at)) {
         *ret_more = true;
         return kp_store_compact(store, at, err);

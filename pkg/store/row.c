@@ -14,7 +14,7 @@
 
 // Host byte order: a sidecar is a cache of the log, written and read by the same machine; another one
 // rebuilds it.
-#define MAGIC UINT64_C(0x315844492d504b01)
+#define MAGIC UINT64_C(0x325844492d504b01)
 
 struct head {
     uint64_t magic, file_number, log_bytes, n, n_tombstones;
@@ -37,9 +37,9 @@ void kp_rows_add(struct kp_rows *rows, const struct kp_row *row)
     point_at_own(rows);
 }
 
-void kp_rows_add_tombstone(struct kp_rows *rows, uint64_t number)
+void kp_rows_add_tombstone(struct kp_rows *rows, const struct kp_tombstone *tombstone)
 {
-    *kp_array_add(&rows->own_tombstones) = number;
+    *kp_array_add(&rows->own_tombstones) = *tombstone;
     point_at_own(rows);
 }
 
@@ -83,7 +83,8 @@ static bool fits(const struct head *h, size_t len, uint64_t file_number, uint64_
     if (h->magic != MAGIC || h->file_number != file_number || h->log_bytes != log_bytes ||
         h->row_bytes != sizeof(struct kp_row) || h->n > UINT32_MAX || h->n_tombstones > UINT32_MAX)
         return false;
-    return len == sizeof *h + h->n * (sizeof(struct kp_row) + 1) + h->n_tombstones * sizeof(uint64_t);
+    return len ==
+           sizeof *h + h->n * (sizeof(struct kp_row) + 1) + h->n_tombstones * sizeof(struct kp_tombstone);
 }
 
 int kp_rows_map(
@@ -105,7 +106,8 @@ int kp_rows_map(
     const struct head *h = map;
     const uint8_t *p = (const uint8_t *)map + sizeof *h;
     if (!fits(h, len, file_number, log_bytes) ||
-        kp_crc32c(0, p, h->n * sizeof(struct kp_row) + h->n_tombstones * sizeof(uint64_t)) != h->crc) {
+        kp_crc32c(0, p, h->n * sizeof(struct kp_row) + h->n_tombstones * sizeof(struct kp_tombstone)) !=
+            h->crc) {
         munmap(map, len);
         return kp_fail(err, KP_CORRUPT, "'%s' does not belong to its log file", path);
     }
@@ -114,9 +116,16 @@ int kp_rows_map(
     rows->n = h->n;
     rows->n_tombstones = h->n_tombstones;
     rows->items = (const struct kp_row *)(const void *)p;
-    rows->tombstones = (const uint64_t *)(const void *)(p + h->n * sizeof(struct kp_row));
+    rows->tombstones = (const struct kp_tombstone *)(const void *)(p + h->n * sizeof(struct kp_row));
     rows->flags = (uint8_t *)map + len - h->n;
     return 0;
+}
+
+int kp_rows_sync(const struct kp_rows *rows, struct kp_error *err)
+{
+    if (rows->map == NULL || msync(rows->map, rows->map_len, MS_SYNC) == 0)
+        return 0;
+    return kp_fail_errno(err, errno, "cannot write the flags of a log file");
 }
 
 ptrdiff_t kp_rows_find(const struct kp_rows *rows, uint32_t number_delta)

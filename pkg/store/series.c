@@ -81,6 +81,28 @@ struct kp_series *kp_series_of_id(const struct kp_series_table *table, uint32_t 
     return at < table->by_id.n && table->by_id.items[at]->id == id ? table->by_id.items[at] : NULL;
 }
 
+ptrdiff_t kp_series_position(const struct kp_series_table *table, uint32_t id)
+{
+    size_t at = position(table, id);
+    return at < table->by_id.n && table->by_id.items[at]->id == id ? (ptrdiff_t)at : -1;
+}
+
+void kp_series_rollup_hash(const struct kp_series *series, uint64_t ret[2])
+{
+    for (uint64_t k = 0; k < 2; k++) {
+        uint64_t h = k;
+        for (size_t i = 0; i < KP_SERIES_FIELDS; i++)
+            if (i != KP_SERIES_POD && i != KP_SERIES_POD_UID && i != KP_SERIES_NODE)
+                h = kp_hash64_str(series->fields[i], kp_hash64_mix(h, i));
+        for (size_t i = 0; i < series->labels->n; i++) {
+            h = kp_hash64_str(series->labels->items[i].key, h);
+            h = kp_hash64_str(series->labels->items[i].value, h);
+        }
+        ret[k] = h;
+    }
+    ret[0] |= 1; // zeroes mean none
+}
+
 struct kp_series *kp_series_make(const struct kp_record *record)
 {
     const char *kind = field_of(record, KP_SERIES_WORKLOAD_KIND);

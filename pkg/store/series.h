@@ -52,6 +52,9 @@ struct kp_series *kp_series_make(const struct kp_record *record);
 void kp_series_hash(const struct kp_record *record, uint64_t ret[2]);
 struct kp_series *kp_series_find(const struct kp_series_table *table, const uint64_t hash[2]);
 struct kp_series *kp_series_of_id(const struct kp_series_table *table, uint32_t id); // NULL if unknown
+ptrdiff_t kp_series_position(const struct kp_series_table *table, uint32_t id);      // in by_id, or -1
+// What series share whose profiles may be added up in advance: all but pod and node.
+void kp_series_rollup_hash(const struct kp_series *series, uint64_t ret[2]);
 // id 0 = the next one. An identity that is there already keeps its id for new profiles.
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id);
 void kp_series_remove(struct kp_series_table *table, uint32_t id);

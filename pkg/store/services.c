@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/text.h"
-#include "store/state.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 struct service {
@@ -20,6 +20,14 @@ struct per_series {
     int64_t first_ms, last_ms;
 };
 
+static void widen(struct per_series *c, int64_t first_ms, int64_t last_ms)
+{
+    if (c->n == 0 || first_ms < c->first_ms)
+        c->first_ms = first_ms;
+    if (c->n == 0 || last_ms > c->last_ms)
+        c->last_ms = last_ms;
+}
+
 static void count_series(struct kp_store *store, struct per_series *counts, uint32_t first, uint32_t n)
 {
     int64_t now_ms = kp_store_now(store);
@@ -30,12 +38,27 @@ static void count_series(struct kp_store *store, struct per_series *counts, uint
             if (row->series - first >= n || !kp_store_row_live(store, file, i, now_ms))
                 continue;
             struct per_series *c = &counts[row->series - first];
-            if (c->n == 0 || row->start_ms < c->first_ms)
-                c->first_ms = row->start_ms;
-            if (c->n == 0 || row->start_ms > c->last_ms)
-                c->last_ms = row->start_ms;
+            widen(c, row->start_ms, row->start_ms);
             c->n++;
             c->bytes += row->body_len;
+        }
+    }
+}
+
+// From what is in memory: bytes are this series' part by number.
+static void count_sealed(struct kp_store *store, struct per_series *counts, uint32_t first, uint32_t n)
+{
+    for (size_t i = 0; i < store->sealed.n; i++) {
+        const struct kp_segment *s = store->sealed.items[i]->segment;
+        for (uint32_t r = 0; r < s->n_runs; r++) {
+            const struct kp_segment_run *run = &s->runs[r];
+            uint32_t live = kp_sealed_n_live(store->sealed.items[i], run->first_row, run->n_rows);
+            if (run->series - first >= n || live == 0)
+                continue;
+            struct per_series *c = &counts[run->series - first];
+            widen(c, run->min_start_ms, run->max_start_ms);
+            c->n += live;
+            c->bytes += s->body_bytes * live / s->n_rows;
         }
     }
 }
@@ -100,6 +123,7 @@ static struct service *gather_services(struct kp_store *store, const char *names
     uint32_t n = table->by_id.items[table->by_id.n - 1]->id - first + 1;
     kp_auto_free struct per_series *counts = KP_NEW_ARRAY(struct per_series, n);
     count_series(store, counts, first, n);
+    count_sealed(store, counts, first, n);
     for (size_t i = 0; i < table->by_id.n; i++) {
         const struct kp_series *s = table->by_id.items[i];
         if (counts[s->id - first].n > 0 &&

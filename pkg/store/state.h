@@ -13,6 +13,7 @@
 #include "store/io.h"
 #include "store/keys.h"
 #include "store/logfile.h"
+#include "store/sealed.h"
 #include "store/series.h"
 #include "store/store.h"
 
@@ -27,18 +28,26 @@ struct kp_store {
     struct kp_index *index;
     KP_ARRAY(uint32_t) pending_series; // not in the index yet
     int64_t keys_built_ms;
-    struct kp_keyset keys; // writer only
-    bool series_may_go;    // some lost profiles since the last look
+    struct kp_keyset keys;                 // writer only
+    bool series_may_go;                    // some lost profiles since the last look
+    struct kp_storage storage;             // of segments
+    KP_ARRAY(struct kp_sealed *) doomed;   // not in the table any more; their files go when nobody reads them
+    KP_ARRAY(char *) bad_names;            // of damaged segments
+    KP_ARRAY(struct kp_tombstone) to_bury; // found dead while opening
+    struct kp_seal *sealing;               // NULL = none
+    uint64_t n_seals;                      // pieces of work so far, for names
 
     pthread_rwlock_t lock;
     KP_ARRAY(struct kp_logfile *) files; // oldest first; the last is written to
+    KP_ARRAY(struct kp_sealed *) sealed;
     struct kp_series_table series;
     uint64_t next_number;
-    uint64_t log_bytes;
+    uint64_t log_bytes, segment_bytes;
     uint64_t budget; // of bytes, from max_bytes and the file system
     bool full;
 
-    struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs;
+    struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
+        *m_sealed, *m_seals;
     struct kp_metric *m_sync_seconds;
 };
 
@@ -72,6 +81,8 @@ void kp_store_measure(struct kp_store *store); // budget
 void kp_store_build_keys(struct kp_store *store);
 KP_MUST_CHECK int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err);
 
+// The file whose numbers this is one of; NULL = it is older than all. Call with the lock held.
+struct kp_logfile *kp_store_file_of(const struct kp_store *store, uint64_t number);
 // Row of a number; false if it is not there. Call with the lock held.
 bool kp_store_locate(
     const struct kp_store *store, uint64_t number, struct kp_logfile **ret_file, size_t *ret_at);
@@ -80,8 +91,15 @@ bool kp_store_row_live(
     const struct kp_store *store, const struct kp_logfile *file, size_t at, int64_t now_ms);
 // Marks a row and keeps the counters right. Lock held for writing.
 void kp_store_mark(struct kp_store *store, struct kp_logfile *file, size_t at, uint8_t flag);
+void kp_store_mark_sealed(
+    struct kp_store *store, struct kp_sealed *sealed, uint32_t at, uint32_t series, uint8_t flag);
 // For the writer, which does not hold the lock: readers may be setting KP_ROW_BAD.
 uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, size_t at);
+// Writes tombstones to the log, durable, with one sync. Marks nothing.
+KP_MUST_CHECK int kp_store_append_tombstones(
+    struct kp_store *store, const struct kp_tombstone *tombstones, size_t n, struct kp_error *err);
+// Of SQLite and the sidecars. Lock held, or on the writer thread.
+uint64_t kp_store_index_bytes(const struct kp_store *store);
 // What a row keeps of the retention a record asks for.
 uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *record);
 void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_record *record);

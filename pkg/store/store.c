@@ -5,16 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
-#include "store/state.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 #define DEFAULT_LOG_FILE_BYTES ((size_t)64 * KP_MIB)
+#define DEFAULT_SEAL_AFTER_MS  (INT64_C(600) * 1000)
 #define MAX_LOG_FILE_BYTES     ((size_t)1024 * KP_MIB)
 
 static int take_lock(struct kp_store *store, struct kp_error *err)
@@ -47,11 +49,15 @@ static void make_metrics(struct kp_store *store, struct kp_metrics *metrics)
     store->m_failed = kp_counter(
         metrics, "kube_pprof_registry_append_failures_total", "Profiles that could not be written.");
     store->m_quarantined = kp_counter(metrics, "kube_pprof_registry_corrupt_total",
-        "Stretches of the log with a wrong checksum; never served.");
+        "Stretches of the log and segments with a wrong checksum; never served.");
     store->m_truncated =
         kp_counter(metrics, "kube_pprof_registry_log_truncations_total", "Torn log tails cut off at start.");
     store->m_dropped = kp_counter(
         metrics, "kube_pprof_registry_profiles_dropped_total", "Profiles dropped by age, bytes or request.");
+    store->m_sealed =
+        kp_counter(metrics, "kube_pprof_registry_profiles_sealed_total", "Profiles moved into segments.");
+    store->m_seals = kp_counter(
+        metrics, "kube_pprof_registry_seals_total", "Stretches of the log sealed, and segments joined.");
     store->m_syncs =
         kp_counter(metrics, "kube_pprof_registry_log_syncs_total", "Group commits: one fdatasync each.");
     struct kp_metric_family *f =
@@ -66,12 +72,20 @@ static int open_index(struct kp_store *store, bool *ret_fresh, struct kp_error *
     return kp_index_open(path, &store->index, ret_fresh, err);
 }
 
+static int open_storage(struct kp_store *store, struct kp_error *err)
+{
+    kp_auto_free char *path = kp_asprintf("%s/segments", store->dir);
+    return kp_storage_dir_open(path, &store->storage, err);
+}
+
 static int set_up(struct kp_store *store, struct kp_error *err)
 {
     bool fresh = false;
     int rc = kp_dir_create(store->log_dir, 0700, err);
     if (rc == 0)
         rc = take_lock(store, err);
+    if (rc == 0 && store->storage.ops == NULL)
+        rc = open_storage(store, err);
     if (rc == 0)
         rc = open_index(store, &fresh, err);
     if (rc == 0)
@@ -81,18 +95,22 @@ static int set_up(struct kp_store *store, struct kp_error *err)
     return rc;
 }
 
-int kp_store_open_io(const struct kp_store_options *options, const struct kp_io *io, struct kp_store **ret,
-    struct kp_error *err)
+int kp_store_open_io(const struct kp_store_options *options, const struct kp_io *io,
+    const struct kp_storage *storage, struct kp_store **ret, struct kp_error *err)
 {
     struct kp_store *store = KP_NEW(struct kp_store);
     store->options = *options;
     store->io = io;
+    if (storage)
+        store->storage = *storage;
     store->lock_fd = -1;
     store->dir = kp_strdup(options->dir);
     store->options.dir = store->dir;
     store->log_dir = kp_asprintf("%s/log", store->dir);
     if (store->options.now_ms == NULL)
         store->options.now_ms = kp_now_ms;
+    if (store->options.seal_after_ms == 0)
+        store->options.seal_after_ms = DEFAULT_SEAL_AFTER_MS;
     if (store->options.log_file_bytes == 0)
         store->options.log_file_bytes = DEFAULT_LOG_FILE_BYTES;
     if (store->options.log_file_bytes > MAX_LOG_FILE_BYTES)
@@ -111,7 +129,7 @@ int kp_store_open_io(const struct kp_store_options *options, const struct kp_io 
 
 int kp_store_open(const struct kp_store_options *options, struct kp_store **ret, struct kp_error *err)
 {
-    return kp_store_open_io(options, &kp_io_posix, ret, err);
+    return kp_store_open_io(options, &kp_io_posix, NULL, ret, err);
 }
 
 void kp_store_close(struct kp_store *store)
@@ -121,6 +139,18 @@ void kp_store_close(struct kp_store *store)
     for (size_t i = 0; i < store->files.n; i++)
         kp_logfile_unref(store->files.items[i]);
     kp_array_free(&store->files);
+    if (store->storage.ops)
+        kp_tier_sweep(store, true);
+    for (size_t i = 0; i < store->sealed.n; i++)
+        kp_sealed_unref(store->sealed.items[i]);
+    for (size_t i = 0; i < store->bad_names.n; i++)
+        kp_free(store->bad_names.items[i]);
+    kp_array_free(&store->sealed);
+    kp_array_free(&store->doomed);
+    kp_array_free(&store->bad_names);
+    kp_array_free(&store->to_bury);
+    if (store->storage.ops)
+        store->storage.ops->close(store->storage.self);
     kp_array_free(&store->pending_series);
     kp_series_table_finish(&store->series);
     kp_keyset_finish(&store->keys);
@@ -135,8 +165,7 @@ void kp_store_close(struct kp_store *store)
 
 // ---- rows ----
 
-bool kp_store_locate(
-    const struct kp_store *store, uint64_t number, struct kp_logfile **ret_file, size_t *ret_at)
+struct kp_logfile *kp_store_file_of(const struct kp_store *store, uint64_t number)
 {
     size_t low = 0;
     size_t high = store->files.n;
@@ -147,9 +176,15 @@ bool kp_store_locate(
         else
             high = mid;
     }
-    if (low == 0)
+    return low > 0 ? store->files.items[low - 1] : NULL;
+}
+
+bool kp_store_locate(
+    const struct kp_store *store, uint64_t number, struct kp_logfile **ret_file, size_t *ret_at)
+{
+    struct kp_logfile *file = kp_store_file_of(store, number);
+    if (file == NULL)
         return false;
-    struct kp_logfile *file = store->files.items[low - 1];
     uint64_t delta = number - file->head.first;
     ptrdiff_t at = delta <= UINT32_MAX ? kp_rows_find(&file->rows, (uint32_t)delta) : -1;
     if (at < 0)
@@ -162,10 +197,7 @@ bool kp_store_locate(
 bool kp_store_row_live(const struct kp_store *store, const struct kp_logfile *file, size_t at, int64_t now_ms)
 {
     const struct kp_row *row = &file->rows.items[at];
-    if (file->rows.flags[at] != 0)
-        return false;
-    int64_t keep = row->keep_s == KP_KEEP_DEFAULT ? store->options.retention_ms : (int64_t)row->keep_s * 1000;
-    return keep == 0 || row->received_ms + keep > now_ms;
+    return file->rows.flags[at] == 0 && kp_store_expiry(store, row->keep_s, row->received_ms) > now_ms;
 }
 
 uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, size_t at)
@@ -186,30 +218,64 @@ uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *r
     return seconds < KP_KEEP_DEFAULT ? (uint32_t)seconds : KP_KEEP_DEFAULT - 1;
 }
 
+static void lost_one(struct kp_store *store, uint32_t id, uint8_t flag)
+{
+    struct kp_series *series = kp_series_of_id(&store->series, id);
+    if (series)
+        series->n_live--;
+    store->series_may_go = true;
+    kp_metric_inc(flag == KP_ROW_BAD ? store->m_quarantined : store->m_dropped);
+}
+
+void kp_store_mark_sealed(
+    struct kp_store *store, struct kp_sealed *sealed, uint32_t at, uint32_t series, uint8_t flag)
+{
+    if (!kp_sealed_kill(sealed, at))
+        return;
+    __atomic_add_fetch(&sealed->n_bad, flag == KP_ROW_BAD, __ATOMIC_RELAXED);
+    lost_one(store, series, flag);
+}
+
 void kp_store_mark(struct kp_store *store, struct kp_logfile *file, size_t at, uint8_t flag)
 {
     const struct kp_row *row = &file->rows.items[at];
     if (file->rows.flags[at] == 0) {
         file->n_live--;
         file->live_bytes -= (uint64_t)row->record_len + row->body_len + KP_FRAME_HEAD_BYTES;
-        struct kp_series *series = kp_series_of_id(&store->series, row->series);
-        if (series)
-            series->n_live--;
-        store->series_may_go = true;
-        kp_metric_inc(flag == KP_ROW_BAD ? store->m_quarantined : store->m_dropped);
+        if (flag != KP_ROW_MOVED)
+            lost_one(store, row->series, flag);
     }
     file->rows.flags[at] |= flag;
+}
+
+uint64_t kp_store_index_bytes(const struct kp_store *store)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < KP_COUNT(suffixes); i++) {
+        kp_auto_free char *path = kp_asprintf("%s/index.db%s", store->dir, suffixes[i]);
+        struct stat st;
+        if (stat(path, &st) == 0)
+            bytes += (uint64_t)st.st_size;
+    }
+    for (size_t i = 0; i < store->files.n; i++)
+        bytes += store->files.items[i]->rows.map_len;
+    return bytes;
 }
 
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
 {
     *ret = (struct kp_store_stats){0};
     pthread_rwlock_rdlock(&store->lock);
-    for (size_t i = 0; i < store->files.n; i++) {
+    for (size_t i = 0; i < store->files.n; i++)
         ret->n_profiles += store->files.items[i]->n_live;
-        ret->index_bytes += store->files.items[i]->rows.n * (sizeof(struct kp_row) + 1);
-    }
+    for (size_t i = 0; i < store->sealed.n; i++)
+        ret->n_sealed += store->sealed.items[i]->segment->n_rows - kp_sealed_n_dead(store->sealed.items[i]);
+    ret->n_profiles += ret->n_sealed;
+    ret->n_segments = store->sealed.n;
+    ret->segment_bytes = store->segment_bytes;
     ret->log_bytes = store->log_bytes;
+    ret->index_bytes = kp_store_index_bytes(store);
     ret->n_series = store->series.by_id.n;
     ret->full = store->full;
     pthread_rwlock_unlock(&store->lock);

@@ -43,12 +43,13 @@ enum kp_keep_original {
 };
 
 struct kp_store_options {
-    const char *dir;          // data directory; locked by one process
-    uint64_t max_bytes;       // of everything; 0 = 90 % of the file system
-    int64_t retention_ms;     // default age; 0 = for ever
-    int64_t max_retention_ms; // caps what records ask for; 0 = no cap
-    size_t log_file_bytes;    // a log file is closed at this size; 0 = 64 MiB
-    int64_t seal_after_ms;    // a log file is closed, to be sealed, at this age; 0 = 10 min
+    const char *dir;                   // data directory; locked by one process
+    uint64_t max_bytes;                // of everything; 0 = 90 % of the file system
+    int64_t retention_ms;              // default age; 0 = for ever
+    int64_t max_retention_ms;          // caps what records ask for; 0 = no cap
+    uint64_t max_profiles_per_service; // the oldest beyond it are deleted; 0 = no such limit
+    size_t log_file_bytes;             // a log file is closed at this size; 0 = 64 MiB
+    int64_t seal_after_ms;             // a log file is closed, to be sealed, at this age; 0 = 10 min
     enum kp_keep_original keep_original;
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = the wall clock; tests set it
@@ -104,7 +105,7 @@ bool kp_store_query_matches(const struct kp_store_query *query, const struct kp_
 
 struct kp_service_info {
     const char *namespace, *service;
-    uint64_t n_profiles, bytes;
+    uint64_t n_profiles, bytes; // bytes: as received; about, for what is sealed
     int64_t first_ms, last_ms;
     const char *types; // "cpu,heap"
 };
@@ -170,9 +171,10 @@ KP_MUST_CHECK int kp_store_labels(struct kp_store *store, const struct kp_store_
 
 // ---- sealing ----
 // Moves closed stretches of the log into segments. begin (writer thread) picks a stretch, pins it and returns
-// NULL in *ret if there is nothing to do; run does the work on any thread, beside reads and writes; end
-// (writer thread) puts the segments in the place of the stretch, or forgets the work if run failed. now: also
-// what is being written, and hours that are not over.
+// NULL in *ret if there is nothing to do (KP_CONFLICT: one is under way); run does the work on any thread,
+// beside reads and writes; end (writer thread) puts the segments in the place of the stretch: those that were
+// whole, if run failed. now: also what is being written, and hours that are not over. When no stretch is to
+// be sealed, begin picks segments that are worth joining or writing again.
 struct kp_seal;
 KP_MUST_CHECK int kp_store_seal_begin(
     struct kp_store *store, bool now, struct kp_seal **ret, struct kp_error *err);

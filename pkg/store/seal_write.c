@@ -1,0 +1,218 @@
+// Making the segments of one piece of work.
+#include <inttypes.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "store/seal_private.h"
+#include "base/banned.h"
+
+// A segment is begun anew at the next space when the builder holds so much.
+#define MAX_BUILDER_BYTES ((size_t)96 * KP_MIB)
+#define MAX_NAMESPACE     160
+
+// What a file name can be made of; no two namespaces become the same.
+static void add_escaped(struct kp_strbuf *out, const char *namespace)
+{
+    if (namespace[0] == '\0')
+        kp_strbuf_addc(out, '_');
+    for (const char *p = namespace; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-';
+        if (plain)
+            kp_strbuf_addc(out, *p);
+        else
+            kp_strbuf_addf(out, "_%02x", (unsigned)(uint8_t)*p);
+    }
+}
+
+// "shop/20261125T17-d-1-5000-3.0.seg": namespace, hour of receipt (a day has no T17), how long it is kept,
+// first and last number, and what makes it a name of its own.
+static char *name_of(
+    struct kp_seal *seal, const struct kp_segment_options *o, const struct kp_segment_row *rows, uint32_t n)
+{
+    struct kp_strbuf name;
+    kp_strbuf_init(&name, 4096);
+    add_escaped(&name, o->namespace);
+    struct tm tm = {0};
+    time_t seconds = (time_t)(seal->period_ms / 1000);
+    gmtime_r(&seconds, &tm);
+    kp_strbuf_addf(&name, "/%04d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+    if (seal->inputs.n == 0)
+        kp_strbuf_addf(&name, "T%02d", tm.tm_hour);
+    if (o->keep_s == KP_KEEP_DEFAULT)
+        kp_strbuf_adds(&name, "-d");
+    else
+        kp_strbuf_addf(&name, "-%" PRIu32, o->keep_s);
+    uint64_t min = UINT64_MAX;
+    uint64_t max = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        min = rows[i].number < min ? rows[i].number : min;
+        max = rows[i].number > max ? rows[i].number : max;
+    }
+    kp_strbuf_addf(&name, "-%" PRIu64 "-%" PRIu64 "-%" PRIx64 ".%" PRIu64 ".%" PRIu32 ".seg", min, max,
+        (uint64_t)seal->now_ms, seal->id, seal->n_put++);
+    return kp_strbuf_take(&name, NULL);
+}
+
+// Stores what the builder made and opens it. A file that cannot be stored whole is removed again.
+static int put(struct kp_seal *seal, const struct kp_segment_options *o, struct kp_blob *blob,
+    struct kp_segment_row *rows, uint32_t n, struct kp_error *err)
+{
+    struct kp_storage *storage = &seal->store->storage;
+    kp_auto_free char *name = name_of(seal, o, rows, n);
+    struct kp_segment *segment = NULL;
+    int rc = storage->ops->put(storage->self, name, blob->data, blob->len, err);
+    if (rc == 0)
+        rc = kp_segment_open(storage, name, &segment, err);
+    if (rc == 0 && segment->n_rows != n) {
+        kp_segment_unref(segment);
+        rc =
+            kp_fail(err, KP_CORRUPT, "segment '%s' holds %u rows, %u were written", name, segment->n_rows, n);
+    }
+    if (rc != 0) {
+        (void)storage->ops->remove(storage->self, name, NULL);
+        return rc;
+    }
+    *kp_array_add(&seal->outputs) = (struct kp_seal_output){kp_sealed_new(segment), rows};
+    return 0;
+}
+
+static int finish(struct kp_seal *seal, const struct kp_segment_options *o,
+    struct kp_segment_builder *builder, struct kp_error *err)
+{
+    struct kp_blob *blob = NULL;
+    struct kp_segment_row *rows = NULL;
+    uint32_t n = 0;
+    int rc = kp_segment_builder_finish(builder, &blob, &rows, &n, err);
+    if (rc == 0 && n > 0)
+        rc = put(seal, o, blob, rows, n, err);
+    if (rc != 0 || n == 0)
+        kp_free(rows);
+    kp_blob_unref(blob);
+    return rc;
+}
+
+// ---- from the log ----
+
+static int add_item(
+    struct kp_seal *seal, struct kp_segment_builder *builder, struct kp_seal_item *item, struct kp_error *err)
+{
+    const struct kp_seal_series *s = &seal->series.items[item->series];
+    const struct kp_row *row = &item->row;
+    struct kp_error why = {0};
+    kp_auto_free uint8_t *payload = NULL;
+    int rc = kp_logfile_read_payload(item->file, row, &payload, &why);
+    if (rc == KP_CORRUPT) {
+        kp_seal_set_bad(seal, item);
+        return 0;
+    }
+    if (rc != 0)
+        return kp_fail(err, rc, "%s", why.text);
+    struct kp_segment_input input = {.row = {.start_ms = row->start_ms,
+                                         .received_ms = row->received_ms,
+                                         .key = {row->key[0], row->key[1]},
+                                         .number = item->number,
+                                         .series = s->series->id,
+                                         .body_len = row->body_len,
+                                         .life = item->life,
+                                         .duration_ms = item->duration_ms,
+                                         .weight = item->weight,
+                                         .flags = item->flags},
+        .type = s->series->fields[KP_SERIES_TYPE],
+        .record = payload,
+        .record_len = row->record_len,
+        .body = payload + row->record_len,
+        .body_len = row->body_len,
+        .space = {item->space[0], item->space[1]},
+        .order = item->order};
+    if (!s->opaque) {
+        input.rollup[0] = s->rollup[0];
+        input.rollup[1] = s->rollup[1];
+    }
+    return kp_segment_builder_add(builder, &input, &s->identity, err);
+}
+
+static bool same_space(const struct kp_seal_item *a, const struct kp_seal_item *b)
+{
+    return a->group == b->group && a->space[0] == b->space[0] && a->space[1] == b->space[1];
+}
+
+// One segment, from item *at on; moves *at behind it.
+static int write_one(struct kp_seal *seal, size_t *at, const int *cancelled, struct kp_error *err)
+{
+    const struct kp_seal_group *group = &seal->groups.items[seal->items.items[*at].group];
+    const struct kp_segment_options o = {.namespace = group->namespace,
+        .keep_s = group->keep_s,
+        .keep_original = seal->store->options.keep_original};
+    struct kp_segment_builder *builder = kp_segment_builder_create(&o);
+    size_t first = *at;
+    int rc = 0;
+    for (; rc == 0 && *at < seal->items.n; ++*at) {
+        struct kp_seal_item *item = &seal->items.items[*at];
+        bool new_space = *at > first && !same_space(item, item - 1);
+        if (*at > first && item->group != item[-1].group)
+            break;
+        if (new_space && kp_segment_builder_bytes(builder) > MAX_BUILDER_BYTES)
+            break;
+        if (kp_seal_cancelled(cancelled))
+            rc = kp_fail(err, KP_CANCELED, "sealing was stopped");
+        else if (!item->bad)
+            rc = add_item(seal, builder, item, err);
+    }
+    if (rc == 0)
+        rc = finish(seal, &o, builder, err);
+    kp_segment_builder_destroy(builder);
+    return rc;
+}
+
+int kp_seal_write_all(struct kp_seal *seal, const int *cancelled, struct kp_error *err)
+{
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < seal->items.n;)
+        rc = write_one(seal, &at, cancelled, err);
+    return rc;
+}
+
+// ---- from older segments ----
+
+struct join {
+    const struct kp_seal *seal;
+    bool *any_dead; // of each input
+};
+
+static bool should_keep(void *user, size_t segment, const struct kp_segment_row *row)
+{
+    const struct join *join = user;
+    const struct kp_seal *seal = join->seal;
+    const struct kp_sealed *sealed = seal->inputs.items[segment];
+    const struct kp_id id = {.start_ms = row->start_ms, .series = row->series, .number = row->number};
+    uint32_t at;
+    struct kp_segment_row found;
+    if (kp_store_expiry(seal->store, sealed->segment->keep_s, row->received_ms) <= seal->now_ms)
+        return false;
+    return !join->any_dead[segment] || kp_sealed_find(sealed, &id, &at, &found, NULL) != 0 ||
+           !kp_sealed_is_dead(sealed, at);
+}
+
+int kp_seal_join(struct kp_seal *seal, struct kp_error *err)
+{
+    const struct kp_segment *first = seal->inputs.items[0]->segment;
+    const struct kp_segment_options o = {.namespace = first->namespace,
+        .keep_s = first->keep_s,
+        .keep_original = seal->store->options.keep_original};
+    size_t n = seal->inputs.n;
+    kp_auto_free struct kp_segment **segments = KP_NEW_ARRAY(struct kp_segment *, n);
+    struct join join = {seal, KP_NEW_ARRAY(bool, n)};
+    for (size_t i = 0; i < n; i++) {
+        segments[i] = seal->inputs.items[i]->segment;
+        for (uint32_t w = 0; w <= segments[i]->n_rows / 64; w++)
+            join.any_dead[i] |= __atomic_load_n(&seal->inputs.items[i]->dead[w], __ATOMIC_RELAXED) != 0;
+    }
+    struct kp_segment_builder *builder = kp_segment_builder_create(&o);
+    int rc = kp_segment_builder_join(builder, segments, n, should_keep, &join, err);
+    if (rc == 0)
+        rc = finish(seal, &o, builder, err);
+    kp_segment_builder_destroy(builder);
+    kp_free(join.any_dead);
+    return rc;
+}
