@@ -198,6 +198,9 @@ static void test_by(void **state)
         "<none>;x;y 7\n/a;x;y 3\n/b;x 2\n");
     o = (struct kp_report_options){.by = KP_BY_PACKAGE};
     assert_text(flame_of("a/b.f;a/b.g;c.h 3", NULL, false, o), kp_flame_folded, "a/b;a/b;c 3\n");
+    o = (struct kp_report_options){.by = KP_BY_LINE};
+    assert_text(
+        flame_of("a@f.c:1;b@f.c:7 3|a@f.c:2;b 2", NULL, false, o), kp_flame_folded, "a:1;b:7 3\na:2;b 2\n");
     o = (struct kp_report_options){.hide = "^a/b", .focus = "^c", .ignore = "bad"};
     assert_text(flame_of("a/b.f;a/b.g;c.h 3|d.e 1|c.bad 2", NULL, false, o), kp_flame_folded, "c.h 3\n");
 }
@@ -208,13 +211,13 @@ static void test_tree(void **state)
     assert_text(flame_of("main;serve;a;b 5000000|main;serve;c 3000000|main;serve;d 2000000", NULL, false,
                     (struct kp_report_options){.limit = 6}),
         kp_flame_tree,
-        "cpu, 10ms in all; 1 small nodes are not shown\n"
+        "cpu, 10ms in all; 1 small node is not shown\n"
         "     total   share       self\n"
         "      10ms    100%          0  all\n"
         "      10ms    100%          0  main\n"
         "      10ms    100%          0  serve\n"
         "       5ms  50.00%          0 +  a\n"
-        "       5ms  50.00%        5ms +  b\n"
+        "       5ms  50.00%        5ms |  b\n"
         "       3ms  30.00%        3ms +  c\n");
     assert_text(flame_of("a;b 5|a;c 1", "a;b 7", false, PLAIN), kp_flame_tree,
         "cpu, 6ns in all, 7ns before\n"

@@ -28,6 +28,8 @@ static void push(struct folding *f, const struct kp_flame_node *node)
         kp_strbuf_addc(&f->path, ';');
     for (const char *s = kp_flame_name(f->flame, node); *s != '\0'; s++)
         kp_strbuf_addc(&f->path, *s == ';' ? ',' : *s);
+    if (f->flame->by == KP_BY_LINE && f->flame->frames[node->frame].line > 0)
+        kp_strbuf_addf(&f->path, ":%" PRId64, f->flame->frames[node->frame].line);
     f->lengths[node->depth] = f->path.len;
 }
 
@@ -87,8 +89,9 @@ static void add_value(const struct kp_flame *flame, int64_t value, struct kp_str
     kp_strbuf_addf(out, "%10s ", kp_unit_text(value, flame->unit, "auto", text));
 }
 
-static void add_line(
-    const struct kp_flame *flame, const struct kp_flame_node *node, unsigned indent, struct kp_strbuf *out)
+// A branch begins with a +; below it a | leads down.
+static void add_line(const struct kp_flame *flame, const struct kp_flame_node *node, unsigned indent,
+    bool is_branch, struct kp_strbuf *out)
 {
     char percent[KP_VALUE_TEXT];
     if (flame->is_diff) {
@@ -100,7 +103,7 @@ static void add_line(
     kp_strbuf_addf(out, "%7s ", kp_unit_percent(share, kp_flame_whole(flame), percent));
     add_value(flame, node->self, out);
     for (unsigned i = 0; i < indent && i < MAX_INDENT / 2; i++)
-        kp_strbuf_adds(out, i + 1 < indent ? "| " : "+ ");
+        kp_strbuf_adds(out, is_branch && i + 1 == indent ? "+ " : "| ");
     kp_strbuf_addf(out, " %s", kp_flame_name(flame, node));
     if (node->frame != KP_FLAME_NO_FRAME && flame->by == KP_BY_LINE && flame->frames[node->frame].line != 0)
         kp_strbuf_addf(out, " %s:%" PRId64, flame->frames[node->frame].file, flame->frames[node->frame].line);
@@ -117,15 +120,17 @@ void kp_flame_tree(const struct kp_flame *flame, struct kp_strbuf *out)
     if (flame->is_diff)
         kp_strbuf_addf(out, ", %s before", kp_unit_text(flame->base_total, flame->unit, "auto", total));
     if (flame->n_left_out > 0)
-        kp_strbuf_addf(out, "; %" PRIu32 " small nodes are not shown", flame->n_left_out);
+        kp_strbuf_addf(out, "; %" PRIu32 " small %s not shown", flame->n_left_out,
+            flame->n_left_out == 1 ? "node is" : "nodes are");
     kp_strbuf_adds(out, flame->is_diff ? "\n    change       base        new   share       self\n"
                                        : "\n     total   share       self\n");
     // a node that is the only one its caller calls stands under it, not to the right: stacks are deep
     kp_auto_free unsigned *indents = KP_NEW_ARRAY(unsigned, (size_t)flame->n + 1);
     for (uint32_t i = 0; i < flame->n && !out->overflow; i++) {
         const struct kp_flame_node *node = &flame->nodes[i];
+        bool is_branch = i > 0 && flame->nodes[node->parent].n_children > 1;
         if (i > 0)
-            indents[i] = indents[node->parent] + (flame->nodes[node->parent].n_children > 1);
-        add_line(flame, node, indents[i], out);
+            indents[i] = indents[node->parent] + is_branch;
+        add_line(flame, node, indents[i], is_branch, out);
     }
 }

@@ -1,6 +1,7 @@
 // Pages and pictures: names of functions come from outside and must stay text.
 #include "report/report_fixture.h"
 
+#include "base/file.h"
 #include "base/text.h"
 #include "report/flame_page.h"
 #include "base/banned.h"
@@ -175,6 +176,34 @@ static void test_svg_labels(void **state)
     assert_int_equal(count(nothing, "<g "), 1);
 }
 
+// Pages of real profiles, for tools/try_page and for looking at.
+static void write_page(const char *folder, const char *name, const char *profile_name, const char *base_name,
+    enum kp_report_by by)
+{
+    kp_auto_profile *profile = kp_load(profile_name);
+    kp_auto_profile *base = base_name ? kp_load(base_name) : NULL;
+    struct kp_report_options o = {.by = by};
+    struct kp_flame *flame = NULL;
+    kp_auto_strbuf out;
+    kp_strbuf_init(&out, 64 << 20);
+    assert_int_equal(kp_report_flame(profile, base, false, &o, &flame, NULL), 0);
+    kp_flame_html(flame, name, &out);
+    kp_auto_free char *path = kp_asprintf("%s/%s.html", folder, name);
+    assert_int_equal(kp_file_write_atomic(path, out.data, out.len, 0644, NULL), 0);
+    kp_flame_free(flame);
+}
+
+static void test_write_pages(void **state)
+{
+    (void)state;
+    const char *folder = getenv("KP_WRITE_PAGES"); // NOLINT(concurrency-mt-unsafe)
+    if (folder == NULL)
+        skip();
+    write_page(folder, "cpu", "etcd-cpu", NULL, KP_BY_FUNCTION);
+    write_page(folder, "diff", "etcd-cpu-later", "etcd-cpu", KP_BY_FUNCTION);
+    write_page(folder, "heap", "prom-heap", NULL, KP_BY_LINE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_svg),
         cmocka_unit_test(test_svg_hostile),
         cmocka_unit_test(test_svg_labels),
+        cmocka_unit_test(test_write_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

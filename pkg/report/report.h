@@ -100,7 +100,8 @@ KP_MUST_CHECK int kp_report_flame(const struct kp_profile *profile, const struct
     bool normalize, const struct kp_report_options *options, struct kp_flame **ret, struct kp_error *err);
 void kp_flame_free(struct kp_flame *flame); // NULL is fine
 void kp_flame_json(const struct kp_flame *flame, struct kp_strbuf *out);
-// "a;b;c 12" a line, for other programs; with a base "a;b;c BASE VALUE". What was cut counts for its caller.
+// "a;b;c 12" a line, for other programs; with a base "a;b;c BASE VALUE", by line "a:12;b:7 3". What was cut
+// counts for its caller.
 void kp_flame_folded(const struct kp_flame *flame, struct kp_strbuf *out);
 void kp_flame_svg(const struct kp_flame *flame, const char *title, struct kp_strbuf *out);
 // One self-contained file: search, zoom, hover, colour by package, dark mode; no outside reference at all.

@@ -8,11 +8,14 @@ const whole = source.total;
 const wholeBefore = isDiff ? source.baseTotal : 0;
 
 const frames = source.frames.map(([name, file, line, pkg]) => {
-  const short = shorten(name);
-  return { name, line, file: source.files[file] || "", pkg: source.packages[pkg] || "", hue: source.hues[pkg] || 0,
-    short, forms: [name, short, afterPackage(short), lastPart(short)] };
+  const path = source.files[file] || "";
+  // by line a function has a frame for each of its lines
+  const at = source.by === "line" && line > 0 ? ":" + line : "";
+  const short = shorten(name) + at;
+  return { name: name + at, key: at ? `${name} ${path}${at}` : name, line, file: path, pkg: source.packages[pkg] || "", hue: source.hues[pkg] || 0,
+    short, forms: [name + at, short, afterPackage(short), lastPart(short)] };
 });
-const rootFrame = { name: "all", line: 0, file: "", pkg: "", hue: 0, short: "all", forms: ["all"], isRoot: true };
+const rootFrame = { name: "all", key: "", line: 0, file: "", pkg: "", hue: 0, short: "all", forms: ["all"], isRoot: true };
 
 // Without the path of the package: "promql.(*evaluator).Eval".
 function shorten(name) {
@@ -29,9 +32,9 @@ function afterPackage(short) {
 }
 
 function lastPart(short) {
-  const plain = short.replace(/[[<{].*$/s, ""), dot = Math.max(plain.lastIndexOf("."), plain.lastIndexOf(":"));
+  const plain = short.replace(/[[<{].*$/s, ""), dot = Math.max(plain.lastIndexOf("."), plain.lastIndexOf("::") + 1);
   const last = plain.slice(dot + 1);
-  return /^func\d+$|^\d*$/.test(last) ? afterPackage(short) : last;
+  return /^func\d+$|^[\d:]*$/.test(last) ? afterPackage(short) : last;
 }
 
 function newNode(frame, parent) {

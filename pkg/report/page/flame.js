@@ -50,7 +50,7 @@ function make(tag, text, parent) {
 }
 
 function currentTree() {
-  const frame = frames.find((f) => f.name === state.frame);
+  const frame = frames.find((f) => f.key === state.frame);
   if (!state.mode || !frame) {
     state.mode = "";
     return whole_tree;
@@ -217,7 +217,7 @@ function showTable() {
         if (!isDiff && row[column] !== 0) make("small", percentOf(row[column], whole), td);
       }
     }
-    const open = () => go({ mode: "callees", frame: row.name, zoom: "" });
+    const open = () => go({ mode: "callees", frame: row.frame.key, zoom: "" });
     tr.addEventListener("click", open);
     tr.addEventListener("keydown", (e) => e.key === "Enter" && open());
     tr.addEventListener("pointerenter", () => { view.spot = row.frame; redraw(); });
@@ -284,7 +284,7 @@ function select(node) {
 
 function merge(mode) {
   const frame = view.selected.frame;
-  if (!frame.isRoot) go({ mode, frame: frame.name, zoom: "" });
+  if (!frame.isRoot) go({ mode, frame: frame.key, zoom: "" });
 }
 
 function toggleTable() {
@@ -426,7 +426,6 @@ function follow() {
 }
 
 addEventListener("popstate", follow);
-addEventListener("hashchange", follow);
 new ResizeObserver(resize).observe(scroll);
 const wantsDark = matchMedia("(prefers-color-scheme: dark)");
 setTheme(keep.get("theme") || (wantsDark.matches ? "dark" : "light"));
