@@ -98,8 +98,7 @@ static void load(struct bench *b, const char *folder, uint64_t space)
 // Captures of one made-up program.
 static void make_pods(struct bench *b)
 {
-    const struct kp_gen_program program = {
-        .seed = 7, .functions = 5000, .stacks = b->stacks, .new_percent = 3, .depth = 20};
+    const struct kp_gen_program program = {.seed = 7, .stacks = b->stacks, .new_percent = 3, .depth = 20};
     struct kp_gen *gen = kp_gen_create(&program);
     for (int kind = 0; kind < KP_GEN_KINDS; kind++) {
         kp_auto_free char *name = kp_asprintf("%s.01.pb.gz", kp_gen_kind_name((enum kp_gen_kind)kind));
@@ -296,9 +295,16 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--builds") == 0 && i + 1 < argc)
             b.builds = (unsigned)strtoul(argv[++i], NULL, 10);
         else
-            for (unsigned k = 0; k < b.builds; k++)
-                load(&b, argv[i], b.captures.n);
+            load(&b, argv[i], (uint64_t)i);
     }
+    size_t n_loaded = b.captures.n;
+    for (unsigned k = 1; k < b.builds; k++)
+        for (size_t i = 0; i < n_loaded; i++) {
+            struct capture c = b.captures.items[i];
+            c.space += (uint64_t)k * 1000;
+            c.pod = (uint32_t)c.space;
+            *kp_array_add(&b.captures) = c;
+        }
     if (b.pods > 0)
         make_pods(&b);
     qsort(b.captures.items, b.captures.n, sizeof b.captures.items[0], by_space);

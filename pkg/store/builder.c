@@ -7,7 +7,7 @@
 #include "store/row.h"
 #include "base/banned.h"
 
-#define DEFAULT_LEVEL    9
+#define DEFAULT_LEVEL    7
 #define OPAQUE_LEVEL     3
 #define MAX_OPAQUE_BYTES ((size_t)1 << 20)
 #define MAX_LEVEL        19

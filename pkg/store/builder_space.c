@@ -5,9 +5,8 @@
 #include "store/builder_private.h"
 #include "base/banned.h"
 
-#define FIRST_SLOTS           1024
-#define MAX_SORT_STEPS        4000000 // new stacks times frames beyond which they keep the order of arrival
-#define DICTIONARY_LEVEL_MORE 6
+#define FIRST_SLOTS    1024
+#define MAX_SORT_STEPS 4000000 // new stacks times frames beyond which they keep the order of arrival
 
 // ---- entries ----
 
@@ -279,7 +278,7 @@ int kp_builder_leave(struct kp_segment_builder *b, struct kp_error *err)
         struct kp_segment_space_info *info = &b->spaces.items[s->index];
         info->n_entries = s->n_entries;
         info->bytes = kp_arena_bytes(space->arena);
-        info->block = kp_builder_put_block(b, KP_BLOCK_SPACE, b->level + DICTIONARY_LEVEL_MORE);
+        info->block = kp_builder_put_block(b, KP_BLOCK_SPACE, b->level);
         kp_builder_forget_space(b);
     }
     kp_space_free(space);

@@ -179,7 +179,7 @@ struct kp_segment_options {
     const char *namespace;
     uint32_t keep_s;
     enum kp_keep_original keep_original;
-    int level; // of zstd; 0 = 9
+    int level; // of zstd; 0 = 7
 };
 struct kp_segment_builder *kp_segment_builder_create(const struct kp_segment_options *options);
 void kp_segment_builder_destroy(struct kp_segment_builder *builder); // NULL is fine

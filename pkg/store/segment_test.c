@@ -38,7 +38,7 @@ static bool is_found_out(const struct kp_storage *storage)
         return true;
     }
     assert_int_equal(kp_segment_verify(s, on_wrong, &n_wrong, &err), 0);
-    for (uint32_t i = 0; i < s->n_rows; i++) {
+    for (uint32_t i = 0; n_wrong == 0 && i < s->n_rows; i++) {
         struct kp_segment_row row;
         struct kp_blob *body;
         rc = kp_segment_read_rows(s, i, 1, &row, NULL);
