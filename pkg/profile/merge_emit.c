@@ -150,14 +150,6 @@ static void hang_rows(struct kp_emit *e)
     }
 }
 
-static uint32_t depth_of(const struct kp_symbols *s, uint32_t node)
-{
-    uint32_t depth = 0;
-    for (; node != 0; node = s->nodes[node].parent)
-        depth++;
-    return depth;
-}
-
 static void emit_sample(struct kp_emit *e, uint32_t row)
 {
     struct kp_profile *p = e->p;
@@ -203,7 +195,7 @@ static void emit_samples(struct kp_emit *e)
         struct kp_merge_row key = e->m->rows.keys.items[r];
         if (e->next_row[r] != KP_EMIT_USED)
             continue;
-        n_frames += depth_of(e->s, key.node);
+        n_frames += e->m->rows.depths[key.node]; // known of all rows
         n_labels += e->s->label_sets[key.label_set + 1] - e->s->label_sets[key.label_set];
     }
     p->samples = KP_ARENA_ARRAY(&e->arena, struct kp_sample, (size_t)e->n_rows + 1);

@@ -31,6 +31,8 @@ struct kp_merge_rows {
     bool real;
     uint32_t *plain; // row + 1 of (node, no labels)
     uint32_t n_plain;
+    uint32_t *depths; // of the symbols' nodes, as far as they were needed
+    uint32_t n_depths, cap_depths;
     struct kp_merge_slot *slots; // rows with labels, open addressing
     uint32_t mask, n_slots;
     struct kp_keyed key;
@@ -52,6 +54,8 @@ struct kp_merger {
     double *scaled; // scratch, one per type
 };
 
+// Frames of the stack of a row.
+uint32_t kp_merge_row_depth(struct kp_merge_rows *rows, const struct kp_symbols *symbols, uint32_t node);
 void kp_merge_rows_finish(struct kp_merge_rows *rows);
 size_t kp_merge_rows_bytes(const struct kp_merge_rows *rows);
 // The row, which is added if it is new; UINT32_MAX: no room for more.

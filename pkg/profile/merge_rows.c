@@ -16,6 +16,7 @@ void kp_merge_rows_finish(struct kp_merge_rows *rows)
     kp_free(rows->values);
     kp_free(rows->high);
     kp_free(rows->plain);
+    kp_free(rows->depths);
     kp_free(rows->slots);
 }
 
@@ -23,11 +24,27 @@ size_t kp_merge_rows_bytes(const struct kp_merge_rows *rows)
 {
     size_t value_bytes = rows->high ? sizeof *rows->values + sizeof *rows->high : sizeof *rows->values;
     return rows->keys.cap * sizeof *rows->keys.items + rows->cap * rows->n_types * value_bytes +
-           rows->n_plain * sizeof *rows->plain +
+           rows->n_plain * sizeof *rows->plain + rows->cap_depths * sizeof *rows->depths +
            (rows->slots ? ((size_t)rows->mask + 1) * sizeof *rows->slots : 0);
 }
 
 // ---- which row ----
+
+// Callers come before what they call.
+uint32_t kp_merge_row_depth(struct kp_merge_rows *rows, const struct kp_symbols *symbols, uint32_t node)
+{
+    if (node < rows->n_depths)
+        return rows->depths[node];
+    if (symbols->n_nodes > rows->cap_depths) {
+        rows->cap_depths = symbols->n_nodes + symbols->n_nodes / 2;
+        rows->depths = kp_grow(rows->depths, rows->cap_depths, sizeof *rows->depths);
+    }
+    for (; rows->n_depths < symbols->n_nodes; rows->n_depths++) {
+        uint32_t at = rows->n_depths;
+        rows->depths[at] = at == 0 ? 0 : rows->depths[symbols->nodes[at].parent] + 1;
+    }
+    return rows->depths[node];
+}
 
 static uint32_t add_row(struct kp_merge_rows *rows, const struct kp_symbols *symbols, struct kp_merge_row key)
 {
@@ -35,8 +52,7 @@ static uint32_t add_row(struct kp_merge_rows *rows, const struct kp_symbols *sym
         return NO_ROW;
     const uint32_t *labels = symbols->label_sets + key.label_set;
     size_t bytes = rows->sample_bytes + (labels[1] - labels[0]) * sizeof(struct kp_sample_label);
-    for (uint32_t node = key.node; node != 0 && bytes <= KP_MERGER_MAX_SAMPLE_BYTES; bytes += sizeof node)
-        node = symbols->nodes[node].parent;
+    bytes += kp_merge_row_depth(rows, symbols, key.node) * sizeof(uint32_t);
     bytes += sizeof(struct kp_sample) + rows->n_types * sizeof(int64_t);
     if (bytes > KP_MERGER_MAX_SAMPLE_BYTES) {
         rows->full = true;

@@ -21,7 +21,7 @@ struct kp_symbols_index {
     struct kp_keyed key;
     struct kp_arena *bytes; // of the strings
     struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
-    uint32_t n_known_nodes; // that are in the table; those behind them were adopted
+    uint32_t n_known_nodes; // that are in the table; those behind them get there when one is looked up
     uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
         cap_labels;
 };
@@ -255,7 +255,7 @@ static uint32_t hash_node(const struct kp_symbols_index *x, uint32_t parent, uin
     return fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
 }
 
-// Most spaces that are adopted are never added to.
+// Many are added or adopted after which none is looked up.
 static void know_nodes(struct kp_symbols *s)
 {
     struct kp_symbols_index *x = s->index;
@@ -281,10 +281,15 @@ uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t locatio
         if (s->nodes[id].parent == parent && s->nodes[id].location == location)
             return id;
     }
-    grow_to(s->nodes, s->n_nodes + 1, x->cap_nodes);
-    s->nodes[s->n_nodes] = (struct kp_sym_node){parent, location};
     table_put(&x->nodes, h, s->n_nodes);
     x->n_known_nodes++;
+    return kp_symbols_new_node(s, parent, location);
+}
+
+uint32_t kp_symbols_new_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
+{
+    grow_to(s->nodes, s->n_nodes + 1, s->index->cap_nodes);
+    s->nodes[s->n_nodes] = (struct kp_sym_node){parent, location};
     return s->n_nodes++;
 }
 
@@ -309,8 +314,12 @@ uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint3
             return id;
     }
     uint32_t node = 0;
-    for (uint32_t i = n; i-- > 0;)
-        node = kp_symbols_node(s, node, locations[i]);
+    bool is_new = false; // then it has no callees yet
+    for (uint32_t i = n; i-- > 0;) {
+        uint32_t n_nodes = s->n_nodes;
+        node = is_new ? kp_symbols_new_node(s, node, locations[i]) : kp_symbols_node(s, node, locations[i]);
+        is_new = s->n_nodes > n_nodes;
+    }
     table_put(&x->stacks, h, node);
     return node;
 }

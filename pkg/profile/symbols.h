@@ -63,6 +63,8 @@ uint32_t kp_symbols_mapping(struct kp_symbols *symbols, const struct kp_sym_mapp
 uint32_t kp_symbols_location(
     struct kp_symbols *symbols, const struct kp_sym_location *location, const struct kp_line *lines);
 uint32_t kp_symbols_node(struct kp_symbols *symbols, uint32_t parent, uint32_t location);
+// The same for one that cannot be there yet: its parent has no such child.
+uint32_t kp_symbols_new_node(struct kp_symbols *symbols, uint32_t parent, uint32_t location);
 // Locations leaf first, as in a sample.
 uint32_t kp_symbols_stack(struct kp_symbols *symbols, const uint32_t *locations, uint32_t n);
 // Sorted in place by key, then text, then number.

@@ -196,9 +196,13 @@ uint32_t kp_symbols_map_node(struct kp_symbols_map *map, uint32_t node)
         node = map->space->nodes[node].parent;
     }
     uint32_t id = map->nodes[node];
+    bool is_new = false; // then it has no callees yet
     while (map->stack.n > 0) {
         node = map->stack.items[--map->stack.n];
-        id = kp_symbols_node(map->to, id, map_location(map, map->space->nodes[node].location));
+        uint32_t location = map_location(map, map->space->nodes[node].location);
+        uint32_t n_nodes = map->to->n_nodes;
+        id = is_new ? kp_symbols_new_node(map->to, id, location) : kp_symbols_node(map->to, id, location);
+        is_new = map->to->n_nodes > n_nodes;
         map->nodes[node] = id;
     }
     return id;
