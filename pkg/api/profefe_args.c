@@ -165,12 +165,12 @@ int kp_profefe_selector(
     const struct kp_labels *labels, bool in_cluster, struct kp_selector **ret, struct kp_error *err)
 {
     struct kp_requirement reqs[4 * KP_MAX_LABELS];
-    kp_auto_free char *text = NULL;
     size_t n = 0, size = 1;
     *ret = NULL;
     for (size_t i = 0; labels && i < labels->n; i++)
         size += strlen(labels->items[i].value) + 1;
-    char *at = text = kp_alloc(size);
+    kp_auto_free char *text = kp_alloc(size);
+    char *at = text;
     const char *values[4 * KP_MAX_LABELS];
     for (size_t i = 0; labels && i < labels->n; i++) {
         const char *key = system_key(labels->items[i].key, in_cluster);

@@ -104,6 +104,13 @@ void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_quer
         kp_query_finish(q);
         return;
     }
+    kp_http_set_header(x, "Cache-Control", "no-store");
+    if (strcmp(kp_http_method(x), "HEAD") == 0) { // there is no end to wait for
+        kp_http_reply_begin(x, 200, "text/event-stream", NULL, NULL);
+        kp_http_reply_end(x);
+        kp_query_finish(q);
+        return;
+    }
     struct watch *w = KP_NEW(struct watch);
     w->all = all;
     w->x = x;
@@ -111,7 +118,6 @@ void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_quer
     kp_list_append(&all->list, &w->node);
     all->n++;
     kp_metric_set(all->m_open, (double)all->n);
-    kp_http_set_header(x, "Cache-Control", "no-store");
     kp_http_on_gone(x, on_gone, w);
     kp_http_reply_begin(x, 200, "text/event-stream", on_space, w);
     send_text(w, hello, sizeof hello - 1);
