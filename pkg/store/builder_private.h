@@ -102,7 +102,8 @@ struct kp_pending_capture {
     struct kp_digest digest; // of what was decoded
     uint8_t *body;           // as received; NULL = not kept
     size_t body_len;
-    bool joined; // from another segment: its bytes are there if they were kept
+    bool joined;   // from another segment: its bytes are there if they were kept
+    bool is_older; // of a form from before profile.proto: who asks wants it back as it was
 };
 
 struct kp_space_builder {

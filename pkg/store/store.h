@@ -37,7 +37,7 @@ KP_MUST_CHECK int kp_storage_dir_open(const char *path, struct kp_storage *ret, 
 
 // Whether segments hold the received bytes as well.
 enum kp_keep_original {
-    KP_ORIGINAL_ON_ERROR, // where the profile read back would not be equal
+    KP_ORIGINAL_ON_ERROR, // where the profile read back would not be equal, and of the older text forms
     KP_ORIGINAL_ALWAYS,
     KP_ORIGINAL_NEVER, // not even then: it is read back as well as it can be
 };
