@@ -161,6 +161,7 @@ static int build(struct registry *r, struct kp_error *err)
         .max_bytes = (uint64_t)r->options.max_bytes,
         .retention_ms = r->options.retention_ms,
         .max_retention_ms = r->options.max_retention_ms,
+        .max_profiles_per_service = (uint64_t)r->options.max_profiles_per_service,
         .seal_after_ms = r->options.seal_after_ms,
         .keep_original = keep_original(r->options.keep_original),
         .metrics = r->metrics};

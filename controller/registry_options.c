@@ -29,6 +29,8 @@ static const struct kp_option rows[] = {
         "Size of the data folder. When it is reached, the namespace with the most bytes loses its oldest "
         "profiles.\n"
         "0: all of the file system but a tenth."},
+    {"max-profiles-per-service", "NUMBER", KP_OPTION_INT, AT(max_profiles_per_service), "0", 0, 0,
+        "The oldest profiles of a service beyond it are deleted; 0: no limit."},
     {"seal-after", "DURATION", KP_OPTION_DURATION, AT(seal_after_ms), "10m", 1000, 24 * HOUR_MS,
         "Received profiles lie in the log for about so long, then they are moved into segments, which take a "
         "fraction of the space."},

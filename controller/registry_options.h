@@ -13,7 +13,7 @@ struct kp_registry_options {
     char *listen, *metrics_listen;
     char *data_dir;
     int64_t retention_ms, max_retention_ms, max_bytes;
-    int64_t seal_after_ms, max_merges;
+    int64_t seal_after_ms, max_merges, max_profiles_per_service;
     char *keep_original;
     bool accept_empty;
     char *tls_cert_file, *tls_key_file;

@@ -33,8 +33,8 @@ void kp_profefe_error(struct kp_http_exchange *x, int status, const char *messag
 // Agents stop for minutes on 5xx: what is overload or passes is 429.
 void kp_profefe_fail(struct kp_http_exchange *x, const struct kp_error *err)
 {
-    bool later = err->code == KP_THROTTLED || err->code == KP_LIMIT || err->code == KP_UNAVAILABLE ||
-                 err->code == KP_TIMEOUT || err->code == KP_CANCELED;
+    bool later = err->code == KP_THROTTLED || err->code == KP_UNAVAILABLE || err->code == KP_TIMEOUT ||
+                 err->code == KP_CANCELED;
     int status = later ? 429 : kp_http_status_of(err->code);
     if (later)
         kp_http_set_header(x, "Retry-After", "2");
