@@ -47,7 +47,7 @@ function(kp_add_test module source)
   target_compile_definitions(${name} PRIVATE
     KP_TESTDATA="${CMAKE_SOURCE_DIR}/pkg/${module}/testdata" KP_SHARED_TESTDATA="${CMAKE_SOURCE_DIR}/pkg/testkit/testdata")
   add_test(NAME ${module}.${noun} COMMAND ${name})
-  set_tests_properties(${module}.${noun} PROPERTIES LABELS unit TIMEOUT 300
+  set_tests_properties(${module}.${noun} PROPERTIES LABELS unit TIMEOUT 900
     ENVIRONMENT "ASAN_OPTIONS=handle_segv=2:detect_leaks=1;TSAN_OPTIONS=halt_on_error=1")
 endfunction()
 
@@ -115,7 +115,7 @@ function(kp_program name)
     target_link_libraries(kp_${A_DIR}_${noun} PRIVATE ${library} kp_testkit ${cmocka})
     target_compile_definitions(kp_${A_DIR}_${noun} PRIVATE KP_TESTDATA="${dir}/testdata")
     add_test(NAME ${A_DIR}.${noun} COMMAND kp_${A_DIR}_${noun})
-    set_tests_properties(${A_DIR}.${noun} PROPERTIES LABELS unit TIMEOUT 300
+    set_tests_properties(${A_DIR}.${noun} PROPERTIES LABELS unit TIMEOUT 900
       ENVIRONMENT "ASAN_OPTIONS=handle_segv=2:detect_leaks=1;TSAN_OPTIONS=halt_on_error=1")
   endforeach()
 endfunction()

@@ -17,6 +17,8 @@
 struct fixture_workload {
     char *key, *name;
     unsigned revision, serial;
+    bool rolling;                 // half of the pods belong to the newest revision
+    struct kp_policy *own_policy; // NULL = the cluster's
     KP_ARRAY(const struct kp_pod *) pods;
     KP_ARRAY(struct kp_target *) targets;
 };
@@ -28,12 +30,13 @@ struct fixture_cluster {
     size_t n;
     uint64_t random, seed; // names hold the seed, so that slots and samples depend on it
     const char *budget;    // of fixture_set_profile; NULL = as many at once as there are pods
+    unsigned nodes;        // 0 = 500
 };
 
-static inline struct kp_policy *fixture_policy(const char *spec)
+static inline struct kp_policy *fixture_named_policy(const char *name, const char *spec)
 {
-    kp_auto_free char *text =
-        kp_asprintf("{\"metadata\":{\"name\":\"p\",\"uid\":\"u\",\"generation\":1},\"spec\":%s}", spec);
+    kp_auto_free char *text = kp_asprintf(
+        "{\"metadata\":{\"name\":\"%s\",\"uid\":\"u\",\"generation\":1},\"spec\":%s}", name, spec);
     json_error_t ignored;
     json_t *object = json_loads(text, 0, &ignored);
     struct kp_policy *policy = NULL;
@@ -42,6 +45,11 @@ static inline struct kp_policy *fixture_policy(const char *spec)
         return NULL;
     json_decref(object);
     return policy;
+}
+
+static inline struct kp_policy *fixture_policy(const char *spec)
+{
+    return fixture_named_policy("p", spec);
 }
 
 static inline const struct kp_pod *fixture_pod(
@@ -92,12 +100,14 @@ static inline const struct kp_pod *fixture_pod(
 static inline void fixture_retarget(struct fixture_cluster *cluster, struct fixture_workload *workload)
 {
     const struct kp_target_config config = {.dialects = KP_DIALECTS_DEFAULT};
+    const struct kp_policy *own[] = {workload->own_policy};
+    const struct kp_policy *const *policies = workload->own_policy != NULL ? own : cluster->policies;
     for (size_t i = 0; i < workload->targets.n; i++)
         kp_target_unref(workload->targets.items[i]);
     workload->targets.n = 0;
     for (size_t i = 0; i < workload->pods.n; i++) {
         struct kp_verdict verdict;
-        kp_target_build(workload->pods.items[i], cluster->policies, 1, NULL, false, &config, &verdict);
+        kp_target_build(workload->pods.items[i], policies, 1, NULL, false, &config, &verdict);
         for (size_t t = 0; t < verdict.targets.n; t++)
             *kp_array_add(&workload->targets) = kp_target_ref(verdict.targets.items[t]);
         kp_verdict_finish(&verdict);
@@ -106,7 +116,7 @@ static inline void fixture_retarget(struct fixture_cluster *cluster, struct fixt
 
 static inline unsigned fixture_node(struct fixture_cluster *cluster)
 {
-    return (unsigned)(kp_random_next(&cluster->random) % 500);
+    return (unsigned)(kp_random_next(&cluster->random) % (cluster->nodes != 0 ? cluster->nodes : 500));
 }
 
 static inline void fixture_workload_make(struct fixture_cluster *cluster, struct fixture_workload *workload,
@@ -151,12 +161,14 @@ static inline void fixture_replace_pod(
 static inline void fixture_roll(struct fixture_cluster *cluster, size_t w, int64_t now_ms)
 {
     struct fixture_workload *workload = &cluster->workloads[w];
-    workload->revision++;
-    for (size_t i = 0; i < workload->pods.n; i += 2) {
+    if (!workload->rolling)
+        workload->revision++;
+    for (size_t i = workload->rolling ? 1 : 0; i < workload->pods.n; i += 2) {
         kp_pod_unref(workload->pods.items[i]);
         workload->pods.items[i] = fixture_pod(
             workload->name, workload->revision, workload->serial++, fixture_node(cluster), now_ms);
     }
+    workload->rolling = !workload->rolling;
     fixture_retarget(cluster, workload);
 }
 
@@ -183,6 +195,7 @@ static inline void fixture_cluster_free(struct fixture_cluster *cluster)
             kp_pod_unref(workload->pods.items[i]);
         for (size_t i = 0; i < workload->targets.n; i++)
             kp_target_unref(workload->targets.items[i]);
+        kp_policy_unref(workload->own_policy);
         kp_array_free(&workload->pods);
         kp_array_free(&workload->targets);
         kp_free(workload->key);
