@@ -1,5 +1,6 @@
 // Captures that wait: to the spool, over a restart, and on their way again.
 #include "sink/sink_fixture.h"
+#include "sink/sink_private.h"
 #include "base/banned.h"
 
 static const struct kp_sink_answer away = {.retry = true, .message = "the receiver is away"};
@@ -107,6 +108,12 @@ static void an_answer_during_the_write_is_safe(void **state)
     kp_test_rmdir(dir);
 }
 
+static bool nothing_is_being_written(const struct bench *bench, size_t unused)
+{
+    (void)unused;
+    return !bench->sink->spilling;
+}
+
 static void a_full_spool_costs_the_newest(void **state)
 {
     char *dir = kp_test_tmpdir();
@@ -117,6 +124,7 @@ static void a_full_spool_costs_the_newest(void **state)
     for (unsigned i = 0; i < 40; i++) {
         fixture_put(bench, i, 10000);
         fixture_run(bench, 20);
+        fixture_until(bench, nothing_is_being_written, 0); // else it is memory that is full
     }
     assert_true(bench->outcomes.n > 10 && bench->outcomes.n < 35);
     assert_string_equal(bench->outcomes.items[bench->outcomes.n - 1].key, "k39");
