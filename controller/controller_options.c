@@ -1,5 +1,6 @@
 #include "controller/controller_options.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -53,8 +54,8 @@ static const struct kp_option rows[] = {
     {"path-prefixes", "PATHS", KP_OPTION_LIST, AT(path_prefixes), "/debug/", 0, 0,
         "Every path that is scraped starts with one of these."},
     {"denied-cidrs", "CIDRS", KP_OPTION_LIST, AT(denied_cidrs), NULL, 0, 0,
-        "Networks never scraped, beside loopback, link-local and multicast: the API server's service range, "
-        "nodes ..."},
+        "Networks never scraped, beside loopback, link-local, multicast and the API server: the "
+        "service range, nodes ..."},
     {"min-interval", "DURATION", KP_OPTION_DURATION, AT(min_interval_ms), "10s", 1000, DAY_MS,
         "Shortest interval a policy gets."},
     {"max-duration", "DURATION", KP_OPTION_DURATION, AT(max_duration_ms), "60s", 1000, 10 * MINUTE_MS,
@@ -68,7 +69,7 @@ static const struct kp_option rows[] = {
         "Captures at once on one node."},
     {"max-captures-per-namespace", "N", KP_OPTION_INT, AT(max_captures_per_namespace), "100", 1, 10000,
         "Captures at once in one namespace."},
-    {"captures-per-second-per-namespace", "N", KP_OPTION_PERCENT, AT(captures_per_second_per_namespace), "0",
+    {"captures-per-second-per-namespace", "N", KP_OPTION_DECIMAL, AT(captures_per_second_per_namespace), "0",
         0, 100000, "Rate of starts in one namespace; 0: no limit."},
     {"max-bytes-in-flight", "BYTES", KP_OPTION_BYTES, AT(max_bytes_in_flight), "64Mi", 1 * MIB, 0,
         "Profile bytes held while they are being received."},
@@ -196,4 +197,25 @@ int kp_controller_options_config(
         .spool_bytes = (uint64_t)options->spool_bytes,
     };
     return 0;
+}
+
+void kp_controller_options_deny_server(
+    struct kp_controller_options *options, struct kp_controller_config *config)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    const char *host = strstr(config->kube.server, "://");
+    if (host == NULL)
+        return;
+    host += 3;
+    bool is_six = *host == '[';
+    kp_auto_free char *address =
+        is_six ? kp_strndup(host + 1, strcspn(host + 1, "]/")) : kp_strndup(host, strcspn(host, ":/"));
+    if (inet_pton(is_six ? AF_INET6 : AF_INET, address, bytes) != 1)
+        return; // a name: pods have addresses
+    struct kp_option_list *list = &options->denied_cidrs;
+    list->items = kp_grow(list->items, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = kp_take(address);
+    kp_free(options->cidrs);
+    options->cidrs = terminated(list);
+    config->capture.denied_cidrs = options->cidrs;
 }

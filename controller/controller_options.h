@@ -36,4 +36,9 @@ void kp_controller_options_help(FILE *out);
 KP_MUST_CHECK int kp_controller_options_config(
     struct kp_controller_options *options, struct kp_controller_config *config, struct kp_error *err);
 
+// The API server is never scraped: adds the host of config->kube.server to the denied networks if it is an
+// address. After kp_controller_options_config().
+void kp_controller_options_deny_server(
+    struct kp_controller_options *options, struct kp_controller_config *config);
+
 #endif

@@ -72,6 +72,7 @@ static int load_kube(struct role *role, struct kp_error *err)
     }
     if (role->options.lease_namespace[0] == '\0')
         role->config.lease_namespace = kube->namespace;
+    kp_controller_options_deny_server(&role->options, &role->config);
     return 0;
 }
 

@@ -71,15 +71,18 @@ static bool choice_holds(const char *choices, const char *text)
     return false;
 }
 
-static int parse_percent(const char *text, double *ret, struct kp_error *err)
+static int parse_decimal(
+    const char *text, double low, double high, bool is_percent, double *ret, struct kp_error *err)
 {
     char *end;
     errno = 0;
     double v = strtod(text, &end);
-    if (*end == '%')
+    bool is_number = end != text && errno == 0 && (v >= 0 || v < 0);
+    if (is_percent && *end == '%')
         end++;
-    if (end == text || *end != '\0' || errno != 0 || !(v >= 0 && v <= 100))
-        return kp_fail(err, KP_INVALID, "'%s' is not a percentage between 0 and 100", text);
+    if (!is_number || *end != '\0' || v < low || (high != 0 && v > high))
+        return kp_fail(err, KP_INVALID, "'%s' is not a %s between %g and %g", text,
+            is_percent ? "percentage" : "number", low, high);
     *ret = v;
     return 0;
 }
@@ -149,7 +152,9 @@ static int set(const struct kp_option *row, const char *text, void *object, stru
     case KP_OPTION_BOOL:
         return kp_parse_bool(text, value, err);
     case KP_OPTION_PERCENT:
-        return parse_percent(text, value, err);
+        return parse_decimal(text, 0, 100, true, value, err);
+    case KP_OPTION_DECIMAL:
+        return parse_decimal(text, (double)row->min, (double)row->max, false, value, err);
     case KP_OPTION_INT:
     case KP_OPTION_DURATION:
     case KP_OPTION_BYTES:

@@ -17,7 +17,8 @@ enum kp_option_type {
     KP_OPTION_LIST,     // struct kp_option_list; the flag may be repeated, values hold commas between items
     KP_OPTION_BOOL,     // bool; --flag or --flag=false
     KP_OPTION_INT,      // int64_t within [min, max]
-    KP_OPTION_PERCENT,  // double; "1", "0.5" or "1%"
+    KP_OPTION_PERCENT,  // double within [0, 100]; "1", "0.5" or "1%"
+    KP_OPTION_DECIMAL,  // double within [min, max]; "0.5"
     KP_OPTION_DURATION, // int64_t, milliseconds; "1h30m", and whole days: "5d"
     KP_OPTION_BYTES,    // int64_t; "64Mi"
 };

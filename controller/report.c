@@ -94,7 +94,6 @@ static void add_pod(void *user, const struct kp_pod *pod, const struct kp_pod_ma
             continue;
         account->summary.matched++;
         account->summary.selected += match->n_targets;
-        report->n_selected += i == 0 ? match->n_targets : 0;
         const struct kp_leftout_info *info = kp_leftout_info(match->leftout);
         if (match->leftout == KP_LEFTOUT_NONE || !info->counts)
             continue;
@@ -166,6 +165,7 @@ static void add_target(void *user, const struct kp_target *target, const struct 
                 add_profile_to(report, account, target, profile);
         }
     }
+    report->n_selected++; // once, however many policies select it
     report->n_sampled += sampled ? 1 : 0;
     report->n_failing += failing ? 1 : 0;
 }

@@ -84,8 +84,9 @@ static enum kp_outcome judge_failure(
     case KP_TIMEOUT:
         return judge_timeout(facts, answer, message);
     case KP_TLS:
-        return say(message, KP_OUTCOME_TLS_ERROR, "TLS with %s failed%s", facts->where,
-            cause != NULL ? cause : ": see endpoints[].tls of the policy");
+        return say(message, KP_OUTCOME_TLS_ERROR,
+            "TLS with %s failed%s; set endpoints[].tls (ca, serverName) in the policy, or scheme HTTP",
+            facts->where, cause != NULL ? cause : "");
     case KP_DENIED:
         return say(message, KP_OUTCOME_REFUSED, "%s", answer->error.text);
     case KP_INVALID:
