@@ -143,7 +143,7 @@ func Install(values ...string) error {
 		}
 	}
 	repository, tag := imageRef()
-	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "90s",
+	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "180s",
 		"--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag, "--set", "registry.insecureAllowEveryone=true",
 		"--set", "controller.logLevel=debug"}
 	for _, v := range values {
@@ -298,6 +298,10 @@ func dump() {
 	fmt.Fprintln(os.Stderr, out)
 }
 
+// Slack is for bounds of a few seconds: kubectl alone takes a second on a machine that is busy with other things, and so does all of
+// Kubernetes. What it took is logged.
+const Slack = 5 * time.Second
+
 // Within calls check until it returns nil; past the limit the test ends. It returns the time it took.
 func Within(t *testing.T, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
@@ -319,7 +323,7 @@ func Within(t *testing.T, limit time.Duration, what string, check func() error) 
 // Rollout waits for a workload to be available.
 func Rollout(t *testing.T, ns, what string) {
 	t.Helper()
-	K(t, "rollout", "status", what, "-n", ns, "--timeout=90s")
+	K(t, "rollout", "status", what, "-n", ns, "--timeout=180s")
 }
 
 // Host runs a command of this machine.

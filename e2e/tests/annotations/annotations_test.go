@@ -32,14 +32,14 @@ func TestAProfefePodIsProfiledWithoutAPolicy(t *testing.T) {
 	f.Apply(t, ns, annotated(t, "stranger", `example.com/enable: "true"`))
 	f.Rollout(t, ns, "deploy/migrated")
 	var p f.Profile
-	f.Within(t, 75*time.Second, "its CPU profile is stored", func() error { return f.Some("namespace="+ns+"&type=cpu", &p) })
+	f.Within(t, 100*time.Second, "its CPU profile is stored", func() error { return f.Some("namespace="+ns+"&type=cpu", &p) })
 	if top := f.Top(t, p.ID, "-cum"); !strings.Contains(top, "checkout.hashOrders") {
 		t.Errorf("no hashOrders in\n%s", top)
 	}
 	if p.Service != "migrated" {
 		t.Errorf("the service is %q, not the workload's name", p.Service)
 	}
-	f.Within(t, 10*time.Second, "annotated-pods counts it", func() error {
+	f.Within(t, 30*time.Second, "annotated-pods counts it", func() error {
 		policy, err := f.GetPolicy("", "annotated-pods")
 		if err == nil && policy.Status.Targets.Sampled < 1 {
 			err = fmt.Errorf("targets are %+v", policy.Status.Targets)
@@ -57,14 +57,14 @@ func TestWrongAnnotationsAreReported(t *testing.T) {
 	f.Apply(t, ns, annotated(t, "wrong", `kube-pprof.dev/enable: "true", kube-pprof.dev/port: "http-port!"`))
 	f.Rollout(t, ns, "deploy/wrong")
 	pod := f.Pods(t, ns, "app=wrong")[0]
-	f.Within(t, 15*time.Second, "an event on the pod", func() error {
+	f.Within(t, 30*time.Second, "an event on the pod", func() error {
 		out, err := f.Kubectl("events", "-n", ns, "--for", "pod/"+pod)
 		if err == nil && !strings.Contains(out, "kube-pprof.dev/port") {
 			err = fmt.Errorf("events are %s", out)
 		}
 		return err
 	})
-	f.Within(t, 15*time.Second, "left out with a reason", func() error {
+	f.Within(t, 30*time.Second, "left out with a reason", func() error {
 		targets, err := f.Targets(ns)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func TestAGrafanaPodIsLeftAloneUntilSwitchedOn(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	f.Within(t, 75*time.Second, "its CPU profile is stored", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
+	f.Within(t, 100*time.Second, "its CPU profile is stored", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
 }
 
 func TestOptingOutWins(t *testing.T) {
@@ -108,14 +108,14 @@ metadata: {name: all}
 spec: {selector: {}, profiles: [{type: heap, interval: 10s}]}
 `)
 	f.Rollout(t, ns, "deploy/checkout")
-	f.PolicyIs(t, 10*time.Second, ns, "all", "three targets", func(p *f.Policy) error {
+	f.PolicyIs(t, 20*time.Second, ns, "all", "three targets", func(p *f.Policy) error {
 		if p.Status.Targets.Selected != 3 {
 			return fmt.Errorf("%d targets", p.Status.Targets.Selected)
 		}
 		return nil
 	})
 	f.K(t, "annotate", "pods", "-n", ns, "-l", "app=checkout", "kube-pprof.dev/enable=false")
-	f.PolicyIs(t, 10*time.Second, ns, "all", "no targets", func(p *f.Policy) error {
+	f.PolicyIs(t, 20*time.Second, ns, "all", "no targets", func(p *f.Policy) error {
 		if p.Status.Targets.Selected != 0 {
 			return fmt.Errorf("%d targets", p.Status.Targets.Selected)
 		}

@@ -36,14 +36,14 @@ func TestAPolicyMakesProfilesAppear(t *testing.T) {
 	applied := time.Now()
 	f.Apply(t, ns, policy)
 
-	f.PolicyIs(t, 2*time.Second, ns, "checkout", "Accepted", f.Is("Accepted", "True", ""))
-	f.PolicyIs(t, 5*time.Second, ns, "checkout", "targets found", func(p *f.Policy) error {
+	f.PolicyIs(t, time.Second+f.Slack, ns, "checkout", "Accepted", f.Is("Accepted", "True", ""))
+	f.PolicyIs(t, 5*time.Second+f.Slack, ns, "checkout", "targets found", func(p *f.Policy) error {
 		if s := p.Status.Targets; s.Selected != 3 || s.Sampled != 3 || s.LeftOut != 0 {
 			return fmt.Errorf("targets are %+v", s)
 		}
 		return nil
 	})
-	f.K(t, "wait", "-n", ns, "--for=condition=Ready", "profilingpolicy/checkout", "--timeout=5s")
+	f.K(t, "wait", "-n", ns, "--for=condition=Ready", "profilingpolicy/checkout", "--timeout=10s")
 	p, err := f.GetPolicy(ns, "checkout")
 	if err != nil {
 		t.Fatal(err)
@@ -55,18 +55,18 @@ func TestAPolicyMakesProfilesAppear(t *testing.T) {
 	}
 
 	// interval + duration, and the way to the disk
-	f.Within(t, 20*time.Second+3*time.Second-time.Since(applied), "first CPU profile stored", func() error {
+	f.Within(t, 20*time.Second+f.Slack-time.Since(applied), "first CPU profile stored", func() error {
 		return f.Some("namespace="+ns+"&type=cpu", nil)
 	})
 	for _, kind := range []string{"heap", "goroutine", "mutex", "block"} {
-		f.Within(t, 20*time.Second, "first "+kind+" profile stored", func() error { return f.Some("namespace="+ns+"&type="+kind, nil) })
+		f.Within(t, 20*time.Second+f.Slack, "first "+kind+" profile stored", func() error { return f.Some("namespace="+ns+"&type="+kind, nil) })
 	}
 	columns(t, ns)
 	contents(t, ns)
 }
 
 func columns(t *testing.T, ns string) {
-	f.PolicyIs(t, 10*time.Second, ns, "checkout", "last capture shown", func(p *f.Policy) error {
+	f.PolicyIs(t, 20*time.Second, ns, "checkout", "last capture shown", func(p *f.Policy) error {
 		if p.Status.LastCaptureTime == "" {
 			return fmt.Errorf("no lastCaptureTime")
 		}
@@ -178,7 +178,7 @@ func TestAVersionThatCostsMoreIsSeen(t *testing.T) {
 	f.Rollout(t, ns, "deploy/checkout")
 	f.Apply(t, ns, policy)
 	var p f.Profile
-	f.Within(t, 30*time.Second, "CPU profile stored", func() error { return f.Some("namespace="+ns+"&type=cpu", &p) })
+	f.Within(t, 60*time.Second, "CPU profile stored", func() error { return f.Some("namespace="+ns+"&type=cpu", &p) })
 	if top := f.Top(t, p.ID, "-cum", "-nodecount=100"); !strings.Contains(top, "checkout.priceCart") {
 		t.Errorf("checkout.priceCart is not in the profile of version 2:\n%s", top)
 	}

@@ -3,7 +3,9 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 const (
 	interval = 12 * time.Second
 	duration = 3 * time.Second
+	late     = 3 * time.Second // a start, on a machine that does other things as well
 )
 
 const policy = `
@@ -36,7 +39,7 @@ func setup(t *testing.T) string {
 	f.Apply(t, ns, f.Workload(t, "checkout"))
 	f.Apply(t, ns, policy)
 	f.Rollout(t, ns, "deploy/checkout")
-	f.Within(t, 30*time.Second, "captures run", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
+	f.Within(t, 60*time.Second, "captures run", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
 	return ns
 }
 
@@ -113,14 +116,16 @@ func ready(t *testing.T, limit time.Duration, component string) {
 	})
 }
 
+func restartCount(t *testing.T, role string) string {
+	t.Helper()
+	return f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+role, "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}")
+}
+
 // kill9 kills the product's process on its node and waits until it was started again.
 func kill9(t *testing.T, role string) {
 	t.Helper()
 	own := f.NeedOwn(t)
-	restarts := func() string {
-		return f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+role, "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}")
-	}
-	before, killed := restarts(), false
+	before, killed := restartCount(t, role), false
 	for _, node := range own.Nodes() {
 		argv, err := own.Node(node, "sh", "-c", `for p in /proc/[0-9]*; do
 			if [ "$(tr '\0' ' ' <$p/cmdline 2>/dev/null | cut -d' ' -f1,2)" = "/kube-pprof $1" ]; then kill -9 ${p#/proc/} && echo killed; fi; done; true`, "sh", role)
@@ -138,12 +143,52 @@ func kill9(t *testing.T, role string) {
 	}
 	// a container that ended twice waits 10 s and more before its next start
 	f.Within(t, 60*time.Second, role+" was started again", func() error {
-		if restarts() == before {
+		if restartCount(t, role) == before {
 			return fmt.Errorf("still %s restarts", before)
 		}
 		return nil
 	})
-	ready(t, 30*time.Second, role)
+	ready(t, 60*time.Second, role)
+}
+
+// newCPU wants a CPU profile of each of the three pods that began after a time.
+func newCPU(t *testing.T, ns string, after time.Time) error {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, p := range list(t, ns) {
+		if p.Type == "cpu" && p.StartTime.After(after) {
+			seen[p.Pod] = true
+		}
+	}
+	if len(seen) != 3 {
+		return fmt.Errorf("%d pods", len(seen))
+	}
+	return nil
+}
+
+// resumed wants no more than five seconds between two lines of the controller's log.
+func resumed(t *testing.T, from, to string) {
+	t.Helper()
+	var times [2]time.Time
+	for _, text := range strings.Split(f.K(t, "logs", "-n", f.Namespace, "deploy/kube-pprof-controller"), "\n") {
+		var line struct {
+			TS  time.Time
+			Msg string
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Errorf("log line %q: %v", text, err)
+		}
+		for i, part := range []string{from, to} {
+			if strings.Contains(line.Msg, part) && times[i].IsZero() {
+				times[i] = line.TS
+			}
+		}
+	}
+	took := times[1].Sub(times[0])
+	if times[0].IsZero() || times[1].IsZero() || took > 5*time.Second {
+		t.Errorf("from %q to %q: %s (%s, %s)", from, to, took, times[0], times[1])
+	}
+	t.Logf("schedule resumed after %.1f s (bound 5s)", took.Seconds())
 }
 
 func TestControllerKilledDuringCaptures(t *testing.T) {
@@ -152,22 +197,13 @@ func TestControllerKilledDuringCaptures(t *testing.T) {
 	before := list(t, ns)
 	kill9(t, "controller")
 	back := time.Now()
-	f.Within(t, interval+duration+5*time.Second, "every pod has a new CPU profile", func() error {
-		seen := map[string]bool{}
-		for _, p := range list(t, ns) {
-			if p.Type == "cpu" && p.StartTime.After(back) {
-				seen[p.Pod] = true
-			}
-		}
-		if len(seen) != 3 {
-			return fmt.Errorf("%d pods", len(seen))
-		}
-		return nil
-	})
+	resumed(t, "controller starts", "scheduling starts")
+	// a pod's place may just be over, and stand late in the next slot; then it is confirmed, delivered, listed
+	f.Within(t, 2*interval+duration+f.Slack, "every pod has a new CPU profile", func() error { return newCPU(t, ns, back) })
 	after := list(t, ns)
 	whole(t, before, after)
 	// counters and times are written once a minute
-	f.PolicyIs(t, 75*time.Second, ns, "checkout", "status is kept up", func(p *f.Policy) error {
+	f.PolicyIs(t, 100*time.Second, ns, "checkout", "status is kept up", func(p *f.Policy) error {
 		at, err := time.Parse(time.RFC3339, p.Status.LastCaptureTime)
 		if err != nil || at.Before(back.Add(-time.Second)) {
 			return fmt.Errorf("last capture %s", p.Status.LastCaptureTime)
@@ -182,7 +218,7 @@ func TestRegistryKilledDuringIngest(t *testing.T) {
 	before := list(t, ns)
 	kill9(t, "registry")
 	back := time.Now()
-	f.Within(t, 30*time.Second, "new profiles are stored", func() error {
+	f.Within(t, 2*interval+duration+f.Slack, "new profiles are stored", func() error {
 		for _, p := range list(t, ns) {
 			if p.StartTime.After(back) {
 				return nil
@@ -193,7 +229,7 @@ func TestRegistryKilledDuringIngest(t *testing.T) {
 	time.Sleep(interval)
 	after := list(t, ns)
 	whole(t, before, after)
-	if g := gap(after, "cpu"); g > 2*interval {
+	if g := gap(after, "cpu"); g > 2*interval+late {
 		t.Errorf("a capture was lost: %s between two CPU profiles of a pod", g)
 	}
 }
@@ -208,7 +244,7 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=0")
 	t.Cleanup(func() { _, _ = f.Kubectl("scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1") })
 	away := time.Now()
-	f.PolicyIs(t, 90*time.Second, ns, "checkout", "status says that captures wait", func(p *f.Policy) error {
+	f.PolicyIs(t, 110*time.Second, ns, "checkout", "status says that captures wait", func(p *f.Policy) error {
 		if p.Status.Captures.Spooled == 0 {
 			return fmt.Errorf("none spooled")
 		}
@@ -216,9 +252,9 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 	})
 	time.Sleep(time.Until(away.Add(2 * time.Minute)))
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1")
-	ready(t, 30*time.Second, "registry")
+	ready(t, 60*time.Second, "registry")
 	back := time.Now()
-	f.Within(t, interval+duration+20*time.Second, "new captures are stored and the spool is empty", func() error {
+	f.Within(t, 2*interval+duration+30*time.Second, "new captures are stored and the spool is empty", func() error {
 		p, err := f.GetPolicy(ns, "checkout")
 		if err != nil {
 			return err
@@ -236,7 +272,7 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 	after := list(t, ns)
 	whole(t, before, after)
 	for _, kind := range []string{"cpu", "heap"} {
-		if g := gap(after, kind); g > 2*interval+time.Second {
+		if g := gap(after, kind); g > 2*interval+late {
 			t.Errorf("captures of the outage were lost: %s between two %s profiles of a pod", g, kind)
 		}
 	}
@@ -245,7 +281,7 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 func TestAPIServerAway(t *testing.T) {
 	own := f.NeedOwn(t)
 	ns := setup(t)
-	before := list(t, ns)
+	before, restarts := list(t, ns), restartCount(t, "controller")
 	ctx := context.Background()
 	if err := own.Stop(ctx, "0", "apiserver", "KILL"); err != nil {
 		t.Fatal(err)
@@ -254,16 +290,54 @@ func TestAPIServerAway(t *testing.T) {
 	if err := own.Start(ctx, "0", "apiserver"); err != nil {
 		t.Fatal(err)
 	}
-	f.Within(t, 30*time.Second, "API server answers", func() error { _, err := f.Kubectl("get", "--raw", "/readyz"); return err })
-	ready(t, 30*time.Second, "controller")
+	f.Within(t, 60*time.Second, "API server answers", func() error { _, err := f.Kubectl("get", "--raw", "/readyz"); return err })
+	ready(t, 60*time.Second, "controller")
 	time.Sleep(interval + duration)
 	var after []f.Profile
 	f.Within(t, 30*time.Second, "the registry lists", func() (err error) { after, err = f.List("namespace=" + ns); return err })
 	whole(t, before, after)
-	if g := gap(after, "cpu"); g > 2*interval+2*time.Second {
+	if g := gap(after, "cpu"); g > 2*interval+late {
 		t.Errorf("captures stopped with the API server: %s between two CPU profiles of a pod", g)
 	}
-	if out := f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component=controller", "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}"); out != "0" && out != "1" && out != "2" {
-		t.Errorf("the controller was restarted %s times", out)
+	if now := restartCount(t, "controller"); now != restarts {
+		t.Errorf("the controller was restarted while the API server was away: %s times, before %s", now, restarts)
 	}
+}
+
+// One replica leads; when it is told to go the other takes over at once, when it dies after the Lease's time.
+func TestTheOtherReplicaTakesOver(t *testing.T) {
+	f.NeedCluster(t)
+	if err := f.Install("controller.replicaCount=2"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Install(); err != nil {
+			t.Error(err)
+		}
+	})
+	f.Rollout(t, f.Namespace, "deploy/kube-pprof-controller")
+	var leader string
+	holder := func() (string, error) {
+		out, err := f.Kubectl("get", "lease", "-n", f.Namespace, "kube-pprof-controller", "-o", "jsonpath={.spec.holderIdentity}")
+		return strings.TrimSpace(out), err
+	}
+	f.Within(t, 60*time.Second, "one replica leads", func() (err error) {
+		if leader, err = holder(); err == nil && !slices.Contains(f.Pods(t, f.Namespace, "app.kubernetes.io/component=controller"), leader) {
+			err = fmt.Errorf("the Lease is held by %q", leader)
+		}
+		return err
+	})
+	ns := setup(t)
+	before := list(t, ns)
+	f.K(t, "delete", "pod", leader, "-n", f.Namespace, "--wait=false")
+	f.Within(t, 10*time.Second+f.Slack, "the other one leads", func() error {
+		now, err := holder()
+		if err == nil && (now == leader || now == "") {
+			err = fmt.Errorf("the Lease is held by %q", now)
+		}
+		return err
+	})
+	over := time.Now()
+	f.Within(t, 2*interval+duration+f.Slack, "every pod has a new CPU profile", func() error { return newCPU(t, ns, over) })
+	whole(t, before, list(t, ns))
 }

@@ -48,7 +48,7 @@ func TestTenantsGetPoliciesWithTheirRoles(t *testing.T) {
 		out, _ := f.Kubectl("auth", "can-i", verb, "profilingpolicies.kube-pprof.dev", "-n", ns, "--as="+user+"-"+ns)
 		return strings.TrimSpace(out)
 	}
-	f.Within(t, 10*time.Second, "aggregated roles", func() error { // the controller-manager aggregates a moment later
+	f.Within(t, 60*time.Second, "aggregated roles", func() error { // the controller-manager aggregates a moment later
 		if can("edit", "create") != "yes" || can("view", "list") != "yes" {
 			return fmt.Errorf("edit may not create or view may not list")
 		}
@@ -102,8 +102,8 @@ func TestNotesNameTheNextCommands(t *testing.T) {
 
 func TestAnnotatedPodsHasAStatus(t *testing.T) {
 	f.NeedCluster(t)
-	f.PolicyIs(t, 10*time.Second, "", "annotated-pods", "annotated-pods is Ready", f.Is("Ready", "True", ""))
-	f.K(t, "wait", "--for=condition=Ready", "cppol/annotated-pods", "--timeout=5s")
+	f.PolicyIs(t, 30*time.Second, "", "annotated-pods", "annotated-pods is Ready", f.Is("Ready", "True", ""))
+	f.K(t, "wait", "--for=condition=Ready", "cppol/annotated-pods", "--timeout=10s")
 	lines := strings.Split(f.K(t, "get", "cppol"), "\n")
 	if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME READY TARGETS FAILING LAST CAPTURE AGE" {
 		t.Errorf("columns are %q", got)
@@ -128,10 +128,10 @@ func TestLogsAreJSONLines(t *testing.T) {
 // Last in this package: it ends the installation and makes a new one.
 func TestUninstallAndAgain(t *testing.T) {
 	f.NeedCluster(t)
-	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "60s"); err != nil {
+	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "180s"); err != nil {
 		t.Fatal(err)
 	}
-	f.Within(t, 40*time.Second, "nothing is left behind", func() error { // pods take their grace period
+	f.Within(t, 90*time.Second, "nothing is left behind", func() error { // pods take their grace period
 		if out := f.K(t, "get", "pods,clusterroles,clusterrolebindings,clusterprofilingpolicies", "-A", "-l", "app.kubernetes.io/instance=kube-pprof", "-o", "name"); out != "" {
 			return fmt.Errorf("left behind: %s", out)
 		}

@@ -73,7 +73,7 @@ func wantResult(t *testing.T, limit time.Duration, ns, workload, container, kind
 // failed wants the reason in the policy's status, with a sentence, and in the metrics.
 func failed(t *testing.T, ns, policy, reason string) {
 	t.Helper()
-	p := f.PolicyIs(t, 15*time.Second, ns, policy, "failures show "+reason, func(p *f.Policy) error {
+	p := f.PolicyIs(t, 30*time.Second, ns, policy, "failures show "+reason, func(p *f.Policy) error {
 		for _, fail := range p.Status.Failures {
 			if fail.Reason == reason {
 				return nil
@@ -156,50 +156,50 @@ func TestEveryWorkloadHasItsOutcome(t *testing.T) {
 		policyFor("lost", heap, "  endpoints: [{name: main, port: pprof, path: /debug/nothing}]\n"))
 
 	t.Run("dual", func(t *testing.T) {
-		wantResult(t, 40*time.Second, ns, "dual", "app", "heap", "Succeeded")
-		wantResult(t, 20*time.Second, ns, "dual", "side", "heap", "Succeeded")
+		wantResult(t, 60*time.Second, ns, "dual", "app", "heap", "Succeeded")
+		wantResult(t, 60*time.Second, ns, "dual", "side", "heap", "Succeeded")
 		if err := f.Some("namespace="+ns+"&service=dual", nil); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("html", func(t *testing.T) {
-		wantResult(t, 20*time.Second, ns, "html", "", "heap", "NotPprof")
+		wantResult(t, 60*time.Second, ns, "html", "", "heap", "NotPprof")
 		failed(t, ns, "html", "NotPprof")
 	})
 	t.Run("huge", func(t *testing.T) {
-		wantResult(t, 20*time.Second, ns, "huge", "", "heap", "TooLarge")
+		wantResult(t, 60*time.Second, ns, "huge", "", "heap", "TooLarge")
 		failed(t, ns, "huge", "TooLarge")
 	})
 	t.Run("closed", func(t *testing.T) {
-		wantResult(t, 20*time.Second, ns, "closed", "", "heap", "Unreachable")
+		wantResult(t, 60*time.Second, ns, "closed", "", "heap", "Unreachable")
 		failed(t, ns, "closed", "Unreachable")
 	})
-	t.Run("lost", func(t *testing.T) { wantResult(t, 20*time.Second, ns, "lost", "", "heap", "NotServed") })
+	t.Run("lost", func(t *testing.T) { wantResult(t, 60*time.Second, ns, "lost", "", "heap", "NotServed") })
 	t.Run("empty", func(t *testing.T) {
-		wantResult(t, 20*time.Second, ns, "plain", "", "mutex", "Empty")
-		wantResult(t, 20*time.Second, ns, "plain", "", "heap", "Succeeded")
+		wantResult(t, 60*time.Second, ns, "plain", "", "mutex", "Empty")
+		wantResult(t, 60*time.Second, ns, "plain", "", "heap", "Succeeded")
 	})
-	t.Run("portless", func(t *testing.T) { leftOut(t, 10*time.Second, ns, "portless", "NoEndpoint") })
-	t.Run("never-ready", func(t *testing.T) { leftOut(t, 10*time.Second, ns, "never-ready", "NotReady") })
-	t.Run("crashloop", func(t *testing.T) { leftOut(t, 60*time.Second, ns, "crashloop", "NotRunning") })
-	t.Run("tls", func(t *testing.T) { wantResult(t, 30*time.Second, ns, "tls", "", "heap", "Succeeded") })
+	t.Run("portless", func(t *testing.T) { leftOut(t, 30*time.Second, ns, "portless", "NoEndpoint") })
+	t.Run("never-ready", func(t *testing.T) { leftOut(t, 30*time.Second, ns, "never-ready", "NotReady") })
+	t.Run("crashloop", func(t *testing.T) { leftOut(t, 90*time.Second, ns, "crashloop", "NotRunning") })
+	t.Run("tls", func(t *testing.T) { wantResult(t, 60*time.Second, ns, "tls", "", "heap", "Succeeded") })
 	t.Run("tls-untrusted", func(t *testing.T) {
-		wantResult(t, 30*time.Second, ns, "tls-untrusted", "", "heap", "TLSError")
+		wantResult(t, 60*time.Second, ns, "tls-untrusted", "", "heap", "TLSError")
 		failed(t, ns, "tls-untrusted", "TLSError")
 	})
 	t.Run("tls-anonymous", func(t *testing.T) {
-		wantResult(t, 30*time.Second, ns, "tls-anonymous", "", "heap", "Denied")
+		wantResult(t, 60*time.Second, ns, "tls-anonymous", "", "heap", "Denied")
 		failed(t, ns, "tls-anonymous", "Denied")
 	})
 	t.Run("held", func(t *testing.T) {
-		f.Within(t, 40*time.Second, "held is Busy", func() error {
+		f.Within(t, 60*time.Second, "held is Busy", func() error {
 			got, message, err := last(ns, "held", "", "cpu")
 			if err == nil && got != "Busy" && got != "Contended" {
 				err = fmt.Errorf("it is %s (%s)", got, message)
 			}
 			return err
 		})
-		wantResult(t, 60*time.Second, ns, "held", "", "cpu", "Contended")
+		wantResult(t, 90*time.Second, ns, "held", "", "cpu", "Contended")
 		if p, err := f.GetPolicy(ns, "held"); err != nil || len(p.Status.Failures) > 0 {
 			t.Errorf("yielding is no failure: %v %+v", err, p)
 		}
