@@ -11,7 +11,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "kube/client.h"
 #include "plan/plan.h"
+#include "testkit/peer.h"
 #include "base/banned.h"
 
 struct bench {
@@ -22,6 +24,10 @@ struct bench {
     bool watch_moves, done;
     int n;
     enum kp_outcome outcome;
+    // of the API server, where there is one
+    char *server;
+    struct kp_kube_config kube_config;
+    struct kp_kube *kube;
 };
 
 static int64_t watch_mono_ms(void *user)
@@ -59,7 +65,7 @@ static void ignore_problem(void *user, const struct kp_pod *pod, const struct kp
     (void)problem;
 }
 
-static void bench_open(struct bench *b, size_t max_bytes)
+static void bench_open_with(struct bench *b, size_t max_bytes, const char *server)
 {
     *b = (struct bench){.loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL), .watch_moves = true};
     struct kp_inventory_options inventory = {
@@ -71,11 +77,25 @@ static void bench_open(struct bench *b, size_t max_bytes)
         .on_verdict = on_verdict,
         .user = b,
         .max_bytes = max_bytes};
+    if (server != NULL) {
+        b->server = kp_strdup(server);
+        struct kp_kube_options kube = {.user_agent = "test"};
+        b->kube_config = (struct kp_kube_config){.server = b->server};
+        options.kube = b->kube = kp_kube_create(b->loop, &b->kube_config, &kube);
+    }
     b->confirm = kp_confirm_create(b->loop, &options);
+}
+
+static void bench_open(struct bench *b, size_t max_bytes)
+{
+    bench_open_with(b, max_bytes, NULL);
 }
 
 static void bench_close(struct bench *b)
 {
+    if (b->kube != NULL)
+        kp_kube_destroy(b->kube);
+    kp_free(b->server);
     kp_confirm_destroy(b->confirm);
     kp_inventory_destroy(b->inventory);
     kp_plan_destroy(b->plan);
@@ -178,12 +198,110 @@ static void test_bounded(void **state)
     assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
 }
 
+static const struct kp_step *answer_pod(
+    void *user, struct kp_peer *peer, const struct kp_peer_request *request)
+{
+    const char *const *pod = user; // uid, address, container id; NULL: no such pod
+    if (strcmp(request->target, "/api/v1/namespaces/shop/pods/a") != 0)
+        return kp_peer_answer(peer, 500, "text/plain", "", 0);
+    if (pod == NULL)
+        return kp_peer_answer(peer, 404, "application/json", "{\"kind\":\"Status\",\"code\":404}", 28);
+    kp_auto_free char *json = kp_asprintf(
+        "{\"kind\":\"Pod\",\"metadata\":{\"namespace\":\"shop\",\"name\":\"a\",\"uid\":\"%s\","
+        "\"resourceVersion\":\"9\"},"
+        "\"spec\":{\"containers\":[{\"name\":\"app\"}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"%s\","
+        "\"containerStatuses\":[{\"name\":\"app\",\"containerID\":\"%s\"}]}}",
+        pod[0], pod[1], pod[2]);
+    return kp_peer_answer(peer, 200, "application/json", json, strlen(json));
+}
+
+// The watch stands still: after two seconds the pod is asked for. The cache, which holds the pod that was
+// captured, is not believed.
+static void test_the_pod_is_fetched_when_the_watch_is_silent(void **state)
+{
+    static const char *const same[] = {"u1", "10.0.0.1", "c1"}, *const other[] = {"u2", "10.0.0.1", "c1"},
+                             *const moved[] = {"u1", "10.0.0.9", "c1"},
+                             *const restarted[] = {"u1", "10.0.0.1", "c2"};
+    static const struct {
+        const char *const *pod;
+        enum kp_outcome outcome;
+    } rows[] = {{same, KP_OUTCOME_SUCCEEDED}, {other, KP_OUTCOME_POD_GONE}, {moved, KP_OUTCOME_POD_GONE},
+        {restarted, KP_OUTCOME_POD_GONE}, {NULL, KP_OUTCOME_POD_GONE}};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        struct kp_peer *peer = kp_peer_start(answer_pod, (void *)(uintptr_t)rows[i].pod);
+        struct bench b;
+        bench_open_with(&b, 0, kp_peer_url(peer));
+        b.watch_moves = false;
+        set_pod(&b, "u1", "10.0.0.1", "c1");
+        int64_t began = kp_mono_ms();
+        put(&b);
+        assert_true(kp_loop_run_until(b.loop, &b.done, 30000));
+        assert_true(kp_mono_ms() - began >= 2000);
+        assert_int_equal(b.outcome, rows[i].outcome);
+        assert_int_equal(kp_peer_requests(peer), 1);
+        bench_close(&b);
+        kp_peer_stop(peer);
+    }
+}
+
+// No answer is no verdict: the capture waits.
+static void test_waits_while_the_api_server_is_away(void **state)
+{
+    static const struct kp_step refuse[] = {
+        KP_STEP_TEXT("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), KP_STEP_END};
+    struct kp_peer *peer = kp_peer_start_script(refuse);
+    struct bench b;
+    (void)state;
+    bench_open_with(&b, 0, kp_peer_url(peer));
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    put(&b);
+    for (int i = 0; i < 300 && kp_peer_requests(peer) == 0; i++)
+        assert_false(kp_loop_run_until(b.loop, &b.done, 100));
+    assert_int_equal(kp_peer_requests(peer), 1);
+    assert_false(kp_loop_run_until(b.loop, &b.done, 500));
+    assert_int_equal(kp_confirm_waiting(b.confirm), 1);
+    b.watch_moves = true; // it is back
+    assert_true(kp_loop_run_until(b.loop, &b.done, 30000));
+    assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+    bench_close(&b);
+    kp_peer_stop(peer);
+}
+
+// Ten at most in a second, however many wait.
+static void test_fetches_are_few(void **state)
+{
+    static const char *const same[] = {"u1", "10.0.0.1", "c1"};
+    struct kp_peer *peer = kp_peer_start(answer_pod, (void *)(uintptr_t)same);
+    struct bench b;
+    (void)state;
+    bench_open_with(&b, 0, kp_peer_url(peer));
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    int64_t began = kp_mono_ms();
+    for (int i = 0; i < 40; i++)
+        put(&b);
+    while (b.n < 40 && kp_mono_ms() - began < 60000) {
+        b.done = false;
+        (void)kp_loop_run_until(b.loop, &b.done, 1000);
+    }
+    assert_int_equal(b.n, 40);
+    // ten at once, thirty more at ten a second
+    assert_true(kp_mono_ms() - began >= 2000 + 2900);
+    bench_close(&b);
+    kp_peer_stop(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_waits_for_the_watch),
         cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_the_pod_is_fetched_when_the_watch_is_silent),
+        cmocka_unit_test(test_waits_while_the_api_server_is_away),
+        cmocka_unit_test(test_fetches_are_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
