@@ -242,7 +242,9 @@ int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config
         kp_metric_with(kp_metrics_family(metrics, KP_GAUGE, "leader_election_master_status",
                            "1 while this replica leads.", (const char *const[]){"name", NULL}, NULL, 0, 2),
             (const char *const[]){config->lease_name != NULL ? config->lease_name : "kube-pprof-controller"});
-    controller->capturer = kp_capturer_create(loop, &config->capture, err);
+    struct kp_capture_options capture = config->capture;
+    capture.metrics = metrics;
+    controller->capturer = kp_capturer_create(loop, &capture, err);
     if (controller->capturer == NULL) {
         kp_free(controller);
         return err->code;

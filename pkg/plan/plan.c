@@ -33,7 +33,7 @@ struct kp_plan *kp_plan_create(const struct kp_plan_limits *limits, struct kp_me
     plan->random = 1;
     if (metrics != NULL) {
         plan->throttled = kp_counter(metrics, "kube_pprof_captures_throttled_total",
-            "Captures given up because no place became free within their slot.");
+            "Captures carried over because no place became free within their slot.");
         plan->missed = kp_counter(metrics, "kube_pprof_captures_missed_total",
             "Captures whose time passed while the controller did not run (suspended, clock set).");
         plan->waiting_gauge =

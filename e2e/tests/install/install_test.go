@@ -4,6 +4,9 @@ package install
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +87,30 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	if !strings.Contains(f.Metrics(t, "controller"), "kube_pprof_") {
 		t.Error("no kube_pprof_ metrics")
+	}
+}
+
+// docs/operations.md names metrics that people look at and alert on.
+func TestTheMetricsOfTheDocumentationAreThere(t *testing.T) {
+	f.NeedCluster(t)
+	text, err := os.ReadFile(filepath.Join(f.Root(), "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`((?:kube_pprof|rest_client|leader_election)_[a-z_]+)").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 10 {
+		t.Fatalf("only %d metrics in docs/operations.md", len(names))
+	}
+	served := f.Metrics(t, "controller") + f.Metrics(t, "registry")
+	for _, name := range names {
+		if !strings.Contains(served, "# TYPE "+name[1]+" ") {
+			t.Errorf("%s is not served", name[1])
+		}
+	}
+	for _, label := range []string{"pod=", "pod_uid=", "target="} {
+		if strings.Contains(served, label) {
+			t.Errorf("a metric has a label %s: one per target must not be", label)
+		}
 	}
 }
 
