@@ -105,7 +105,7 @@ func TestBothRevisionsAreSampledDuringAnUpdate(t *testing.T) {
 	})
 	f.K(t, "rollout", "status", "deploy/checkout", "-n", ns, "--timeout=240s")
 	f.Within(t, 30*time.Second, "only the new one is left", func() error { return targets(ns, f.Pods(t, ns, "app=checkout,change=1"), 3) })
-	f.Within(t, 25*time.Second, "profiles of both revisions", func() error {
+	f.Within(t, 60*time.Second, "profiles of both revisions", func() error {
 		items, err := f.List("namespace=" + ns)
 		if err != nil {
 			return err

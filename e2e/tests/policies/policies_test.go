@@ -2,6 +2,7 @@
 package policies
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -286,4 +287,16 @@ func TestExplainIsTheReference(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The check that comes with the CRDs, which a person may run on any cluster; it sees to it that every field is described.
+func TestTheCRDsOwnCheck(t *testing.T) {
+	f.NeedCluster(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	out, err := f.Command(ctx, filepath.Join(f.Root(), "crds/check"), "kubectl").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
 }
