@@ -94,6 +94,65 @@ static void test_stretch_is_said(void **state)
     stretch_is_said("{\"concurrentPerWorkload\":1,\"overheadPercent\":5}", "ConcurrencyPerWorkload");
 }
 
+// Ninety pods ask for fifteen places at once; there are fewer. Each limit is met, and never exceeded.
+static void tight(struct kp_plan_limits limits, const char *reason, int most)
+{
+    struct sim sim;
+    struct kp_feasible feasible;
+    sim_open(&sim, 30, 3, 21, 2);
+    sim.cluster.nodes = 3;
+    kp_plan_destroy(sim.plan);
+    sim.limits = limits;
+    sim.plan = sim_plan(&sim);
+    for (size_t w = 0; w < sim.cluster.n; w++) { // on three nodes, all at once
+        for (uint64_t i = 0; i < 3; i++)
+            fixture_replace_pod(&sim.cluster, w, i, SIM_START_MS - 2 * SIM_HOUR);
+        fixture_set_profile(&sim.cluster, w, "cpu", 60000, 10000);
+        sim_set_workload(&sim, w);
+    }
+    sim_watch(&sim, SIM_START_MS + SIM_HOUR);
+    kp_plan_feasible(sim.plan, fixture_policy_key(&sim.cluster), sim.now, &feasible);
+    assert_string_equal(feasible.reason, reason);
+    size_t before = sim.n_starts;
+    sim_watch(&sim, SIM_START_MS + 2 * SIM_HOUR);
+    assert_int_equal(sim.n_over_limit + sim.n_overlaps + sim_duplicates(&sim), 0);
+    assert_int_equal(sim.max_running, most);
+    double happened = (double)(sim.n_starts - before) / 60;
+    if (fabs(happened - feasible.possible_per_minute) > 0.1 * feasible.possible_per_minute)
+        fail_msg("%s: %.2f captures a minute happened, %.2f were said to be possible", reason, happened,
+            feasible.possible_per_minute);
+    sim_close(&sim);
+}
+
+static void test_limits(void **state)
+{
+    const struct kp_plan_limits wide = {
+        .per_node = 100, .per_namespace = 1000, .total = 1000, .bytes_in_flight = INT64_MAX / 2};
+    struct kp_plan_limits limits = wide;
+    (void)state;
+    limits.per_node = 2;
+    tight(limits, "ConcurrencyPerNode", 6);
+    limits = wide;
+    limits.per_namespace = 7;
+    tight(limits, "ConcurrencyPerNamespace", 7);
+    limits = wide;
+    limits.total = 5;
+    tight(limits, "ConcurrencyTotal", 5);
+}
+
+static void test_bytes_in_flight(void **state)
+{
+    struct sim sim;
+    (void)state;
+    sim_open(&sim, 30, 3, 21, 1);
+    kp_plan_destroy(sim.plan);
+    sim.limits.bytes_in_flight = 6 * SIM_BYTES;
+    sim.plan = sim_plan(&sim);
+    sim_advance(&sim, SIM_START_MS + SIM_HOUR); // sizes are guessed at first
+    assert_true(sim.max_bytes > 4 * SIM_BYTES && sim.max_bytes <= 6 * SIM_BYTES);
+    sim_close(&sim);
+}
+
 static void test_clock_jumps(void **state)
 {
     struct sim sim;
@@ -124,6 +183,8 @@ int main(void)
         cmocka_unit_test(test_even),
         cmocka_unit_test(test_leader_change),
         cmocka_unit_test(test_stretch_is_said),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_bytes_in_flight),
         cmocka_unit_test(test_clock_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

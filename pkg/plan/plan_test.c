@@ -286,6 +286,59 @@ static void test_busy_becomes_contended(void **state)
     fixture_cluster_free(&cluster);
 }
 
+// A program that does not have a profile will not have it a minute later.
+static void test_not_served_is_asked_hourly(void **state)
+{
+    struct bench b;
+    struct fixture_cluster cluster;
+    (void)state;
+    open_bench(&b);
+    fixture_cluster_make(&cluster, 1, 1, 1, START_MS - HOUR);
+    fixture_set_profile(&cluster, 0, "cpu", MINUTE, 5000);
+    hand_over(&b, &cluster.workloads[0]);
+    b.outcome = KP_OUTCOME_NOT_SERVED;
+    run_until(&b, START_MS + 30 * MINUTE);
+    assert_int_equal(b.n, 2); // once may be a restart
+    run_until(&b, START_MS + 70 * MINUTE);
+    assert_int_equal(b.n, 3);
+    b.outcome = KP_OUTCOME_SUCCEEDED;
+    run_until(&b, START_MS + 140 * MINUTE);
+    assert_true(b.n > 8); // it has it now: every minute
+    kp_plan_destroy(b.plan);
+    fixture_cluster_free(&cluster);
+}
+
+static void busy_within_a_slot(const char *on_busy, size_t n)
+{
+    struct bench b;
+    struct fixture_cluster cluster;
+    open_bench(&b);
+    fixture_cluster_make(&cluster, 1, 1, 1, START_MS - HOUR);
+    kp_auto_free char *spec =
+        kp_asprintf("{\"selector\":{},\"onBusy\":\"%s\",\"profiles\":[{\"type\":\"cpu\","
+                    "\"interval\":\"60s\",\"duration\":\"5s\"}]}",
+            on_busy);
+    cluster.workloads[0].own_policy = fixture_named_policy("busy", spec);
+    fixture_retarget(&cluster, &cluster.workloads[0]);
+    hand_over(&b, &cluster.workloads[0]);
+    b.outcome = KP_OUTCOME_BUSY;
+    run_until(&b, START_MS + 3 * MINUTE);
+    assert_true(b.n >= 2);
+    size_t in_slot = 0;
+    for (size_t i = 0; i < b.n; i++)
+        in_slot += b.orders[i].slot_ms == b.orders[0].slot_ms ? 1 : 0;
+    assert_int_equal(in_slot, n);
+    kp_plan_destroy(b.plan);
+    fixture_cluster_free(&cluster);
+}
+
+static void test_on_busy(void **state)
+{
+    (void)state;
+    busy_within_a_slot("Yield", 1);
+    busy_within_a_slot("Retry", 2); // once more
+}
+
 static void test_rate_survives_a_clock_set_back(void **state)
 {
     struct bench b;
@@ -318,6 +371,8 @@ int main(void)
         cmocka_unit_test(test_each_pod_its_own_interval),
         cmocka_unit_test(test_target_moves_to_another_workload),
         cmocka_unit_test(test_busy_becomes_contended),
+        cmocka_unit_test(test_not_served_is_asked_hourly),
+        cmocka_unit_test(test_on_busy),
         cmocka_unit_test(test_rate_survives_a_clock_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
