@@ -7,7 +7,7 @@
 #include "report/view.h"
 
 // Nodes of the whole tree: more are refused.
-#define KP_FLAME_MAX_NODES (4u << 20)
+#define KP_FLAME_MAX_NODES (2u << 20)
 
 #define KP_FLAME_NO_FRAME UINT32_MAX
 

@@ -42,8 +42,13 @@ static void find_inlined(const struct kp_view *view, struct sum *sums)
                 sums[view->run[i]].may_be_inlined = true;
 }
 
+// What is called how is only a remark beside a name: past this many edges it is no longer looked at.
+#define MAX_EDGES (1u << 20)
+
 static void add_edge(struct sums *sums, uint32_t caller, uint32_t callee, uint8_t how, uint32_t sample)
 {
+    if (sums->graph->n_nodes > MAX_EDGES)
+        return;
     uint32_t id = kp_symbols_node(sums->graph, caller, callee);
     while (sums->edges.n <= id)
         *kp_array_add(&sums->edges) = (struct edge){0};
