@@ -5,16 +5,19 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
+#define MIDDLE (UINT64_C(1) << 31)
+
 struct kp_key_slot {
-    uint64_t tag, number_plus_1; // 0 = free
+    uint32_t tag;    // the lower half
+    uint32_t number; // less the first one, plus MIDDLE; 0 = free
 };
 
-static void insert(struct kp_key_slot *slots, size_t cap, uint64_t tag, uint64_t number_plus_1)
+static void insert(struct kp_key_slot *slots, size_t cap, uint32_t tag, uint32_t number)
 {
     size_t at = tag & (cap - 1); // tags are hashes already
-    while (slots[at].number_plus_1 != 0)
+    while (slots[at].number != 0)
         at = (at + 1) & (cap - 1);
-    slots[at] = (struct kp_key_slot){tag, number_plus_1};
+    slots[at] = (struct kp_key_slot){tag, number};
 }
 
 static void grow(struct kp_keyset *keys)
@@ -22,8 +25,8 @@ static void grow(struct kp_keyset *keys)
     size_t cap = keys->cap == 0 ? 1024 : 2 * keys->cap;
     struct kp_key_slot *slots = KP_NEW_ARRAY(struct kp_key_slot, cap);
     for (size_t i = 0; i < keys->cap; i++)
-        if (keys->slots[i].number_plus_1 != 0)
-            insert(slots, cap, keys->slots[i].tag, keys->slots[i].number_plus_1);
+        if (keys->slots[i].number != 0)
+            insert(slots, cap, keys->slots[i].tag, keys->slots[i].number);
     kp_free(keys->slots);
     keys->slots = slots;
     keys->cap = cap;
@@ -31,9 +34,14 @@ static void grow(struct kp_keyset *keys)
 
 void kp_keyset_add(struct kp_keyset *keys, uint64_t tag, uint64_t number)
 {
+    if (keys->n == 0)
+        keys->first = number;
+    uint64_t shifted = number - keys->first + MIDDLE;
+    if (shifted == 0 || shifted > UINT32_MAX)
+        return; // two thousand million profiles away
     if (4 * (keys->n + 1) > 3 * keys->cap)
         grow(keys);
-    insert(keys->slots, keys->cap, tag, number + 1);
+    insert(keys->slots, keys->cap, (uint32_t)tag, (uint32_t)shifted);
     keys->n++;
 }
 
@@ -42,9 +50,10 @@ bool kp_keyset_find(
 {
     if (keys->cap == 0)
         return false;
-    for (size_t at = tag & (keys->cap - 1); keys->slots[at].number_plus_1 != 0;
-         at = (at + 1) & (keys->cap - 1))
-        if (keys->slots[at].tag == tag && match(user, keys->slots[at].number_plus_1 - 1))
+    size_t at = tag & (keys->cap - 1);
+    for (; keys->slots[at].number != 0; at = (at + 1) & (keys->cap - 1))
+        if (keys->slots[at].tag == (uint32_t)tag &&
+            match(user, keys->first + keys->slots[at].number - MIDDLE))
             return true;
     return false;
 }

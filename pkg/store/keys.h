@@ -1,4 +1,4 @@
-// Which capture keys are known: 16 bytes a key, in an open-addressing table that points to profile numbers;
+// Which capture keys are known: 8 bytes a slot, in an open-addressing table that points to profile numbers;
 // the whole key lies in the profile's row. Private to this module.
 #ifndef KP_STORE_KEYS_H
 #define KP_STORE_KEYS_H
@@ -10,6 +10,7 @@
 struct kp_keyset {
     struct kp_key_slot *slots;
     size_t n, cap;
+    uint64_t first; // number of the first that was added
 };
 
 void kp_keyset_add(struct kp_keyset *keys, uint64_t tag, uint64_t number);

@@ -32,18 +32,17 @@ void kp_store_measure(struct kp_store *store)
 
 void kp_store_build_keys(struct kp_store *store)
 {
-    struct kp_keyset keys = {0};
+    struct kp_keyset *keys = &store->keys; // not both at once: they are the largest part of the memory
+    kp_keyset_finish(keys);
     int64_t now_ms = kp_store_now(store);
     for (size_t f = store->files.n; f-- > 0;) { // the newest first: they stay when there are too many
         const struct kp_logfile *file = store->files.items[f];
-        for (size_t i = file->rows.n; i-- > 0 && keys.n < KP_MAX_KEYS;) {
+        for (size_t i = file->rows.n; i-- > 0 && keys->n < KP_MAX_KEYS;) {
             const struct kp_row *row = &file->rows.items[i];
             if ((row->key[0] | row->key[1]) != 0 && row->received_ms + KP_KEY_AGE_MS > now_ms)
-                kp_keyset_add(&keys, row->key[1], file->head.first + row->number_delta);
+                kp_keyset_add(keys, row->key[1], file->head.first + row->number_delta);
         }
     }
-    kp_keyset_finish(&store->keys);
-    store->keys = keys;
     store->keys_built_ms = now_ms;
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/backoff.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 static const struct kp_store_options options = {.log_file_bytes = 60000};
@@ -21,6 +22,7 @@ enum step {
     AFTER_RUN,
     AFTER_RUN_AND_DELETE,
     AFTER_RUN_AND_DELETE_AND_COMPACTION,
+    AFTER_RUN_AND_DROP,
     AFTER_END,
     AFTER_COMPACTION,
     N_STEPS
@@ -29,6 +31,19 @@ enum step {
 static bool deletes(int step)
 {
     return step == AFTER_RUN_AND_DELETE || step == AFTER_RUN_AND_DELETE_AND_COMPACTION;
+}
+
+// As retention by bytes does it: a mark and no tombstone.
+static void drop(struct kp_store *store, const char *text)
+{
+    struct kp_id id;
+    struct kp_logfile *file;
+    size_t at;
+    if (!kp_id_parse(text, &id) || !kp_store_locate(store, id.number, &file, &at))
+        _exit(13);
+    pthread_rwlock_wrlock(&store->lock);
+    kp_store_mark(store, file, at, KP_ROW_DEAD);
+    pthread_rwlock_unlock(&store->lock);
 }
 
 static const char *doomed_id; // what AFTER_RUN_AND_DELETE deletes
@@ -63,6 +78,8 @@ static void stop_at(const char *dir, enum step step, bool now)
             _exit(4);
         if (step == AFTER_RUN_AND_DELETE_AND_COMPACTION)
             churn(store);
+        if (step == AFTER_RUN_AND_DROP)
+            drop(store, doomed_id);
         if (step >= AFTER_END && kp_seal_end(seal, NULL) != 0)
             _exit(5);
         bool more = true;
@@ -103,7 +120,7 @@ static void test_steps_of_sealing(void **state)
 {
     (void)state;
     for (int step = BEFORE_RUN; step < N_STEPS; step++) {
-        for (int lost = 0; lost < 4; lost++) {
+        for (int lost = 0; step != AFTER_RUN_AND_DROP && lost < 4; lost++) {
             clock_ms = T0;
             char *dir = kp_test_tmpdir();
             struct kp_store *store = open_store(dir, options);
@@ -144,11 +161,34 @@ static void test_steps_of_sealing(void **state)
     }
 }
 
+static void test_dropped_while_sealing(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, options);
+    fill(store, 20);
+    char *victim = put_capture(store, (struct capture){.namespace = "shop", .start_ms = T0 + DAY});
+    doomed_id = victim;
+    kp_store_close(store);
+    stop_at(dir, AFTER_RUN_AND_DROP, true);
+    for (int round = 0; round < 4; round++) {
+        store = open_store(dir, options);
+        assert_int_equal(stats_of(store).n_profiles, 20);
+        assert_int_equal(kp_store_delete(store, victim, NULL), KP_NOT_FOUND);
+        retain_all(store);
+        kp_store_close(store);
+        lose(dir, round == 2);
+    }
+    kp_free(victim);
+    kp_test_rmdir(dir);
+}
+
 static void test_steps_of_joining(void **state)
 {
     (void)state;
     for (int step = BEFORE_RUN; step < N_STEPS; step++) {
-        for (int lost = 0; lost < 4; lost++) {
+        for (int lost = 0; step != AFTER_RUN_AND_DROP && lost < 4; lost++) {
             clock_ms = T0 / DAY * DAY;
             char *dir = kp_test_tmpdir();
             struct kp_store *store = open_store(dir, options);
@@ -443,6 +483,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_of_sealing),
+        cmocka_unit_test(test_dropped_while_sealing),
         cmocka_unit_test(test_steps_of_joining),
         cmocka_unit_test(test_killed),
     };

@@ -1,6 +1,8 @@
 // Moving profiles from the log into segments: nothing that a store shows may change by it.
 #include "store/seal_testing.h"
 
+#include <stdio.h>
+
 #include "base/banned.h"
 
 static const struct kp_store_options small_files = {.log_file_bytes = 30000};
@@ -168,6 +170,9 @@ static void test_delete(void **state)
     assert_int_equal(kp_store_delete(store, ids[12], NULL), KP_NOT_FOUND);
     for (int round = 0; round < 8; round++) {
         check_deleted(store, ids);
+        char *passing = put_capture(store, (struct capture){.namespace = "shop", .pod = "p"});
+        assert_int_equal(kp_store_delete(store, passing, NULL), 0); // closes the file with the tombstones
+        kp_free(passing);
         if (round % 2)
             retain_all(store);
         clock_ms += 20 * HOUR; // keys are forgotten, files with nothing but tombstones stay
@@ -312,6 +317,40 @@ static void test_find_in_both(void **state)
     kp_test_rmdir(dir);
 }
 
+// Nothing but the segments is left, as after a restore: all is there, and numbers go on.
+static void test_segments_alone(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    char *copy = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, small_files);
+    struct pictures before;
+    fill(store, 60);
+    take_pictures(store, &before);
+    seal_all(store, true);
+    kp_store_close(store);
+    kp_auto_free char *from = kp_asprintf("%s/segments", dir);
+    kp_auto_free char *to = kp_asprintf("%s/segments", copy);
+    assert_int_equal(rename(from, to), 0);
+    for (int round = 0; round < 2; round++) {
+        store = open_store(copy, small_files);
+        check_pictures(store, &before);
+        kp_store_close(store);
+    }
+    store = open_store(copy, small_files);
+    char *next = put_capture(store, (struct capture){.namespace = "shop", .pod = "p0", .start_ms = T0 + 1});
+    assert_int_equal(stats_of(store).n_profiles, 61);
+    assert_int_equal(count(store, (struct kp_store_query){0}, NULL), 61);
+    for (size_t i = 0; i < before.oldest.items.n; i++) // the last eight characters are the number
+        assert_string_not_equal(before.oldest.items.items[i].id + 17, next + 17);
+    kp_free(next);
+    free_pictures(&before);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+    kp_test_rmdir(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_keys_stay_known),
         cmocka_unit_test(test_cursor_while_sealing),
         cmocka_unit_test(test_find_in_both),
+        cmocka_unit_test(test_segments_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
