@@ -46,6 +46,15 @@ uint32_t kp_builder_entry(struct kp_space_builder *s, uint32_t node, uint32_t la
     return s->n_entries++;
 }
 
+static uint32_t slot_of(const struct kp_space_builder *s, uint32_t id)
+{
+    uint32_t at =
+        (uint32_t)kp_digest_mix((uint64_t)s->entry_node[id] << 32 | s->entry_labels[id], 5) & s->slot_mask;
+    while (s->slots[at] != id + 1)
+        at = (at + 1) & s->slot_mask;
+    return at;
+}
+
 static int compare_locations(const struct kp_symbols *s, uint32_t a, uint32_t b)
 {
     const struct kp_sym_location *x = &s->locations[a];
@@ -114,11 +123,12 @@ void kp_builder_sort_entries(struct kp_space_builder *s, uint32_t base, size_t f
         place[n + i] = s->entry_node[order[i]];
         place[2 * n + i] = s->entry_labels[order[i]];
     }
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = slot_of(s, base + i);
+    for (uint32_t i = 0; i < n; i++)
+        s->slots[order[i]] = place[i] + 1;
     memcpy(s->entry_node + base, place + n, n * sizeof *place);
     memcpy(s->entry_labels + base, place + 2 * (size_t)n, n * sizeof *place);
-    for (uint32_t at = 0; at <= s->slot_mask; at++)
-        if (s->slots[at] > base)
-            s->slots[at] = place[s->slots[at] - 1 - base] + 1;
     for (size_t i = first_sample; i < s->entries.n; i++)
         if (s->entries.items[i] >= base)
             s->entries.items[i] = place[s->entries.items[i] - base];

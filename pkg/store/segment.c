@@ -281,13 +281,17 @@ int kp_segment_read_space(
     int rc = kp_segment_load(s, s->spaces[space].block, KP_BLOCK_SPACE, &data, &len, err);
     if (rc != 0)
         return rc;
-    rc = kp_dictionary_get(data, len, ret, &why);
+    struct kp_space *read = NULL;
+    rc = kp_dictionary_get(data, len, &read, &why);
     kp_free(data);
-    if (rc == 0 && (*ret)->n_entries != s->spaces[space].n_entries) {
-        kp_space_free(*ret);
+    if (rc == 0 && read->n_entries != s->spaces[space].n_entries)
         rc = kp_fail(&why, KP_CORRUPT, "another number of entries than the footer says");
+    if (rc != 0) {
+        kp_space_free(read);
+        return kp_fail(err, rc, "segment '%s': space %u: %s", s->name, space, why.text);
     }
-    return rc == 0 ? 0 : kp_fail(err, rc, "segment '%s': space %u: %s", s->name, space, why.text);
+    *ret = read;
+    return 0;
 }
 
 // Entries of a block must be there in its space: readers need not look.
@@ -313,12 +317,15 @@ int kp_segment_read_block(
     int rc = kp_segment_load(s, block, KP_BLOCK_SAMPLES, &data, &len, err);
     if (rc != 0)
         return rc;
-    rc = kp_block_get(data, len, ret, NULL, &why);
+    struct kp_block *read = NULL;
+    rc = kp_block_get(data, len, &read, NULL, &why);
     kp_free(data);
-    if (rc == 0) {
-        rc = check_entries(s, *ret, &why);
-        if (rc != 0)
-            kp_block_free(*ret);
+    if (rc == 0)
+        rc = check_entries(s, read, &why);
+    if (rc != 0) {
+        kp_block_free(read);
+        return kp_fail(err, rc, "segment '%s': block %u: %s", s->name, block, why.text);
     }
-    return rc == 0 ? 0 : kp_fail(err, rc, "segment '%s': block %u: %s", s->name, block, why.text);
+    *ret = read;
+    return 0;
 }

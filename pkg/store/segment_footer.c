@@ -1,5 +1,6 @@
 // The footer: one column of tagged fields, then the tables, a column each. Fields and columns that are not
 // known are skipped.
+#include <endian.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -37,6 +38,19 @@ enum { // of META
 };
 
 // ---- writing ----
+
+// Numbers that are no smaller as varints.
+static void put32(struct kp_column *c, uint32_t v)
+{
+    v = htole32(v);
+    kp_column_put_bytes(c, &v, sizeof v);
+}
+
+static void put64(struct kp_column *c, uint64_t v)
+{
+    v = htole64(v);
+    kp_column_put_bytes(c, &v, sizeof v);
+}
 
 static uint32_t n_rollup_series(const struct kp_segment *s)
 {
@@ -111,7 +125,7 @@ static void put_blocks(const struct kp_segment *s, struct kp_column *c)
         kp_column_put(c, (uint64_t)b->kind << 1 | (b->originals != 0));
         kp_column_put(c, b->stored_len); // they lie one behind the other
         kp_column_put(c, b->raw_len);
-        kp_column_put_bytes(c, &b->crc, sizeof b->crc);
+        put32(c, b->crc);
         if (b->originals != 0) {
             kp_column_put(c, b->originals);
             kp_column_put(c, b->first_original);
@@ -129,19 +143,40 @@ void kp_segment_footer_put(const struct kp_segment *s, struct kp_columns *column
     for (uint32_t i = 0; i < n_rollup_series(s); i++)
         kp_column_put(&c[ROLLUP_SERIES], s->rollup_series[i]);
     for (uint32_t i = 0; i < s->n_spaces; i++) {
-        kp_column_put_bytes(&c[SPACES], s->spaces[i].id, sizeof s->spaces[i].id);
+        put64(&c[SPACES], s->spaces[i].id[0]);
+        put64(&c[SPACES], s->spaces[i].id[1]);
         kp_column_put(&c[SPACES], s->spaces[i].block);
         kp_column_put(&c[SPACES], s->spaces[i].n_entries);
         kp_column_put(&c[SPACES], s->spaces[i].bytes);
     }
     put_blocks(s, &c[BLOCKS]);
     for (uint32_t i = 0; i < (s->n_rows + KP_RECORD_ROWS - 1) / KP_RECORD_ROWS; i++)
-        kp_column_put_bytes(&c[ROW_CRCS], &s->private->row_crcs[i], sizeof s->private->row_crcs[i]);
-    for (uint32_t i = 0; i < s->private->n_rollup_keys; i++)
-        kp_column_put_bytes(&c[ROLLUP_KEYS], s->private->rollup_keys[i], sizeof s->private->rollup_keys[i]);
+        put32(&c[ROW_CRCS], s->private->row_crcs[i]);
+    for (uint32_t i = 0; i < s->private->n_rollup_keys; i++) {
+        put64(&c[ROLLUP_KEYS], s->private->rollup_keys[i][0]);
+        put64(&c[ROLLUP_KEYS], s->private->rollup_keys[i][1]);
+    }
 }
 
 // ---- reading ----
+
+static uint32_t get32(struct kp_column_reader *c)
+{
+    uint32_t v = 0;
+    const uint8_t *p = kp_column_get_bytes(c, sizeof v);
+    if (p)
+        memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
+static uint64_t get64(struct kp_column_reader *c)
+{
+    uint64_t v = 0;
+    const uint8_t *p = kp_column_get_bytes(c, sizeof v);
+    if (p)
+        memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
 
 struct reader {
     struct kp_column_reader c[N_TABLES];
@@ -275,9 +310,8 @@ static void get_spaces(struct reader *r)
     struct kp_segment_space_info *spaces =
         KP_ARENA_ARRAY(&r->p->arena, struct kp_segment_space_info, (size_t)s->n_spaces + 1);
     for (uint32_t i = 0; i < s->n_spaces; i++) {
-        const uint8_t *id = kp_column_get_bytes(c, sizeof spaces[i].id);
-        if (id)
-            memcpy(spaces[i].id, id, sizeof spaces[i].id);
+        spaces[i].id[0] = get64(c);
+        spaces[i].id[1] = get64(c);
         spaces[i].block = kp_column_get_below(c, s->n_blocks);
         spaces[i].n_entries = kp_column_get_below(c, KP_MAX_SPACE_ITEMS + 1);
         spaces[i].bytes = kp_column_get(c);
@@ -311,9 +345,7 @@ static void get_blocks(struct reader *r)
         b->offset = offset;
         b->stored_len = kp_column_get_below(c, KP_MAX_BLOCK_RAW + 1);
         b->raw_len = kp_column_get_below(c, KP_MAX_BLOCK_RAW + 1);
-        const uint8_t *crc = kp_column_get_bytes(c, sizeof b->crc);
-        if (crc)
-            memcpy(&b->crc, crc, sizeof b->crc);
+        b->crc = get32(c);
         if ((kind & 1) != 0) {
             b->originals = kp_column_get(c);
             b->first_original = kp_column_get_below(c, s->n_blocks);
@@ -329,8 +361,15 @@ static void get_rest(struct reader *r)
 {
     struct kp_segment *s = r->s;
     uint32_t n = (s->n_rows + KP_RECORD_ROWS - 1) / KP_RECORD_ROWS;
-    r->p->row_crcs = kp_arena_memdup(&r->p->arena, r->c[ROW_CRCS].p, (size_t)n * sizeof(uint32_t));
-    r->p->rollup_keys = kp_arena_memdup(&r->p->arena, r->c[ROLLUP_KEYS].p, (size_t)r->p->n_rollup_keys * 16);
+    r->p->row_crcs = KP_ARENA_ARRAY(&r->p->arena, uint32_t, (size_t)n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        r->p->row_crcs[i] = get32(&r->c[ROW_CRCS]);
+    r->p->rollup_keys =
+        kp_arena_calloc(&r->p->arena, (size_t)r->p->n_rollup_keys + 1, sizeof *r->p->rollup_keys);
+    for (uint32_t i = 0; i < r->p->n_rollup_keys; i++) {
+        r->p->rollup_keys[i][0] = get64(&r->c[ROLLUP_KEYS]);
+        r->p->rollup_keys[i][1] = get64(&r->c[ROLLUP_KEYS]);
+    }
     uint32_t n_series = (s->n_runs + KP_RECORD_ROWS - 1) / KP_RECORD_ROWS;
     r->bad |= r->p->first_record_block > s->n_blocks || n > s->n_blocks - r->p->first_record_block ||
               r->p->first_series_block > s->n_blocks || n_series > s->n_blocks - r->p->first_series_block;
