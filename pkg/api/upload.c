@@ -42,26 +42,10 @@ static void forget_odd_times(struct kp_upload *u)
     u->record.end_ms = 0;
 }
 
-// The forms from before profile.proto are told apart by decoding them.
-static enum kp_profile_verdict check_legacy(struct kp_upload *u, struct kp_profile_summary *ret)
-{
-    struct kp_profile *profile;
-    struct kp_error err = {0};
-    if (kp_profile_decode(u->profile->data, u->profile->len, NULL, &profile, &err) != 0)
-        return err.code == KP_LIMIT ? KP_PROFILE_TOO_LARGE : KP_PROFILE_INVALID;
-    *ret = (struct kp_profile_summary){
-        .n_samples = profile->n_samples, .time_ns = profile->time_ns, .duration_ns = profile->duration_ns};
-    kp_profile_free(profile);
-    kp_error_clear(&u->error);
-    return ret->n_samples > 0 ? KP_PROFILE_VALID : KP_PROFILE_EMPTY;
-}
-
 static void check_profile(struct kp_upload *u, struct kp_profile_summary *ret)
 {
     enum kp_profile_verdict verdict =
         kp_profile_check(u->profile->data, u->profile->len, NULL, ret, &u->error);
-    if (verdict == KP_PROFILE_INVALID && u->dialect == KP_API_PROFEFE)
-        verdict = check_legacy(u, ret);
     switch (verdict) {
     case KP_PROFILE_VALID:
         break;

@@ -120,8 +120,8 @@ static void drop_leaf_twins(struct making *m)
 {
     for (size_t i = 0; i < m->l->samples.n && m->l->leaf_twins; i++) {
         struct kp_legacy_sample *s = &m->l->samples.items[i];
-        const uint64_t *a = m->l->addresses.items + s->first;
-        if (s->n < 2 || a[0] != a[1] + 1)
+        const uint64_t *a = s->n < 2 ? NULL : m->l->addresses.items + s->first;
+        if (a == NULL || a[0] != a[1] + 1)
             continue;
         memmove(m->frames + s->first + 1, m->frames + s->first + 2, (s->n - 2) * sizeof *m->frames);
         kp_legacy_drop_frame(m->l, s, 1);
@@ -199,6 +199,7 @@ static void add_head(struct making *m)
 static int make(struct kp_legacy *l, struct kp_profile **ret)
 {
     struct making m = {.l = l, .p = KP_NEW(struct kp_profile)};
+    m.p->legacy = true;
     add_head(&m);
     number_locations(&m);
     int rc = add_locations(&m);

@@ -85,6 +85,7 @@ struct kp_profile {
     int64_t time_ns, duration_ns, period;
     struct kp_value_type period_type;
     bool has_period_type;
+    bool legacy; // decoded from a form before profile.proto (legacy.h): encoding gives another kind of bytes
     uint32_t drop_frames, keep_frames, default_type, doc_url; // strings
     void *buffer; // private: what the strings of a decoded profile lie in
 };

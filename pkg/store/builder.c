@@ -234,7 +234,7 @@ int kp_segment_builder_add(struct kp_segment_builder *b, const struct kp_segment
     uint32_t row = kp_builder_add_row(b, &fresh, record.data, record.len);
     bool opaque = (input->row.flags & KP_SROW_OPAQUE) != 0 ||
                   kp_profile_decode(input->body, input->body_len, NULL, &profile, NULL) != 0 ||
-                  !fits(profile);
+                  profile->legacy || !fits(profile); // texts go back byte for byte
     if (!opaque)
         return add_profile(b, input, profile, row, err);
     kp_builder_add_opaque(b, row, input->body, input->body_len);

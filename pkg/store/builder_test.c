@@ -168,12 +168,14 @@ static void test_opaque(void **state)
         x->row.flags = KP_SROW_OPAQUE;
     }
     (void)give(&g, "cpu", 2, MADE_T0, 3, (uint8_t *)kp_strdup("<html>not a profile"), 19);
+    const char text[] = "goroutine profile: total 1\n1 @ 0x401000\n"; // a profile, but given back as it came
+    (void)give(&g, "goroutine", 2, MADE_T0, 3, kp_memdup(text, sizeof text - 1), sizeof text - 1);
     make_segment(&g, KP_ORIGINAL_NEVER, &m);
     check_made(&m, &g);
     uint32_t n = 0;
     for (uint32_t i = 0; i < m.n_rows; i++)
         n += (m.rows[i].flags & KP_SROW_OPAQUE) != 0;
-    assert_int_equal(n, 101);
+    assert_int_equal(n, 102);
     assert_true(m.blob->len < 300000); // of 2.5 MB
     made_finish(&m);
     givens_finish(&g);
