@@ -15,9 +15,6 @@
 #include "profile/proto.h"
 #include "base/banned.h"
 
-#define DEFAULT_ENTITIES 4000000
-#define DEFAULT_DEPTH    65536
-#define DEFAULT_LABELS   256
 #define MAX_SAMPLE_TYPES 256
 
 struct walk {
@@ -26,7 +23,7 @@ struct walk {
     size_t max_entities, max_depth, max_labels;
     struct kp_profile_summary s;
     struct kp_idset mappings, locations, functions;
-    size_t n_comments;
+    size_t n_comments, n_frames, n_labels, n_lines;
     uint64_t first_type, first_unit, default_type, build_id; // string indices
     // pass 2: numbers of the entity in hand, for the sentences
     size_t at_type, at_sample, at_location, at_function, at_mapping;
@@ -262,6 +259,15 @@ static int check_line(struct walk *w, const struct kp_proto *f)
     return rc;
 }
 
+// What decoding would hold of what is only limited for each sample and location.
+static int check_total(struct walk *w)
+{
+    if (w->n_frames <= 16 * w->max_entities && w->n_labels <= 4 * w->max_entities &&
+        w->n_lines <= 4 * w->max_entities)
+        return 0;
+    return kp_fail(w->err, KP_LIMIT, "profile has too many frames, labels or inlined lines in all");
+}
+
 static int check_location(struct walk *w, const struct kp_proto *f)
 {
     struct kp_proto m;
@@ -283,15 +289,18 @@ static int check_location(struct walk *w, const struct kp_proto *f)
         if (rc != 0)
             return rc;
     }
-    return m.bad ? broken(w, "location", w->at_location) : 0;
+    w->n_lines += n_lines;
+    return m.bad ? broken(w, "location", w->at_location) : check_total(w);
 }
 
-static int check_label(struct walk *w, const struct kp_proto *f)
+static int check_label(struct walk *w, const struct kp_proto *f, size_t *n)
 {
     uint64_t values[5] = {0};
     int rc = check_flat(w, f, "a label of sample", w->at_sample, 4, 0, values);
     if (rc == 0 && values[2] == 0 && values[3] == 0 && values[4] == 0)
         return 0; // google/pprof does not look at such a one
+    if (rc == 0 && ++*n > w->max_labels)
+        rc = kp_fail(w->err, KP_LIMIT, "sample %zu has more than %zu labels", w->at_sample, w->max_labels);
     if (rc == 0)
         rc = check_index(w, "sample", w->at_sample, "a label's key", values[1]);
     if (rc == 0)
@@ -342,10 +351,7 @@ static int check_sample(struct walk *w, const struct kp_proto *f)
         } else if (m.field == 3) {
             if (m.type != KP_PROTO_BYTES)
                 return broken(w, "sample", w->at_sample);
-            if (++n_labels > w->max_labels)
-                return kp_fail(
-                    w->err, KP_LIMIT, "sample %zu has more than %zu labels", w->at_sample, w->max_labels);
-            rc = check_label(w, &m);
+            rc = check_label(w, &m, &n_labels);
         }
         if (rc != 0)
             return rc;
@@ -355,7 +361,9 @@ static int check_sample(struct walk *w, const struct kp_proto *f)
     if (n_values != w->s.n_sample_types)
         return kp_fail(w->err, KP_INVALID, "sample %zu has %zu values, but there are %zu sample types",
             w->at_sample, n_values, w->s.n_sample_types);
-    return 0;
+    w->n_frames += depth;
+    w->n_labels += n_labels;
+    return check_total(w);
 }
 
 static int check_comments(struct walk *w, const struct kp_proto *f)
@@ -374,6 +382,10 @@ static int check_comments(struct walk *w, const struct kp_proto *f)
 
 static int check_field(struct walk *w, const struct kp_proto *f)
 {
+    static const char *const strings[] = {[PROFILE_DROP_FRAMES] = "drop_frames",
+        [PROFILE_KEEP_FRAMES] = "keep_frames",
+        [PROFILE_DEFAULT_SAMPLE_TYPE] = "default_sample_type",
+        [PROFILE_DOC_URL] = "doc_url"};
     switch (f->field) {
     case PROFILE_SAMPLE_TYPE:
     case PROFILE_PERIOD_TYPE:
@@ -390,16 +402,10 @@ static int check_field(struct walk *w, const struct kp_proto *f)
         return check_comments(w, f);
     case PROFILE_DEFAULT_SAMPLE_TYPE:
         w->default_type = f->value;
-        return check_index(w, "default_sample_type", 0, NULL, f->value);
-    case PROFILE_DROP_FRAMES:
-        return check_index(w, "drop_frames", 0, NULL, f->value);
-    case PROFILE_KEEP_FRAMES:
-        return check_index(w, "keep_frames", 0, NULL, f->value);
-    case PROFILE_DOC_URL:
-        return check_index(w, "doc_url", 0, NULL, f->value);
-    default:
-        return 0;
+        break;
     }
+    bool is_string = f->field < KP_COUNT(strings) && strings[f->field];
+    return is_string ? check_index(w, strings[f->field], 0, NULL, f->value) : 0;
 }
 
 static int inspect(struct walk *w)
@@ -438,9 +444,9 @@ static void fetch_strings(struct walk *w)
 
 static int check_bytes(struct walk *w, const struct kp_profile_limits *limits)
 {
-    w->max_entities = limits && limits->max_entities ? limits->max_entities : DEFAULT_ENTITIES;
-    w->max_depth = limits && limits->max_depth ? limits->max_depth : DEFAULT_DEPTH;
-    w->max_labels = limits && limits->max_labels ? limits->max_labels : DEFAULT_LABELS;
+    w->max_entities = limits->max_entities;
+    w->max_depth = limits->max_depth;
+    w->max_labels = limits->max_labels;
     w->s.inflated_bytes = w->len;
     int rc = survey(w);
     if (rc == 0)
@@ -460,26 +466,22 @@ enum kp_profile_verdict kp_profile_check(const void *data, size_t len, const str
     kp_auto_free uint8_t *inflated = NULL;
     struct walk w = {.data = data, .len = len, .err = err};
     int rc = 0;
-    size_t max =
-        limits && limits->max_inflated_bytes ? limits->max_inflated_bytes : (size_t)KP_MAX_INFLATED_BYTES;
+    const struct kp_profile_limits l = kp_profile_limits_of(limits);
     if (kp_profile_is_gzip(data, len)) {
         rc = kp_profile_inflate(data, len, limits, &inflated, &w.len, err);
         w.data = inflated;
-    } else if (len > max) {
-        rc = kp_fail(err, KP_LIMIT, "the profile has %zu bytes, at most %zu are allowed", len, max);
+    } else if (len > l.max_inflated_bytes) {
+        rc = kp_fail(
+            err, KP_LIMIT, "the profile has %zu bytes, at most %zu are allowed", len, l.max_inflated_bytes);
     }
     if (rc == 0 && w.len == 0)
         rc = kp_fail(err, KP_INVALID, "not a pprof profile: there are no bytes");
     struct kp_error why = {0};
     if (rc == 0) {
         w.err = &why;
-        rc = check_bytes(&w, limits);
-        struct kp_error legacy = {0}; // a form that is recognised explains itself better
-        int legacy_rc = rc == KP_INVALID ? kp_profile_check_legacy(w.data, w.len, limits, &w.s, &legacy) : rc;
-        if (rc == KP_INVALID && legacy_rc != KP_NOT_FOUND) {
-            rc = legacy_rc;
-            why = legacy;
-        }
+        rc = check_bytes(&w, &l);
+        if (rc == KP_INVALID)
+            rc = kp_profile_check_legacy(w.data, w.len, limits, &w.s, &why);
         if (rc != 0)
             kp_fail(err, rc, "%s", why.text);
         else if (ret)

@@ -262,7 +262,7 @@ static void test_caps(void **state)
     kp_strbuf_init(&m, 1000);
     fixture_bytes(&m, 2, "\x05", 1);
     for (int i = 0; i < 4; i++)
-        fixture_bytes(&m, 3, "", 0);
+        fixture_bytes(&m, 3, "\x08\x01\x10\x02", 4);
     fixture_bytes(&b, 2, m.data, m.len);
     limited(&b, (struct kp_profile_limits){.max_labels = 3}, "sample 3 has more than 3 labels");
 }

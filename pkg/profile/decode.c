@@ -2,14 +2,15 @@
 // their size; the second fills them. Ids are 1..n in order in practice, then an id is an index; where they
 // are not, tables of ids are made and the second pass starts again. Sentences for what is wrong come from the
 // walker, which knows them all.
+#include "profile/decode.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/limits.h"
 #include "profile/idmap.h"
-#include "profile/legacy.h"
-#include "profile/profile.h"
+#include "profile/inflate.h"
 #include "profile/proto.h"
 #include "base/banned.h"
 
@@ -122,19 +123,34 @@ static inline enum step check_id(const struct decoder *d, uint64_t id, uint32_t 
 
 // ---- pass 2 ----
 
+// Makes room behind what is there; the items, never NULL.
+#define room_for(array, more)                                                                                \
+    ((array)->cap - (array)->n <= (more)                                                                     \
+            ? ((array)->cap += (array)->cap / 2 + (more) + 8,                                                \
+                  (array)->items = kp_grow((array)->items, (array)->cap, sizeof *(array)->items))            \
+            : (array)->items)
+
 // Numbers of a flat message; strings are checked by the caller.
 static inline enum step flat(const struct kp_proto *f, uint64_t *values, unsigned max)
 {
     struct kp_proto m;
+    uint64_t field;
+    uint64_t value;
     kp_proto_start(&m, f->data, f->len);
-    while (kp_proto_next(&m)) {
+    for (;;) {
+        if (kp_proto_small_number(&m, &field, &value)) {
+            if (field <= max)
+                values[field] = value; // [0] is nobody's
+            continue;
+        }
+        if (!kp_proto_next(&m))
+            return m.bad ? BROKEN : OK;
         if (m.field == 0 || m.field > max)
             continue;
         if (m.type != KP_PROTO_VARINT)
             return BROKEN;
         values[m.field] = m.value;
     }
-    return m.bad ? BROKEN : OK;
 }
 
 static enum step take_value_type(const struct decoder *d, const struct kp_proto *f, struct kp_value_type *ret)
@@ -242,15 +258,20 @@ static enum step take_label(struct decoder *d, const struct kp_proto *f, const s
 static enum step take_frames(struct decoder *d, const struct kp_proto *m, const struct kp_sample *s)
 {
     struct kp_proto_values it = kp_proto_values(m);
+    size_t n = d->frames.n;
+    size_t more = d->max_depth - (n - s->first_frame);
+    more = more < d->max_frames - n ? more : d->max_frames - n;
+    size_t room = m->type == KP_PROTO_BYTES ? m->len : 1; // each takes a byte at least
+    uint32_t *items = room_for(&d->frames, room < more ? room : more);
     uint64_t id;
     while (kp_proto_value(&it, &id)) {
-        uint32_t location;
-        if (!kp_idmap_find(&d->locations, id, &location))
-            return BROKEN;
-        *kp_array_add(&d->frames) = location;
-        if (check_room(d->frames.n, s->first_frame, d->max_depth, d->max_frames) != OK)
+        if (more-- == 0)
             return TOO_LARGE;
+        if (!kp_idmap_find(&d->locations, id, &items[n]))
+            return BROKEN;
+        n++;
     }
+    d->frames.n = n;
     return it.bad ? BROKEN : OK;
 }
 
@@ -410,9 +431,9 @@ static enum step decode(struct decoder *d)
 static void hand_over(struct decoder *d)
 {
     struct kp_profile *p = d->p;
-    p->frames = kp_arena_memdup(&d->arena, d->frames.items, d->frames.n * sizeof *p->frames);
-    p->labels = kp_arena_memdup(&d->arena, d->labels.items, d->labels.n * sizeof *p->labels);
-    p->lines = kp_arena_memdup(&d->arena, d->lines.items, d->lines.n * sizeof *p->lines);
+    p->frames = p->buffers.frames = d->frames.items;
+    p->labels = p->buffers.labels = d->labels.items;
+    p->lines = p->buffers.lines = d->lines.items;
     p->n_frames = (uint32_t)d->frames.n;
     p->n_labels = (uint32_t)d->labels.n;
     p->n_lines = (uint32_t)d->lines.n;
@@ -425,68 +446,34 @@ static void hand_over(struct decoder *d)
     p->n_comments = d->at_comment;
 }
 
-static int say_why(
-    const void *data, size_t len, const struct kp_profile_limits *limits, int code, struct kp_error *err)
-{
-    struct kp_error why = {0};
-    enum kp_profile_verdict verdict = kp_profile_check(data, len, limits, NULL, &why);
-    if (verdict == KP_PROFILE_TOO_LARGE)
-        return kp_fail(err, KP_LIMIT, "%s", why.text);
-    if (verdict == KP_PROFILE_INVALID)
-        return kp_fail(err, KP_INVALID, "%s", why.text);
-    if (code == KP_LIMIT)
-        return kp_fail(err, KP_LIMIT, "profile has too many frames, labels or inlined lines in all");
-    return kp_fail(err, KP_INVALID, "not a pprof profile");
-}
-
-// Takes the bytes over, unless it fails.
-static int decode_proto(
+int kp_profile_decode_proto(
     uint8_t *bytes, size_t len, const struct kp_profile_limits *limits, struct kp_profile **ret)
 {
+    const struct kp_profile_limits l = kp_profile_limits_of(limits);
     struct decoder d = {.data = bytes,
         .len = len,
-        .max_entities = limits && limits->max_entities ? limits->max_entities : 4000000,
-        .max_depth = limits && limits->max_depth ? limits->max_depth : 65536,
-        .max_labels = limits && limits->max_labels ? limits->max_labels : 256,
+        .max_entities = l.max_entities,
+        .max_depth = l.max_depth,
+        .max_labels = l.max_labels,
         .p = KP_NEW(struct kp_profile)};
     size_t most = d.max_entities < UINT32_MAX / 32 ? d.max_entities : UINT32_MAX / 32;
     d.max_frames = 16 * most;
     d.max_details = 4 * most;
-    d.p->buffer = bytes;
+    d.p->buffers.bytes = bytes;
+    (void)room_for(&d.frames, len / 16); // about what they come to; and none is NULL
+    (void)room_for(&d.labels, 0);
+    (void)room_for(&d.lines, len / 64);
     enum step step = decode(&d);
-    if (step == OK)
-        hand_over(&d);
-    kp_array_free(&d.frames);
-    kp_array_free(&d.labels);
-    kp_array_free(&d.lines);
+    hand_over(&d);
     kp_idmap_finish(&d.mappings);
     kp_idmap_finish(&d.locations);
     kp_idmap_finish(&d.functions);
     d.p->arena = d.arena;
     if (step != OK) {
-        d.p->buffer = NULL;
+        d.p->buffers.bytes = NULL;
         kp_profile_free(d.p);
         return step == TOO_LARGE ? KP_LIMIT : KP_INVALID;
     }
     *ret = d.p;
     return 0;
-}
-
-int kp_profile_decode(const void *data, size_t len, const struct kp_profile_limits *limits,
-    struct kp_profile **ret, struct kp_error *err)
-{
-    uint8_t *bytes = NULL;
-    size_t n = 0;
-    int rc = kp_profile_inflate(data, len, limits, &bytes, &n, err);
-    if (rc != 0)
-        return rc;
-    int code = n > 0 ? decode_proto(bytes, n, limits, ret) : KP_INVALID;
-    if (code == 0)
-        return 0;
-    struct kp_error why = {0};
-    rc = kp_profile_decode_legacy(bytes, n, limits, ret, &why);
-    kp_free(bytes);
-    if (rc == KP_NOT_FOUND)
-        return say_why(data, len, limits, code, err);
-    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }

@@ -16,6 +16,17 @@
 #define RATIO_FREE     ((size_t)KP_MIB)
 #define FIRST_STREAMED ((size_t)(64 * KP_KIB))
 
+struct kp_profile_limits kp_profile_limits_of(const struct kp_profile_limits *limits)
+{
+    struct kp_profile_limits l = limits ? *limits : (struct kp_profile_limits){0};
+    l.max_inflated_bytes = l.max_inflated_bytes ? l.max_inflated_bytes : KP_MAX_INFLATED_BYTES;
+    l.max_ratio = l.max_ratio ? l.max_ratio : KP_MAX_INFLATE_RATIO;
+    l.max_entities = l.max_entities ? l.max_entities : 4000000;
+    l.max_depth = l.max_depth ? l.max_depth : 65536;
+    l.max_labels = l.max_labels ? l.max_labels : 256;
+    return l;
+}
+
 bool kp_profile_is_gzip(const void *data, size_t len)
 {
     const uint8_t *p = data;
@@ -24,8 +35,9 @@ bool kp_profile_is_gzip(const void *data, size_t len)
 
 size_t kp_profile_inflate_cap(size_t len, const struct kp_profile_limits *limits)
 {
-    size_t cap = limits && limits->max_inflated_bytes ? limits->max_inflated_bytes : KP_MAX_INFLATED_BYTES;
-    size_t ratio = limits && limits->max_ratio ? limits->max_ratio : KP_MAX_INFLATE_RATIO;
+    const struct kp_profile_limits l = kp_profile_limits_of(limits);
+    size_t cap = l.max_inflated_bytes;
+    size_t ratio = l.max_ratio;
     if (len > SIZE_MAX / ratio)
         return cap;
     size_t by_ratio = len * ratio > RATIO_FREE ? len * ratio : RATIO_FREE;
@@ -163,7 +175,7 @@ int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_lim
             return 0;
         return inflate_streamed(data, len, cap, ret, ret_len, err);
     }
-    size_t max = limits && limits->max_inflated_bytes ? limits->max_inflated_bytes : KP_MAX_INFLATED_BYTES;
+    size_t max = kp_profile_limits_of(limits).max_inflated_bytes;
     if (len > max)
         return kp_fail(err, KP_LIMIT, "the profile has %zu bytes, at most %zu are allowed", len, max);
     *ret = kp_alloc(len + 1);

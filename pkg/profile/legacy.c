@@ -6,12 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "profile/inflate.h"
 #include "profile/keyed.h"
 #include "profile/legacy_private.h"
 #include "base/banned.h"
-
-#define DEFAULT_ENTITIES 4000000
-#define DEFAULT_DEPTH    65536
 
 // ---- samples ----
 
@@ -260,11 +258,11 @@ static int parse(struct kp_legacy *l, const void *data, size_t len)
 int kp_profile_decode_legacy(const void *data, size_t len, const struct kp_profile_limits *limits,
     struct kp_profile **ret, struct kp_error *err)
 {
-    size_t max = limits && limits->max_entities ? limits->max_entities : DEFAULT_ENTITIES;
+    const struct kp_profile_limits use = kp_profile_limits_of(limits);
     struct kp_error why = {0};
-    struct kp_legacy l = {.max_samples = max,
-        .max_depth = limits && limits->max_depth ? limits->max_depth : DEFAULT_DEPTH,
-        .max_addresses = 4 * max,
+    struct kp_legacy l = {.max_samples = use.max_entities,
+        .max_depth = use.max_depth,
+        .max_addresses = 4 * use.max_entities,
         .err = &why};
     int rc = parse(&l, data, len);
     if (rc == 0)
@@ -282,8 +280,12 @@ int kp_profile_check_legacy(const void *data, size_t len, const struct kp_profil
     struct kp_profile_summary *ret, struct kp_error *err)
 {
     kp_auto_profile *p = NULL;
-    int rc = kp_profile_decode_legacy(data, len, limits, &p, err);
-    if (rc != 0 || ret == NULL)
+    struct kp_error why = {0};
+    int rc = kp_profile_decode_legacy(data, len, limits, &p, &why);
+    if (rc == KP_NOT_FOUND)
+        return err->code;
+    *err = why;
+    if (rc != 0)
         return rc;
     *ret = (struct kp_profile_summary){.n_samples = p->n_samples,
         .n_locations = p->n_locations,

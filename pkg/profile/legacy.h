@@ -9,7 +9,8 @@
 KP_MUST_CHECK int kp_profile_decode_legacy(const void *data, size_t len,
     const struct kp_profile_limits *limits, struct kp_profile **ret, struct kp_error *err);
 
-// The same, but says only what is in it; ret may be NULL.
+// A second opinion on what is no protobuf, err saying why: if it is one of these forms, its summary with err
+// cleared, or what is wrong with it; else err stays and its code is returned.
 KP_MUST_CHECK int kp_profile_check_legacy(const void *data, size_t len,
     const struct kp_profile_limits *limits, struct kp_profile_summary *ret, struct kp_error *err);
 

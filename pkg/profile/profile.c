@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "profile/decode.h"
+#include "profile/legacy.h"
 #include "base/banned.h"
 
 struct kp_profile *kp_profile_new(void)
@@ -21,7 +23,10 @@ void kp_profile_free(struct kp_profile *profile)
     if (profile == NULL)
         return;
     kp_arena_free(profile->arena);
-    kp_free(profile->buffer);
+    kp_free(profile->buffers.bytes);
+    kp_free(profile->buffers.frames);
+    kp_free(profile->buffers.labels);
+    kp_free(profile->buffers.lines);
     kp_free(profile);
 }
 
@@ -57,4 +62,37 @@ int64_t kp_profile_total(const struct kp_profile *profile, uint32_t type)
     for (uint32_t i = 0; i < profile->n_samples; i++)
         sum += (uint64_t)profile->values[(size_t)i * profile->n_sample_types + type];
     return (int64_t)sum;
+}
+
+static int say_why(
+    const void *data, size_t len, const struct kp_profile_limits *limits, int code, struct kp_error *err)
+{
+    struct kp_error why = {0};
+    enum kp_profile_verdict verdict = kp_profile_check(data, len, limits, NULL, &why);
+    if (verdict == KP_PROFILE_TOO_LARGE)
+        return kp_fail(err, KP_LIMIT, "%s", why.text);
+    if (verdict == KP_PROFILE_INVALID)
+        return kp_fail(err, KP_INVALID, "%s", why.text);
+    if (code == KP_LIMIT)
+        return kp_fail(err, KP_LIMIT, "profile has too many frames, labels or inlined lines in all");
+    return kp_fail(err, KP_INVALID, "not a pprof profile");
+}
+
+int kp_profile_decode(const void *data, size_t len, const struct kp_profile_limits *limits,
+    struct kp_profile **ret, struct kp_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+    int rc = kp_profile_inflate(data, len, limits, &bytes, &n, err);
+    if (rc != 0)
+        return rc;
+    int code = n > 0 ? kp_profile_decode_proto(bytes, n, limits, ret) : KP_INVALID;
+    if (code == 0)
+        return 0;
+    struct kp_error why = {0};
+    rc = kp_profile_decode_legacy(bytes, n, limits, ret, &why);
+    kp_free(bytes);
+    if (rc == KP_NOT_FOUND)
+        return say_why(data, len, limits, code, err);
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }

@@ -87,7 +87,9 @@ struct kp_profile {
     bool has_period_type;
     bool legacy; // decoded from a form before profile.proto (legacy.h): encoding gives another kind of bytes
     uint32_t drop_frames, keep_frames, default_type, doc_url; // strings
-    void *buffer; // private: what the strings of a decoded profile lie in
+    struct {
+        void *bytes, *frames, *labels, *lines;
+    } buffers; // private: what a decoded profile's strings and arrays lie in
 };
 
 // Decodes gzip or bare protobuf with every bound checked, as google/pprof does: accepts and refuses the same.

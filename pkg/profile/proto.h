@@ -33,6 +33,11 @@ static inline bool kp_proto_varint(const uint8_t **p, const uint8_t *end, uint64
         *p = q + 1;
         return true;
     }
+    if (end - q >= 2 && q[1] < 0x80) { // or two
+        *ret = (uint64_t)(q[0] & 0x7f) | (uint64_t)q[1] << 7;
+        *p = q + 2;
+        return true;
+    }
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 70 && q < end; shift += 7) {
         uint8_t b = *q++;
@@ -46,8 +51,20 @@ static inline bool kp_proto_varint(const uint8_t **p, const uint8_t *end, uint64
     return false;
 }
 
-// The next field; false at the end, or with `bad` set.
-static inline bool kp_proto_next(struct kp_proto *r)
+// A number of a field 1..15, as nearly all are: false leaves the reader where it is.
+static inline bool kp_proto_small_number(struct kp_proto *r, uint64_t *ret_field, uint64_t *ret)
+{
+    const uint8_t *p = r->p;
+    if (p == r->end || *p >= 0x80 || (*p & 7) != KP_PROTO_VARINT)
+        return false;
+    *ret_field = *p++ >> 3;
+    if (!kp_proto_varint(&p, r->end, ret))
+        return false;
+    r->p = p;
+    return true;
+}
+
+__attribute__((noinline, unused)) static bool kp_proto_next_any(struct kp_proto *r)
 {
     uint64_t tag;
     if (r->p == r->end)
@@ -84,6 +101,31 @@ static inline bool kp_proto_next(struct kp_proto *r)
         return false; // groups and numbers that are not wire types
     }
     r->bad = false;
+    return true;
+}
+
+// The next field; false at the end, or with `bad` set. Most have a tag and a number or length of one byte
+// each.
+static inline bool kp_proto_next(struct kp_proto *r)
+{
+    const uint8_t *p = r->p;
+    if (r->end - p < 2 || ((p[0] | p[1]) & 0x80) != 0)
+        return kp_proto_next_any(r);
+    unsigned type = p[0] & 7;
+    if (type == KP_PROTO_BYTES) {
+        if (p[1] > r->end - p - 2)
+            return kp_proto_next_any(r);
+        r->data = p + 2;
+        r->len = p[1];
+        r->p = p + 2 + p[1];
+    } else if (type == KP_PROTO_VARINT) {
+        r->p = p + 2;
+    } else {
+        return kp_proto_next_any(r);
+    }
+    r->field = p[0] >> 3;
+    r->type = type;
+    r->value = p[1];
     return true;
 }
 

@@ -158,12 +158,15 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
 uint32_t kp_symbols_map_stack(struct kp_symbols_map *map, uint32_t sample)
 {
     const struct kp_sample *s = &map->profile->samples[sample];
-    if (s->n_frames == 0)
-        return 0;
     const uint32_t *frames = map->profile->frames + s->first_frame;
-    map->stack.n = 0;
-    for (uint32_t i = 0; i < s->n_frames; i++)
-        *kp_array_add(&map->stack) = map_location(map, frames[i]);
+    if (map->stack.cap < s->n_frames) {
+        map->stack.cap = (size_t)2 * s->n_frames;
+        map->stack.items = kp_grow(map->stack.items, map->stack.cap, sizeof *map->stack.items);
+    }
+    for (uint32_t i = 0; i < s->n_frames; i++) {
+        uint32_t id = map->locations[frames[i]]; // known to most
+        map->stack.items[i] = id != UNKNOWN ? id : map_location(map, frames[i]);
+    }
     return kp_symbols_stack(map->to, map->stack.items, s->n_frames);
 }
 
