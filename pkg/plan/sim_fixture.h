@@ -51,6 +51,7 @@ struct sim_track { // a type of a target
     int64_t slot_ms;     // its slot
     int64_t since_ms;    // sampled all the while
     int64_t interval_ms; // of the last capture
+    unsigned reign;      // the leader of then
     bool sampled;        // when it was last looked at
     UT_hash_handle hh;
 };
@@ -117,12 +118,12 @@ static inline struct sim_track *sim_track_get(struct sim *sim, uint64_t id)
 }
 
 // A slot of its own each: two captures are less than two intervals apart. Where the schedule was changed in
-// between, the longer interval counts; what fell into a fail-over was missed.
+// between, the longer interval counts; a fail-over may cost one.
 static inline bool sim_too_long(
     const struct sim *sim, const struct sim_track *track, int64_t since_ms, int64_t interval_ms)
 {
     int64_t longest = interval_ms > track->interval_ms ? interval_ms : track->interval_ms;
-    int64_t slots = since_ms <= sim->takeover_ms ? 3 : 2;
+    int64_t slots = 2 + (int64_t)(sim->reign - track->reign);
     return sim->now - since_ms > slots * longest + SIM_LONGEST_WAIT_MS;
 }
 
@@ -132,6 +133,7 @@ static inline void sim_note_gap(struct sim *sim, const struct kp_order *order, u
     if (!track->sampled) {
         track->sampled = true;
         track->since_ms = sim->now;
+        track->reign = sim->reign;
     } else if (track->start_ms >= track->since_ms &&
                sim_too_long(sim, track, track->start_ms, order->interval_ms)) {
         if (sim->n_gaps++ == 0)
@@ -142,6 +144,7 @@ static inline void sim_note_gap(struct sim *sim, const struct kp_order *order, u
     track->start_ms = sim->now;
     track->slot_ms = order->slot_ms;
     track->interval_ms = order->interval_ms;
+    track->reign = sim->reign;
 }
 
 // One leader gives a key once. The next one finds other ranks in the slot it begins in if pods came and went
@@ -327,6 +330,7 @@ static inline void sim_look_at(
             if (!track->sampled) {
                 track->since_ms = sim->now;
                 track->interval_ms = profiles[i].interval_ms;
+                track->reign = sim->reign;
             }
             int64_t since = track->start_ms > track->since_ms ? track->start_ms : track->since_ms;
             sim->n_silent += sim_too_long(sim, track, since, profiles[i].interval_ms) ? 1 : 0;

@@ -2,12 +2,17 @@
 package install
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,6 +154,51 @@ func TestLogsAreJSONLines(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// Outside of pods the controller has a kubeconfig; this one's user is a client certificate.
+func TestAKubeconfigWithAClientCertificate(t *testing.T) {
+	own := f.NeedOwn(t)
+	build := os.Getenv("KUBE_PPROF_BUILD")
+	if build == "" {
+		build = filepath.Join(f.Root(), "build")
+	}
+	program := filepath.Join(build, "release/bin/kube-pprof")
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("tools/image did not build the program here: ", err)
+	}
+	text, err := os.ReadFile(own.Kubeconfig())
+	if err != nil || !strings.Contains(string(text), "client-certificate") || strings.Contains(string(text), "token") {
+		t.Fatalf("the kubeconfig is of another kind: %v", err)
+	}
+	ns, socket := f.NewNamespace(t), filepath.Join(t.TempDir(), "s")
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	cmd := f.Command(ctx, program, "controller", "--kubeconfig="+own.Kubeconfig(), "--watch-namespaces="+ns, "--listen=unix:"+socket,
+		"--registry-url=http://127.0.0.1:1", "--shutdown-grace=1s")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	f.Within(t, 60*time.Second, "its caches are complete", func() error {
+		response, err := client.Get("http://x/readyz")
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("/readyz: %s", response.Status)
+		}
+		return nil
+	})
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v: %s", err, out.String())
 	}
 }
 
