@@ -57,14 +57,24 @@ static uint64_t key_hash(const struct kp_keys *keys, uint32_t key)
     return kp_hash64_mix(h, (uint64_t)f->start_line);
 }
 
+static uint64_t *hash_keys(const struct kp_keys *keys)
+{
+    uint32_t n = keys->symbols->n_functions;
+    uint64_t *hashes = KP_NEW_ARRAY(uint64_t, (size_t)n + 1);
+    for (uint32_t key = 0; key < n; key++)
+        hashes[key] = key_hash(keys, key);
+    return hashes;
+}
+
 // Parents have smaller numbers than their children.
 static void sum_up(struct kp_flame_tree *tree, struct kp_flame *flame, double factor)
 {
     struct kp_flame_weight *w = tree->weights.items;
     const struct kp_sym_node *nodes = tree->tree->nodes;
+    kp_auto_free uint64_t *hashes = hash_keys(&tree->keys);
     w[0].id = kp_hash64_mix(0, 0);
     for (uint32_t i = 1; i < tree->weights.n; i++) {
-        w[i].id = kp_hash64_mix(w[nodes[i].parent].id, key_hash(&tree->keys, nodes[i].location));
+        w[i].id = kp_hash64_mix(w[nodes[i].parent].id, hashes[nodes[i].location]);
         w[i].depth = w[nodes[i].parent].depth + 1;
     }
     for (uint32_t i = (uint32_t)tree->weights.n; i-- > 0;) {
