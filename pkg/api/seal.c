@@ -11,7 +11,7 @@
 #define AFTER_WORK_MS 50 // uploads get their turn at the worker
 #define AFTER_ERROR_S 60
 
-enum step { BEGIN, RUN, END };
+enum step { BEGIN, RUN, END, TIDY };
 
 struct kp_sealing {
     struct kp_api *api;
@@ -22,6 +22,7 @@ struct kp_sealing {
     enum step step;
     bool now; // also what is not due yet
     struct kp_seal *seal;
+    bool more; // to be tidied
     struct kp_error error;
     int64_t since_us;
     // who asked for all to be sealed
@@ -61,6 +62,9 @@ static void step_work(void *arg)
             s->error = end_error;
         s->seal = NULL;
         break;
+    case TIDY: // what was sealed leaves the log
+        (void)!kp_store_retain(s->api->options.store, &s->more, &s->error);
+        break;
     }
 }
 
@@ -94,6 +98,11 @@ static void step_done(void *arg)
         start_step(s, RUN);
     } else if (s->step == RUN) {
         start_step(s, END);
+    } else if (s->step == END && s->error.code == 0) {
+        count(s);
+        start_step(s, TIDY);
+    } else if (s->step == TIDY && s->more && s->error.code == 0 && !s->stopping) {
+        start_step(s, TIDY);
     } else {
         if (s->step == END)
             count(s);

@@ -27,7 +27,8 @@ int kp_io_write_all(const struct kp_io *io, int fd, struct iovec *iov, size_t n,
         offset += wrote;
         for (size_t left = (size_t)wrote; left > 0 && n > 0;) {
             size_t step = left < iov->iov_len ? left : iov->iov_len;
-            iov->iov_base = (char *)iov->iov_base + step;
+            if (step > 0) // nothing may be written of nothing: its base is NULL then
+                iov->iov_base = (char *)iov->iov_base + step;
             iov->iov_len -= step;
             left -= step;
             if (iov->iov_len == 0)
