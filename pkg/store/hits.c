@@ -148,9 +148,11 @@ static int find_in_segments(struct find *find, const struct kp_wanted *wanted_ru
         struct kp_sealed *sealed = wanted_runs->runs.items[i].sealed;
         struct kp_error why = {0};
         struct find_run run = {.find = find, .sealed = sealed, .err = &why};
+        uint64_t n_rows = 0;
         kp_hits_hold_segment(find->hits, sealed->segment);
         for (; i < wanted_runs->runs.n && wanted_runs->runs.items[i].sealed == sealed; i++) {
             const struct kp_segment_run *r = wanted_runs->runs.items[i].run;
+            n_rows += r->n_rows;
             if (rc == 0)
                 rc = kp_sealed_each(sealed, r->first_row, r->n_rows, find_in_run, &run, &why);
         }
@@ -158,6 +160,7 @@ static int find_in_segments(struct find *find, const struct kp_wanted *wanted_ru
             note_whole(find->hits, sealed->segment);
         if (rc == KP_CORRUPT) {
             kp_sealed_set_damaged(sealed);
+            find->hits->n_damaged += n_rows - run.n_taken;
             rc = 0;
         }
         if (rc != 0)

@@ -24,6 +24,7 @@ struct kp_hits {
     // whose series are all in series[] may stand for their rows
     struct kp_segment **whole;
     size_t n_whole;
+    uint64_t n_damaged; // of series that match, but the rows cannot be read: nobody knows whether they do
     // private
     struct kp_logfile **files;
     size_t n_files;

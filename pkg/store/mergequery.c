@@ -213,7 +213,7 @@ int kp_merge_picks(struct kp_store *store, const struct kp_merge_query *query, s
     int rc = kp_walk_run(&m.walk, err);
     kp_walk_finish(&m.walk);
     m.stats.n_builds = m.builds.n;
-    m.stats.n_damaged = m.walk.n_damaged;
+    m.stats.n_damaged = m.walk.n_damaged + picks->hits.n_damaged;
     m.stats.n_profiles -= m.walk.n_damaged;
     if (rc == 0 && m.stats.n_profiles == 0)
         rc = kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read");

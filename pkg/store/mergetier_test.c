@@ -2,7 +2,11 @@
 // that sums what was written, stack by stack.
 #include "store/mergequery_testing.h"
 
+#include <fcntl.h>
+#include <glob.h>
 #include <math.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/selector.h"
 #include "base/banned.h"
@@ -360,6 +364,67 @@ static void test_ids_in_both_tiers(void **state)
     kp_profile_free(p);
 }
 
+// ---- damage ----
+
+// The first segment file; free it.
+static char *segment_path(const struct world *w)
+{
+    kp_auto_free char *pattern = kp_asprintf("%s/segments/*/*", w->dir);
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    char *path = kp_strdup(found.gl_pathv[0]);
+    globfree(&found);
+    return path;
+}
+
+static void flip(const char *path, off_t at)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+// Whatever bit flips: captures are left out and counted, or the answer is an error; never a wrong sum.
+static void test_damage_is_counted(void **state)
+{
+    struct world *w = *state;
+    put_range(w, 0, 80);
+    seal_all(w);
+    kp_auto_free char *path = segment_path(w);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    uint64_t n_whole = 0;
+    unsigned n_damaged = 0;
+    unsigned n_refused = 0;
+    for (off_t at = -1; at < st.st_size; at = at < 0 ? 0 : at + 37) {
+        struct kp_merge_query query = {.select = {.type = "cpu"}};
+        struct kp_merge_stats stats;
+        struct kp_profile *p = NULL;
+        struct kp_error err = {0};
+        query.with_startup = at % 3 == 0; // with roll-ups and without
+        if (at >= 0)
+            flip(path, at);
+        int rc = kp_store_merge(w->store, &query, &p, &stats, &err);
+        if (at >= 0)
+            flip(path, at);
+        if (rc != 0) {
+            assert_int_equal(rc, KP_CORRUPT);
+            n_refused++;
+            continue;
+        }
+        if (at < 0)
+            n_whole = stats.n_profiles + stats.n_startup;
+        n_damaged += stats.n_damaged > 0;
+        assert_int_equal(stats.n_profiles + stats.n_startup + stats.n_damaged, n_whole);
+        kp_profile_free(p);
+    }
+    assert_true(n_damaged > 0 && n_refused > 0);
+}
+
 #define a_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -368,6 +433,7 @@ int main(void)
         a_test(test_same_from_log_segments_and_both),
         a_test(test_same_from_a_mix),
         a_test(test_ids_in_both_tiers),
+        a_test(test_damage_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

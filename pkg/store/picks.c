@@ -243,7 +243,9 @@ int kp_picks_find(
     if (rc == 0 && query->equal_durations)
         keep_equal_durations(&picks);
     if (rc == 0 && picks.n == 0)
-        rc = kp_fail(err, KP_NOT_FOUND, "no profile matches");
+        rc = picks.hits.n_damaged > 0
+                 ? kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read")
+                 : kp_fail(err, KP_NOT_FOUND, "no profile matches");
     else if (rc == 0 && picks.n == picks.n_startup)
         rc = kp_fail(err, KP_NOT_FOUND,
             "no profile matches but %zu of the first minute of a container, which are left out unless asked "
