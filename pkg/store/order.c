@@ -3,66 +3,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/banned.h"
 
-struct item {
-    uint64_t keys[4];
-    struct kp_pick pick;
-};
-
-static int compare(const void *pa, const void *pb)
+static int compare(uint64_t a, uint64_t b)
 {
-    const struct item *a = pa;
-    const struct item *b = pb;
-    for (size_t i = 0; i < KP_COUNT(a->keys); i++)
-        if (a->keys[i] != b->keys[i])
-            return a->keys[i] < b->keys[i] ? -1 : 1;
-    return 0;
-}
-
-static void sort(struct kp_picks *picks,
-    void (*key)(const struct kp_picks *, const struct kp_pick *, uint64_t ret[4]), size_t from)
-{
-    if (picks->n <= from + 1)
-        return;
-    size_t n = picks->n - from;
-    struct kp_pick *items = picks->items + from;
-    kp_auto_free struct item *list = KP_NEW_ARRAY(struct item, n);
-    for (size_t i = 0; i < n; i++) {
-        key(picks, &items[i], list[i].keys);
-        list[i].pick = items[i];
-    }
-    qsort(list, n, sizeof *list, compare);
-    for (size_t i = 0; i < n; i++)
-        items[i] = list[i].pick;
+    return (a > b) - (a < b);
 }
 
 // Numbers of segments are the profiles' in them: no two have the same, and they do not change between runs.
-static void by_place(const struct kp_picks *picks, const struct kp_pick *pick, uint64_t ret[4])
+static uint64_t segment_of(const struct kp_hit *hit)
 {
-    const struct kp_hit *hit = kp_pick_hit(picks, pick);
-    ret[0] = hit->segment ? hit->segment->min_number : UINT64_MAX;
-    ret[1] = hit->segment ? hit->row.block : 0;
-    ret[2] = hit->segment ? hit->row.index : 0;
-    ret[3] = pick->hit;
+    return hit->segment ? hit->segment->min_number : UINT64_MAX;
 }
 
-static void by_life(const struct kp_picks *picks, const struct kp_pick *pick, uint64_t ret[4])
+static int by_place(const void *pa, const void *pb, void *picks)
 {
+    const struct kp_hit *a = kp_pick_hit(picks, pa);
+    const struct kp_hit *b = kp_pick_hit(picks, pb);
+    int c = compare(segment_of(a), segment_of(b));
+    if (c == 0 && a->segment)
+        c = compare(a->row.block, b->row.block);
+    if (c == 0 && a->segment)
+        c = compare(a->row.index, b->row.index);
+    return c != 0 ? c : compare(((const struct kp_pick *)pa)->hit, ((const struct kp_pick *)pb)->hit);
+}
+
+static int by_life(const void *pa, const void *pb, void *picks)
+{
+    const struct kp_pick *a = pa;
+    const struct kp_pick *b = pb;
     (void)picks;
-    ret[0] = pick->pod;
-    ret[1] = pick->life;
-    ret[2] = (uint64_t)pick->start_ms ^ UINT64_C(1) << 63;
-    ret[3] = pick->hit;
+    int c = compare(a->pod, b->pod);
+    if (c == 0)
+        c = compare(a->life, b->life);
+    if (c == 0)
+        c = (a->start_ms > b->start_ms) - (a->start_ms < b->start_ms);
+    return c != 0 ? c : compare(a->hit, b->hit);
 }
 
 void kp_order_by_place(struct kp_picks *picks, bool first_stays)
 {
-    sort(picks, by_place, first_stays ? 1 : 0);
+    size_t from = first_stays ? 1 : 0;
+    if (picks->n > from)
+        qsort_r(picks->items + from, picks->n - from, sizeof *picks->items, by_place, picks);
 }
 
 void kp_order_by_life(struct kp_picks *picks)
 {
-    sort(picks, by_life, 0);
+    if (picks->n > 0)
+        qsort_r(picks->items, picks->n, sizeof *picks->items, by_life, picks);
 }

@@ -318,16 +318,17 @@ int kp_walk_run(struct kp_walk *walk, struct kp_error *err)
 void kp_walk_finish(struct kp_walk *walk)
 {
     kp_sources_finish(&walk->sources);
+    kp_record_reader_finish(&walk->records);
     kp_array_free(&walk->rules);
     kp_free(walk->rows);
     kp_free(walk->uses);
 }
 
-int64_t kp_walk_began_inside(const struct kp_walk *walk, const struct kp_pick *pick)
+int64_t kp_walk_began_inside(struct kp_walk *walk, const struct kp_pick *pick)
 {
     struct kp_record record;
-    if (pick->life >> 63 != 0 ||
-        kp_hit_read(walk->store, kp_pick_hit(walk->picks, pick), &record, NULL, NULL) != 0)
+    if (pick->life >> 63 != 0 || kp_hit_read_next(walk->store, &walk->records, kp_pick_hit(walk->picks, pick),
+                                     &record, NULL, NULL) != 0)
         return 0;
     int64_t started = record.container_started_ms;
     kp_record_finish(&record);

@@ -34,6 +34,7 @@ struct kp_walk {
     uint64_t n_damaged; // out: could not be read and are left out
     // private
     struct kp_sources sources;
+    struct kp_record_reader records;
     uint32_t *rows;
     size_t cap_rows;
     uint32_t n_types;
@@ -50,6 +51,6 @@ KP_MUST_CHECK int kp_walk_run(struct kp_walk *walk, struct kp_error *err);
 void kp_walk_finish(struct kp_walk *walk);
 
 // When the container of the first capture of a life started, if that is inside the time asked for; else 0.
-int64_t kp_walk_began_inside(const struct kp_walk *walk, const struct kp_pick *pick);
+int64_t kp_walk_began_inside(struct kp_walk *walk, const struct kp_pick *pick);
 
 #endif
