@@ -5,7 +5,8 @@
 //     segment_bench [--types ...] [--level N] --pods N --rounds N [--stacks N]
 //
 // --builds: the folders are taken N times, as so many builds. --pods: generated captures of one build, 3 % of
-// the stacks of each new.
+// the stacks of each new. --join N: also as N segments that are then joined. KP_BENCH_OUT: where to leave the
+// segment.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ struct capture {
 struct bench {
     const char *types;
     int level;
-    unsigned pods, rounds, builds, stacks;
+    unsigned pods, rounds, builds, stacks, joined;
     KP_ARRAY(struct capture) captures;
     uint64_t random;
 };
@@ -278,6 +279,65 @@ static void report(
     kp_segment_unref(s);
 }
 
+static void die(const struct kp_error *err)
+{
+    fprintf(stderr, "%s\n", err->text);
+    exit(1);
+}
+
+// Every n_parts-th capture, from part on.
+static struct kp_blob *build(struct bench *b, size_t part, size_t n_parts, struct kp_segment_row **ret_rows)
+{
+    const struct kp_segment_options options = {
+        .namespace = "shop", .keep_s = KP_KEEP_DEFAULT, .level = b->level};
+    struct kp_segment_builder *builder = kp_segment_builder_create(&options);
+    struct kp_blob *blob;
+    uint32_t n_rows;
+    struct kp_error err = {0};
+    for (size_t i = part; i < b->captures.n; i += n_parts)
+        add(b, builder, &b->captures.items[i], i + 1);
+    if (kp_segment_builder_finish(builder, &blob, ret_rows, &n_rows, &err) != 0)
+        die(&err);
+    kp_segment_builder_destroy(builder);
+    return blob;
+}
+
+// As an hour after the other, then a day of them.
+static void measure_join(struct bench *b)
+{
+    struct kp_blob *blobs[64];
+    struct memory_file files[64];
+    struct kp_storage storages[64];
+    struct kp_segment *segments[64];
+    struct kp_blob *blob;
+    struct kp_error err = {0};
+    size_t n = b->joined < KP_COUNT(blobs) ? b->joined : KP_COUNT(blobs);
+    size_t parts = 0;
+    for (size_t i = 0; i < n; i++) {
+        blobs[i] = build(b, i, n, NULL);
+        parts += blobs[i]->len;
+        files[i] = (struct memory_file){blobs[i]->data, blobs[i]->len, false};
+        storages[i] = memory_storage(&files[i]);
+        if (kp_segment_open(&storages[i], "part", &segments[i], &err) != 0)
+            die(&err);
+    }
+    double begin = now_s();
+    const struct kp_segment_options options = {
+        .namespace = "shop", .keep_s = KP_KEEP_DEFAULT, .level = b->level};
+    struct kp_segment_builder *builder = kp_segment_builder_create(&options);
+    if (kp_segment_builder_join(builder, segments, n, NULL, NULL, &err) != 0 ||
+        kp_segment_builder_finish(builder, &blob, NULL, NULL, &err) != 0)
+        die(&err);
+    printf("  %zu segments of %zu bytes joined to %zu bytes: %.0f profiles/s\n", n, parts, blob->len,
+        (double)b->captures.n / (now_s() - begin));
+    kp_segment_builder_destroy(builder);
+    kp_blob_unref(blob);
+    for (size_t i = 0; i < n; i++) {
+        kp_segment_unref(segments[i]);
+        kp_blob_unref(blobs[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {.types = "cpu,heap,goroutine", .random = 88172645463325252ULL, .builds = 1};
@@ -292,6 +352,8 @@ int main(int argc, char **argv)
             b.rounds = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--stacks") == 0 && i + 1 < argc)
             b.stacks = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--join") == 0 && i + 1 < argc)
+            b.joined = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--builds") == 0 && i + 1 < argc)
             b.builds = (unsigned)strtoul(argv[++i], NULL, 10);
         else
@@ -308,23 +370,14 @@ int main(int argc, char **argv)
     if (b.pods > 0)
         make_pods(&b);
     qsort(b.captures.items, b.captures.n, sizeof b.captures.items[0], by_space);
-    const struct kp_segment_options options = {
-        .namespace = "shop", .keep_s = KP_KEEP_DEFAULT, .level = b.level};
-    struct kp_segment_builder *builder = kp_segment_builder_create(&options);
-    struct kp_blob *blob;
     struct kp_segment_row *rows;
-    uint32_t n_rows;
     struct kp_error err = {0};
     double begin = now_s();
-    for (size_t i = 0; i < b.captures.n; i++)
-        add(&b, builder, &b.captures.items[i], i + 1);
-    if (kp_segment_builder_finish(builder, &blob, &rows, &n_rows, &err) != 0) {
-        fprintf(stderr, "%s\n", err.text);
-        return 1;
-    }
+    struct kp_blob *blob = build(&b, 0, 1, &rows);
     double took = now_s() - begin;
-    kp_segment_builder_destroy(builder);
     report(&b, blob, rows, took);
+    if (b.joined > 0)
+        measure_join(&b);
     const char *out = getenv("KP_BENCH_OUT");
     if (out && kp_file_write_atomic(out, blob->data, blob->len, 0600, &err) != 0)
         return 1;
