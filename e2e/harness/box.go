@@ -66,7 +66,9 @@ func startBox(name, dir, pause string, node bool) (*box, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for deadline := time.Now().Add(10 * time.Second); !exists(filepath.Join(dir, "ready")); {
+	// Only once it is the pause program: while it turns into that, the thread that leads the process may be over already, and with it
+	// /proc/PID/ns, which everybody enters by.
+	for deadline := time.Now().Add(10 * time.Second); !exists(filepath.Join(dir, "ready")) || !b.paused(); {
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(log.Name())
@@ -314,18 +316,26 @@ func openBox(dir string) (*box, error) {
 		return nil, err
 	}
 	b := &box{name: filepath.Base(dir), dir: dir, pid: pid}
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return nil, fmt.Errorf("box %s is not running", b.name)
-	}
-	// "pause NAME", or still "kp-cluster box-init NAME DIR ..."
-	argv := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-	paused := len(argv) == 2 && argv[0] == "pause" && argv[1] == b.name
+	argv := b.argv()
 	starting := len(argv) == 6 && argv[1] == BoxInitCommand && argv[3] == dir
-	if !paused && !starting {
+	if !b.paused() && !starting {
 		return nil, fmt.Errorf("box %s is not running", b.name)
 	}
 	return b, nil
+}
+
+// argv is "pause NAME", or still "kp-cluster box-init NAME DIR ..."; anything else is not ours.
+func (b *box) argv() []string {
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", b.pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+}
+
+func (b *box) paused() bool {
+	argv := b.argv()
+	return len(argv) == 2 && argv[0] == "pause" && argv[1] == b.name
 }
 
 // kill ends everything in the box and waits for it.
