@@ -201,7 +201,6 @@ static int add_profile(struct kp_segment_builder *b, const struct kp_segment_inp
     if (b->keep_original != KP_ORIGINAL_NEVER) {
         capture.body = kp_memdup(input->body, input->body_len);
         capture.body_len = input->body_len;
-        capture.is_older = !kp_profile_sniff(input->body, input->body_len);
     }
     kp_builder_take_profile(b, profile, &capture);
     return 0;

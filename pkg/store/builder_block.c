@@ -97,7 +97,7 @@ int kp_builder_flush_block(struct kp_segment_builder *b, struct kp_error *err)
         const struct kp_pending_capture *c = &s->captures.items[i];
         bool differs = (unequal >> i & 1) != 0;
         bool wanted = b->keep_original == KP_ORIGINAL_ALWAYS || c->joined ||
-                      (b->keep_original == KP_ORIGINAL_ON_ERROR && (differs || c->is_older));
+                      (b->keep_original == KP_ORIGINAL_ON_ERROR && differs);
         if (c->body && wanted)
             kept |= UINT64_C(1) << i;
         else if (c->joined && differs)

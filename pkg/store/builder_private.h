@@ -102,8 +102,7 @@ struct kp_pending_capture {
     struct kp_digest digest; // of what was decoded
     uint8_t *body;           // as received; NULL = not kept
     size_t body_len;
-    bool joined;   // from another segment: its bytes are there if they were kept
-    bool is_older; // of a form from before profile.proto: who asks wants it back as it was
+    bool joined; // from another segment: its bytes are there if they were kept
 };
 
 struct kp_space_builder {
