@@ -50,6 +50,8 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
         api->options.retain_every_ms = 60000;
     if (api->options.max_merges == 0)
         api->options.max_merges = 4;
+    if (api->options.max_unsent_bytes == 0)
+        api->options.max_unsent_bytes = (size_t)256 * KP_MIB;
     kp_list_init(&api->waiting);
     api->states = kp_states_create(api->options.max_state_bytes);
     api->worker = kp_worker_create(options->loop, "store");

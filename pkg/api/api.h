@@ -26,6 +26,7 @@ struct kp_api_options {
     size_t max_state_bytes;     // target states kept, encoded; 0 = 64 MiB
     int64_t retain_every_ms;    // 0 = 60 s
     size_t max_merges;          // answers made of many profiles, at the same time; beyond it 429; 0 = 4
+    size_t max_unsent_bytes;    // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
     bool accept_empty;          // /api/0 takes profiles without samples
 };
 

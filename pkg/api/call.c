@@ -6,9 +6,11 @@
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/banned.h"
 
-#define TIMEOUT_MS 60000
+#define TIMEOUT_MS  60000
+#define SMALL_BYTES ((size_t)64 * KP_KIB)
 
 static void on_gone(void *user)
 {
@@ -24,10 +26,24 @@ static void work(void *arg)
         call->work(call);
 }
 
+// Clients that do not read would have us keep any number of answers. One large answer always finds room.
+static void check_room(struct kp_call *call)
+{
+    size_t len = call->body ? call->body->len : 0;
+    size_t unsent = kp_http_unsent(call->x);
+    if (call->error.code != 0 || len < SMALL_BYTES || unsent < SMALL_BYTES ||
+        unsent + len <= call->api->options.max_unsent_bytes)
+        return;
+    kp_fail(
+        &call->error, KP_THROTTLED, "too many answers wait for their clients to read them; ask again later");
+    call->error.retry_after_s = 5;
+}
+
 static void answer(struct kp_call *call)
 {
     struct kp_http_exchange *x = call->x;
     kp_http_on_gone(x, NULL, NULL);
+    check_room(call);
     if (call->error.code != 0) {
         if (call->dialect == KP_API_PROFEFE)
             kp_profefe_fail(x, &call->error);

@@ -57,15 +57,21 @@ static size_t resident(void)
     return strtoull(pages, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static int slow_client(int port, const char *body, size_t len)
+static int connect_to(int port)
 {
-    static const char head[] = "POST /api/v1/profiles?service=a&type=cpu HTTP/1.1\r\nHost: a\r\n"
-                               "Content-Length: 67108864\r\n\r\n";
     const struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static int slow_client(int port, const char *body, size_t len)
+{
+    static const char head[] = "POST /api/v1/profiles?service=a&type=cpu HTTP/1.1\r\nHost: a\r\n"
+                               "Content-Length: 67108864\r\n\r\n";
+    int fd = connect_to(port);
     assert_int_equal(kp_write_all(fd, head, sizeof head - 1, NULL), 0);
     assert_int_equal(kp_write_all(fd, body, len, NULL), 0);
     return fd;
@@ -104,6 +110,48 @@ static void test_slow_clients_cost_little(void **state)
     bench_stop(b);
 }
 
+// Asks for what is 64 MiB large, and reads nothing.
+static int deaf_client(int port, const char *path)
+{
+    kp_auto_free char *head = kp_asprintf("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    int fd = connect_to(port);
+    assert_int_equal(kp_write_all(fd, head, strlen(head), NULL), 0);
+    return fd;
+}
+
+static void test_answers_nobody_reads_are_bounded(void **state)
+{
+    (void)state;
+    int fds[8];
+    struct bench *b =
+        bench_start((struct kp_api_options){.max_unsent_bytes = (size_t)3 * KP_MAX_PROFILE_BYTES});
+    char *body = kp_calloc(1, KP_MAX_PROFILE_BYTES);
+    bench_request(
+        b, "POST", "/api/v1/profiles?service=a&type=trace", NULL, body, KP_MAX_PROFILE_BYTES, &answer);
+    assert_int_equal(answer.status, 201);
+    kp_free(body);
+    const char *id = strstr(answer.body, "\"id\":\"");
+    assert_non_null(id);
+    kp_auto_free char *path = kp_asprintf("/api/v1/profiles/%.25s", id + 6);
+    int n = 0;
+    bench_get(b, path, 200, &answer);
+    for (; n < 8 && answer.status == 200; n++) { // what the kernel takes is not counted
+        fds[n] = deaf_client(b->port, path);
+        bench_request(b, "GET", path, NULL, NULL, 0, &answer);
+    }
+    assert_int_equal(answer.status, 429);
+    assert_true(n >= 2 && n < 8);
+    bench_get(b, "/api/v1/profiles?service=a", 200, &answer); // small ones are given
+    for (int i = 0; i < n; i++)
+        close(fds[i]);
+    const bool never = false;
+    for (int i = 0; i < 4000 && connections(b) > 1; i++)
+        kp_loop_run_until(b->loop, &never, 5);
+    bench_get(b, path, 200, &answer); // who left no longer counts
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
 int main(void)
 {
     const struct rlimit files = {4096, 4096};
@@ -111,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_largest_profile_there_may_be),
         cmocka_unit_test(test_slow_clients_cost_little),
+        cmocka_unit_test(test_answers_nobody_reads_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

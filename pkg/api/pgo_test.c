@@ -90,6 +90,13 @@ static void test_the_same_captures_give_the_same_bytes(void **state)
     bench_get(b, "/api/v1/pgo?service=shop&" FROM, 200, &answer);
     assert_int_equal(answer.len, len);
     assert_memory_equal(answer.body, bytes, len);
+    bench_request(b, "POST", "/api/v1/admin/seal", NULL, NULL, 0, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.body, "\"sealedProfiles\":3,"));
+    assert_non_null(strstr(answer.body, "\"logBytes\":40,")); // the head of the next file
+    bench_get(b, "/api/v1/pgo?service=shop&" FROM, 200, &answer);
+    assert_int_equal(answer.len, len);
+    assert_memory_equal(answer.body, bytes, len);
     kp_auto_free char *known = kp_asprintf("If-None-Match: W/\"x\", %s", etag);
     const char *const headers[] = {known, NULL};
     bench_request(b, "GET", "/api/v1/pgo?service=shop&" FROM, headers, NULL, 0, &answer);

@@ -71,6 +71,7 @@ static void conn_strip(struct kp_conn *conn)
     for (size_t i = conn->out_first; i < conn->out.n; i++)
         kp_blob_unref(conn->out.items[i].blob);
     kp_array_free(&conn->out);
+    conn->server->unsent -= conn->unsent;
     conn->out_first = conn->unsent = 0;
 }
 

@@ -15,6 +15,7 @@ void kp_conn_send(struct kp_conn *conn, struct kp_blob *blob)
     }
     *kp_array_add(&conn->out) = (struct kp_out){.blob = blob};
     conn->unsent += blob->len;
+    conn->server->unsent += blob->len;
     lws_callback_on_writable(conn->wsi);
 }
 
@@ -37,6 +38,7 @@ static size_t gather(struct kp_conn *conn, uint8_t *room)
     if (conn->out_first == conn->out.n)
         conn->out_first = conn->out.n = 0;
     conn->unsent -= n;
+    conn->server->unsent -= n;
     conn->sent_total += n;
     return n;
 }

@@ -206,6 +206,11 @@ const struct kp_http_route *kp_http_matched_route(const struct kp_http_exchange 
     return x->match.route;
 }
 
+size_t kp_http_unsent(const struct kp_http_exchange *x)
+{
+    return x->server->unsent;
+}
+
 void kp_http_set_user(struct kp_http_exchange *x, void *user)
 {
     x->user = user;

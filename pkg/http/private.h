@@ -126,7 +126,7 @@ struct kp_http_server {
     struct lws_context *lws;
     struct kp_timer *tick;
     struct kp_list listeners, conns, orphans;
-    size_t n_conns, body_bytes;
+    size_t n_conns, body_bytes, unsent; // unsent: of all answers
     bool accept_paused, draining, closed;
     int64_t drain_until_ms;
     kp_loop_fn on_drained;
