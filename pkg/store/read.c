@@ -23,7 +23,7 @@ int kp_store_get(struct kp_store *store, const char *id, struct kp_record *ret_r
 
 // ---- lists ----
 
-#define CHUNK 256
+#define CHUNK 1024
 
 // Some hits in their order, read in the order in which they lie.
 struct chunk {

@@ -1,6 +1,7 @@
 // Segments that rot, storage that fails, work that is stopped.
 #include "store/seal_testing.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -203,6 +204,7 @@ static void test_quarantine(void **state)
 static struct {
     struct kp_storage real;
     int fail_put, fail_get, fail_remove; // codes; 0 = works
+    int fail_sync;                       // an errno value
     bool half;                           // a put that fails leaves a file
     int puts;
 } fault;
@@ -316,6 +318,53 @@ static void test_storage_fails(void **state)
     kp_test_rmdir(dir);
 }
 
+// The disk breaks while the work is put in place: nothing is lost, nothing comes back.
+static int broken_sync(int fd)
+{
+    if (fault.fail_sync == 0)
+        return fdatasync(fd);
+    errno = fault.fail_sync;
+    return -1;
+}
+
+static void test_disk_breaks_at_the_end(void **state)
+{
+    (void)state;
+    static const struct kp_io io = {pwritev, broken_sync, ftruncate};
+    static const int codes[] = {EIO, ENOSPC};
+    for (size_t k = 0; k < KP_COUNT(codes); k++) {
+        clock_ms = T0;
+        char *dir = kp_test_tmpdir();
+        char *ids[N];
+        struct kp_store *store = NULL;
+        struct kp_seal *seal;
+        const struct kp_store_options options = {.dir = dir, .now_ms = test_now};
+        memset(&fault, 0, sizeof fault);
+        assert_int_equal(kp_store_open_io(&options, &io, NULL, &store, NULL), 0);
+        fill(store, ids);
+        assert_int_equal(kp_store_seal_begin(store, true, &seal, NULL), 0);
+        assert_int_equal(kp_seal_run(seal, NULL, NULL), 0);
+        assert_int_equal(kp_store_delete(store, ids[3], NULL), 0);
+        struct pictures before;
+        take_pictures(store, &before);
+        fault.fail_sync = codes[k];
+        assert_int_not_equal(kp_seal_end(seal, NULL), 0);
+        fault.fail_sync = 0;
+        for (int round = 0; round < 4; round++) {
+            check_pictures(store, &before);
+            assert_int_equal(stats_of(store).n_profiles, N - 1);
+            if (round == 2)
+                retain_all(store);
+            kp_store_close(store);
+            assert_int_equal(kp_store_open_io(&options, &io, NULL, &store, NULL), 0);
+        }
+        free_ids(ids);
+        free_pictures(&before);
+        kp_store_close(store);
+        kp_test_rmdir(dir);
+    }
+}
+
 static void test_stopped(void **state)
 {
     (void)state;
@@ -382,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_flipped_bits),
         cmocka_unit_test(test_quarantine),
         cmocka_unit_test(test_storage_fails),
+        cmocka_unit_test(test_disk_breaks_at_the_end),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_log_rots),
     };
