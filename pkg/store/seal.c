@@ -26,6 +26,7 @@ static void destroy(struct kp_seal *seal)
     kp_array_free(&seal->groups);
     kp_array_free(&seal->outputs);
     kp_free(seal->inputs.items);
+    kp_free(seal->rotten);
     kp_free(seal);
 }
 
@@ -76,14 +77,24 @@ int kp_seal_run(struct kp_seal *seal, const int *cancelled, struct kp_error *err
     return rc;
 }
 
+// Without somebody to blame all are tried again later.
+static void put_off(struct kp_seal *seal)
+{
+    bool any = false;
+    for (size_t i = 0; seal->rotten && i < seal->inputs.n; i++)
+        any |= seal->inputs.items[i]->is_rotten = seal->rotten[i];
+    for (size_t i = 0; !any && i < seal->inputs.n; i++)
+        seal->inputs.items[i]->no_work_before_ms = seal->now_ms + RETRY_JOIN_MS;
+}
+
 // Every file that was made is whole: what a run did before it failed counts.
 int kp_seal_end(struct kp_seal *seal, struct kp_error *err)
 {
     struct kp_store *store = seal->store;
     int rc = 0;
     store->sealing = NULL;
-    for (size_t i = 0; seal->failed && i < seal->inputs.n; i++)
-        seal->inputs.items[i]->no_work_before_ms = seal->now_ms + RETRY_JOIN_MS;
+    if (seal->failed)
+        put_off(seal);
     if (seal->outputs.n > 0 || (seal->inputs.n > 0 && !seal->failed))
         rc = kp_seal_publish(seal, err);
     destroy(seal);

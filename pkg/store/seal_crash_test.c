@@ -386,7 +386,8 @@ static int by_id_then_told(const void *pa, const void *pb)
 static void check_told(struct kp_store *store, struct told_all *all, size_t *ret_sure, size_t *ret_maybe)
 {
     *ret_sure = *ret_maybe = 0;
-    qsort(all->lines.items, all->lines.n, sizeof all->lines.items[0], by_id_then_told);
+    if (all->lines.n > 1)
+        qsort(all->lines.items, all->lines.n, sizeof all->lines.items[0], by_id_then_told);
     for (size_t i = 0; i < all->lines.n;) {
         const struct line *first = &all->lines.items[i];
         enum told last = STORED;

@@ -1,6 +1,8 @@
 // Hours become days, and old ones go.
 #include "store/seal_testing.h"
 
+#include <fcntl.h>
+
 #include "store/hits.h"
 #include "base/banned.h"
 
@@ -144,6 +146,55 @@ static void test_reader_keeps_files(void **state)
         kp_hits_find(store, &(struct kp_store_query){.from_ms = clock_ms - 5 * HOUR}, 1000, &hits, NULL), 0);
     assert_int_equal(hits.n_whole, 0); // only a part of the day was asked for
     kp_hits_finish(&hits);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+static void on_shop(void *user, const char *name, uint64_t size)
+{
+    (void)size;
+    char *first = user;
+    if (first[0] == '\0')
+        kp_copy(first, 512, name);
+}
+
+// One that rots keeps nobody else from being joined.
+static void test_rotten_one(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    fill_hours(store, 24, NULL);
+    clock_ms += HOUR;
+    char name[512] = "";
+    struct kp_storage storage;
+    kp_auto_free char *path = kp_asprintf("%s/segments", dir);
+    assert_int_equal(kp_storage_dir_open(path, &storage, NULL), 0);
+    assert_int_equal(storage.ops->list(storage.self, "shop", on_shop, name, NULL), 0);
+    uint8_t head[80];
+    assert_int_equal(storage.ops->get(storage.self, name, 0, sizeof head, head, NULL), 0);
+    kp_auto_free char *file = kp_asprintf("%s/%s", path, name);
+    int fd = open(file, O_WRONLY);
+    head[70] ^= 1; // in the first block
+    assert_int_equal(pwrite(fd, head, sizeof head, 0), (ssize_t)sizeof head);
+    close(fd);
+    storage.ops->close(storage.self);
+    struct kp_error err = {0};
+    struct kp_seal *seal = NULL;
+    int n_failed = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(kp_store_seal_begin(store, false, &seal, &err), 0);
+        if (seal == NULL)
+            break;
+        int rc = kp_seal_run(seal, NULL, NULL);
+        assert_true(rc == 0 || rc == KP_CORRUPT);
+        n_failed += rc != 0;
+        assert_int_equal(kp_seal_end(seal, &err), 0);
+    }
+    assert_null(seal);
+    assert_int_equal(n_failed, 1);
+    assert_int_equal(stats_of(store).n_segments, 3);
+    assert_int_equal(stats_of(store).n_profiles, 480);
     kp_store_close(store);
     kp_test_rmdir(dir);
 }
@@ -303,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_days),
         cmocka_unit_test(test_delete_while_joining),
         cmocka_unit_test(test_reader_keeps_files),
+        cmocka_unit_test(test_rotten_one),
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_age_within_a_segment),
         cmocka_unit_test(test_number),

@@ -51,6 +51,7 @@ struct kp_seal {
     KP_ARRAY(struct kp_seal_group) groups;
 
     struct kp_tier_group inputs; // joining: the segments, instead of files and items
+    bool *rotten;                // of the inputs: which cannot be read; NULL = not looked for
 
     KP_ARRAY(struct kp_seal_output) outputs;
 };

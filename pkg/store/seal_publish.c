@@ -122,6 +122,5 @@ static int publish_joined(struct kp_seal *seal)
 
 int kp_seal_publish(struct kp_seal *seal, struct kp_error *err)
 {
-    kp_metric_inc(seal->store->m_seals);
     return seal->inputs.n > 0 ? publish_joined(seal) : publish_sealed(seal, err);
 }

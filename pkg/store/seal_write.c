@@ -194,6 +194,24 @@ static bool should_keep(void *user, size_t segment, const struct kp_segment_row 
            !kp_sealed_is_dead(sealed, at);
 }
 
+static void count_fault(void *user, const char *file, const char *what)
+{
+    (void)file;
+    (void)what;
+    ++*(size_t *)user;
+}
+
+// Those to blame are left alone from now on, so that the others can be joined.
+static void find_rotten(struct kp_seal *seal)
+{
+    seal->rotten = KP_NEW_ARRAY(bool, seal->inputs.n);
+    for (size_t i = 0; i < seal->inputs.n; i++) {
+        size_t n = 0;
+        if (kp_segment_verify(seal->inputs.items[i]->segment, count_fault, &n, NULL) == 0)
+            seal->rotten[i] = n > 0;
+    }
+}
+
 int kp_seal_join(struct kp_seal *seal, struct kp_error *err)
 {
     const struct kp_segment *first = seal->inputs.items[0]->segment;
@@ -214,5 +232,7 @@ int kp_seal_join(struct kp_seal *seal, struct kp_error *err)
         rc = finish(seal, &o, builder, err);
     kp_segment_builder_destroy(builder);
     kp_free(join.any_dead);
+    if (rc == KP_CORRUPT)
+        find_rotten(seal);
     return rc;
 }

@@ -23,6 +23,7 @@ struct kp_sealed {
     bool noted;                // the index knows it
     bool shadowed;             // rows of it are elsewhere as well: not noted in the index
     int damaged;               // atomic: readers found its rows unreadable
+    bool is_rotten;            // a part of it cannot be read: it is left as it is
     int refs;                  // atomic
 };
 

@@ -47,7 +47,7 @@ struct kp_store {
     bool full;
 
     struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
-        *m_sealed, *m_seals;
+        *m_sealed;
     struct kp_metric *m_sync_seconds;
 };
 
