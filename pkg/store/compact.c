@@ -123,6 +123,7 @@ static int rewrite(struct kp_store *store, size_t at, struct kp_error *err)
     pthread_rwlock_unlock(&store->lock);
     kp_logfile_unref(old);
     kp_store_close_file(store, young);
+    kp_logfile_park(young);
     return 0;
 }
 

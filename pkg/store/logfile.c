@@ -93,6 +93,14 @@ int kp_logfile_open(struct kp_logfile *file, struct kp_error *err)
     return 0;
 }
 
+void kp_logfile_park(struct kp_logfile *file)
+{
+    if (file->fd < 0 || file->size > KP_LOG_HEAD_BYTES)
+        return;
+    close(file->fd);
+    file->fd = -1;
+}
+
 void kp_logfile_count(struct kp_logfile *file, const struct kp_row *row, bool live)
 {
     if (row->start_ms < file->min_start_ms)

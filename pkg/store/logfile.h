@@ -37,6 +37,9 @@ KP_MUST_CHECK int kp_logfile_create(
 // Opens it and reads its head; size becomes the length on disk. KP_CORRUPT without a head.
 KP_MUST_CHECK int kp_logfile_open(struct kp_logfile *file, struct kp_error *err);
 
+// Lets go of the descriptor of a file without frames, of which only the rows count: there may be thousands.
+void kp_logfile_park(struct kp_logfile *file);
+
 // Notes a row's times and size in the counters.
 void kp_logfile_count(struct kp_logfile *file, const struct kp_row *row, bool live);
 

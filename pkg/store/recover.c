@@ -235,9 +235,11 @@ int kp_store_recover(struct kp_store *store, bool fresh_index, struct kp_error *
         return rc;
     for (size_t i = 0; i < store->files.n; i++)
         count_rows(store, store->files.items[i]);
-    for (size_t i = 0; i + 1 < store->files.n; i++)
+    for (size_t i = 0; i + 1 < store->files.n; i++) {
         if (!store->files.items[i]->closed)
             kp_store_close_file(store, store->files.items[i]);
+        kp_logfile_park(store->files.items[i]);
+    }
     kp_store_build_keys(store);
     store->series_may_go = true;
     if (store->files.n == 0 || kp_store_active(store)->closed)

@@ -257,6 +257,40 @@ static void test_age_within_a_segment(void **state)
     kp_test_rmdir(dir);
 }
 
+// Part of what is joined goes while it is joined.
+static void test_dropped_while_joining(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    const struct kp_store_options options = {.retention_ms = 30 * HOUR};
+    struct kp_store *store = open_store(dir, options);
+    struct kp_seal *seal;
+    fill_hours(store, 24, NULL);
+    int64_t start = T0 / DAY * DAY;
+    clock_ms = start + 25 * HOUR;
+    assert_int_equal(kp_store_seal_begin(store, false, &seal, NULL), 0);
+    assert_int_equal(kp_seal_run(seal, NULL, NULL), 0);
+    clock_ms = start + 31 * HOUR;
+    retain_all(store);
+    assert_int_equal(stats_of(store).n_segments, 44);
+    assert_int_equal(kp_seal_end(seal, NULL), 0);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(stats_of(store).n_profiles, 22 * 20);
+        assert_int_equal(count(store, (struct kp_store_query){0}, NULL), 22 * 20);
+        kp_store_close(store);
+        if (round)
+            remove_index(dir);
+        store = open_store(dir, options);
+        assert_int_equal(seal_all(store, false), round ? 0 : 2);
+        assert_int_equal(stats_of(store).n_segments, 2);
+    }
+    clock_ms = start + 60 * HOUR;
+    retain_all(store);
+    assert_int_equal(stats_of(store).n_series, 0);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 static void test_number(void **state)
 {
     (void)state;
@@ -357,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_rotten_one),
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_age_within_a_segment),
+        cmocka_unit_test(test_dropped_while_joining),
         cmocka_unit_test(test_number),
         cmocka_unit_test(test_bytes),
     };

@@ -56,8 +56,11 @@ static int publish_sealed(struct kp_seal *seal, struct kp_error *err)
         added[i] = seal->outputs.items[i].sealed;
         publish_one(seal, &seal->outputs.items[i], &dead);
     }
-    for (size_t i = 0; rc == 0 && i < store->files.n; i++)
-        rc = kp_rows_sync(&store->files.items[i]->rows, err);
+    for (size_t i = 0; rc == 0 && i < seal->files.n;
+         i++) { // as they are now: they may have been written again
+        const struct kp_logfile *file = kp_store_file_of(store, seal->files.items[i]->head.first);
+        rc = file ? kp_rows_sync(&file->rows, err) : 0;
+    }
     if (rc == 0 && dead.list.n > 0)
         rc = kp_store_append_tombstones(store, dead.list.items, dead.list.n, err);
     kp_array_free(&dead.list);
@@ -100,10 +103,24 @@ static void carry_deletes(struct kp_seal *seal, struct kp_seal_output *out)
     }
 }
 
+static bool is_in_table(const struct kp_store *store, const struct kp_sealed *sealed)
+{
+    for (size_t i = 0; i < store->sealed.n; i++)
+        if (store->sealed.items[i] == sealed)
+            return true;
+    return false;
+}
+
 static int publish_joined(struct kp_seal *seal)
 {
     struct kp_store *store = seal->store;
     struct kp_sealed *young = seal->outputs.n > 0 ? seal->outputs.items[0].sealed : NULL;
+    for (size_t i = 0; i < seal->inputs.n; i++)
+        if (!is_in_table(store, seal->inputs.items[i])) { // dropped meanwhile: what was made holds too much
+            if (young)
+                *kp_array_add(&store->doomed) = kp_sealed_ref(young);
+            return 0;
+        }
     if (young)
         carry_deletes(seal, &seal->outputs.items[0]);
     pthread_rwlock_wrlock(&store->lock);

@@ -233,6 +233,15 @@ static inline void remove_sidecars(const char *dir)
     }
 }
 
+// How what is left of the last run is made worse.
+static inline void lose(const char *dir, int what)
+{
+    if (what & 1)
+        remove_index(dir);
+    if (what & 2)
+        remove_sidecars(dir);
+}
+
 static inline void on_wrong(void *user, const char *file, const char *what)
 {
     assert_true(file[0] && what[0]);

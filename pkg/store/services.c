@@ -33,7 +33,7 @@ static void count_series(struct kp_store *store, struct per_series *counts, uint
     int64_t now_ms = kp_store_now(store);
     for (size_t f = 0; f < store->files.n; f++) {
         const struct kp_logfile *file = store->files.items[f];
-        for (size_t i = 0; i < file->rows.n; i++) {
+        for (size_t i = 0; file->n_live > 0 && i < file->rows.n; i++) {
             const struct kp_row *row = &file->rows.items[i];
             if (row->series - first >= n || !kp_store_row_live(store, file, i, now_ms))
                 continue;
