@@ -84,6 +84,8 @@ void kp_json_stats(struct kp_json *j, const char *key, const struct kp_merge_sta
     kp_json_int(j, "startupLeftOut", (int64_t)s->n_startup);
     if (s->n_other_duration != 0)
         kp_json_int(j, "otherDurationLeftOut", (int64_t)s->n_other_duration);
+    if (s->n_damaged != 0)
+        kp_json_int(j, "damagedLeftOut", (int64_t)s->n_damaged);
     kp_json_time(j, "firstTime", s->first_ms);
     kp_json_time(j, "lastTime", s->last_ms);
     kp_json_close(j, '}');
