@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/array.h"
 #include "base/error.h"
 #include "controller/options.h"
 #include "record/record.h"
@@ -23,6 +24,17 @@ int kp_tool_options(const struct kp_option *rows, size_t n, int argc, char **arg
 int kp_tool_fail(const char *command, const struct kp_error *err);
 // Opens the store of a folder, without any limit of age or bytes.
 KP_MUST_CHECK int kp_tool_open(const char *dir, struct kp_store **ret, struct kp_error *err);
+
+// What is wrong with a data folder: files, each once (as kp_store_verify names them), and the number of
+// faults.
+struct kp_faults {
+    KP_ARRAY(char *) files;
+    size_t n;
+};
+// Opens the folder, reads everything in it, prints what is wrong, closes it.
+KP_MUST_CHECK int kp_tool_look(
+    const char *dir, struct kp_faults *faults, struct kp_store_stats *ret_stats, struct kp_error *err);
+void kp_faults_free(struct kp_faults *faults);
 
 // A description as a line of JSON, as the registry's API gives it, and back. file: name of the profile's
 // file.

@@ -8,6 +8,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <glob.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/alloc.h"
 #include "base/text.h"
 #include "testkit/peer.h"
@@ -189,6 +193,89 @@ static void test_what_is_exported_can_be_imported_twice(void **state)
     kp_test_rmdir(dir);
 }
 
+// ---- damage ----
+
+static void seal_all(const char *dir)
+{
+    struct kp_store *store;
+    struct kp_seal *seal;
+    bool more = true;
+    assert_int_equal(kp_tool_open(dir, &store, NULL), 0);
+    for (;;) {
+        assert_int_equal(kp_store_seal_begin(store, true, &seal, NULL), 0);
+        if (seal == NULL)
+            break;
+        const int cancelled = 0;
+        assert_int_equal(kp_seal_run(seal, &cancelled, NULL), 0);
+        assert_int_equal(kp_seal_end(seal, NULL), 0);
+    }
+    while (more)
+        assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+    kp_store_close(store);
+}
+
+// The one segment of the folder; free it.
+static char *find_segment(const char *dir)
+{
+    kp_auto_free char *pattern = kp_asprintf("%s/segments/*/*.seg", dir);
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    char *path = kp_strdup(found.gl_pathv[0]);
+    globfree(&found);
+    return path;
+}
+
+static void flip_byte(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+be");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, at < 0 ? SEEK_END : SEEK_SET), 0);
+    int c = fgetc(file);
+    assert_int_equal(fseek(file, -1, SEEK_CUR), 0);
+    assert_int_equal(fputc(c ^ 0x55, file), c ^ 0x55);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_damage_is_found_and_put_aside(void **state)
+{
+    (void)state;
+    static const long places[] = {100, 400, -10}; // in the first blocks, in the end
+    for (size_t i = 0; i < KP_COUNT(places); i++) {
+        char *dir = kp_test_tmpdir();
+        kp_auto_free char *flag = kp_asprintf("--data-dir=%s", dir);
+        struct kp_record last = {0};
+        fill(dir);
+        seal_all(dir);
+        assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 0);
+        kp_auto_free char *segment = find_segment(dir);
+        flip_byte(segment, places[i]);
+        assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 1);
+        assert_int_equal(run(kp_registry_repair_main, flag, NULL, NULL), 0);
+        assert_int_not_equal(access(segment, F_OK), 0);
+        assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 0);
+        assert_true(count(dir, &last) <= 3);
+        kp_record_finish(&last);
+        kp_test_rmdir(dir);
+    }
+}
+
+static void test_the_index_can_be_lost(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *flag = kp_asprintf("--data-dir=%s", dir);
+    kp_auto_free char *index = kp_asprintf("%s/index.db", dir);
+    struct kp_record last;
+    fill(dir);
+    seal_all(dir);
+    assert_int_equal(unlink(index), 0);
+    assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 0);
+    assert_int_equal(count(dir, &last), 3);
+    kp_record_finish(&last);
+    kp_test_rmdir(dir);
+}
+
 // ---- profefe ----
 
 static const struct kp_step *route(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
@@ -241,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_a_description_comes_back),
         cmocka_unit_test(test_lines_that_are_wrong),
         cmocka_unit_test(test_what_is_exported_can_be_imported_twice),
+        cmocka_unit_test(test_damage_is_found_and_put_aside),
+        cmocka_unit_test(test_the_index_can_be_lost),
         cmocka_unit_test(test_a_running_profefe_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
