@@ -152,6 +152,12 @@ static enum kp_keep_original keep_original(const char *text)
                                      : KP_ORIGINAL_ON_ERROR;
 }
 
+static void on_seal_failed(void *user, const struct kp_error *err)
+{
+    (void)user;
+    KP_WARN("profiles stay in the log: they could not be made into segments", KP_E(err));
+}
+
 static int build(struct registry *r, struct kp_error *err)
 {
     r->metrics = kp_metrics_create();
@@ -175,6 +181,7 @@ static int build(struct registry *r, struct kp_error *err)
     r->api = kp_api_create(&(struct kp_api_options){.loop = r->loop,
         .store = r->store,
         .metrics = r->metrics,
+        .on_seal_failed = on_seal_failed,
         .max_merges = (size_t)r->options.max_merges,
         .accept_empty = r->options.accept_empty});
     rc = serve(r, err);

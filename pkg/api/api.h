@@ -27,7 +27,10 @@ struct kp_api_options {
     int64_t retain_every_ms;    // 0 = 60 s
     size_t max_merges;          // answers made of many profiles, at the same time; beyond it 429; 0 = 4
     size_t max_unsent_bytes;    // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
-    bool accept_empty;          // /api/0 takes profiles without samples
+    // Profiles stay in the log because they could not be sealed; it is tried again. NULL = not told.
+    void (*on_seal_failed)(void *user, const struct kp_error *err);
+    void *user;
+    bool accept_empty; // /api/0 takes profiles without samples
 };
 
 struct kp_api *kp_api_create(const struct kp_api_options *options);

@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/banned.h"
 
 #define EVERY_MS      15000
@@ -173,10 +172,10 @@ static void next(struct kp_sealing *s)
 {
     bool failed = s->error.code != 0;
     bool idle = !failed && s->step == BEGIN;
-    if (failed && s->error.code != KP_CANCELED)
-        KP_WARN("profiles stay in the log: sealing failed", KP_E(&s->error));
     if (s->stopping)
         return;
+    if (failed && s->api->options.on_seal_failed)
+        s->api->options.on_seal_failed(s->api->options.user, &s->error);
     bool had_asked = s->now;
     serve_askers(s, had_asked && (failed || idle));
     if (!kp_list_empty(&s->asked) && !failed)
