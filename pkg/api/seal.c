@@ -155,12 +155,21 @@ static void asker_gone(void *user)
     a->x = NULL;
 }
 
+// What was there when it was asked is sealed; what has come since waits for its time.
+static bool has_enough(const struct asker *a, const struct kp_store_stats *now)
+{
+    uint64_t wanted = a->before.n_profiles - a->before.n_sealed;
+    return now->n_sealed >= a->before.n_sealed && now->n_sealed - a->before.n_sealed >= wanted;
+}
+
 // All who were there when the last stretch began are served when nothing is left, or when it failed.
 static void serve_askers(struct kp_sealing *s, bool over)
 {
+    struct kp_store_stats now;
+    kp_store_get_stats(s->api->options.store, &now);
     kp_list_foreach_safe (node, &s->asked) {
         struct asker *a = kp_container_of(node, struct asker, node);
-        if (a->started && over)
+        if (a->started && (over || has_enough(a, &now)))
             answer(a, &s->error);
         else
             a->started = true;
