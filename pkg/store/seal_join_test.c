@@ -345,7 +345,7 @@ static void test_bytes(void **state)
                                  .type = "trace",
                                  .format = "trace",
                                  .start_ms = clock_ms + i});
-            uint64_t random = (uint64_t)(h * 1000 + i);
+            uint64_t random = (uint64_t)h * 1000 + (uint64_t)i;
             uint64_t *body = kp_alloc(8000);
             for (int k = 0; k < 1000; k++)
                 body[k] = kp_hash64_mix(random, (uint64_t)k);
