@@ -257,10 +257,10 @@ int kp_index_remove_log(struct kp_index *index, uint64_t number, struct kp_error
 int kp_index_commit(struct kp_index *index, bool durable, struct kp_error *err)
 {
     // PRAGMA synchronous cannot change inside a transaction; a checkpoint afterwards brings the WAL to the
-    // disk instead.
+    // disk instead, and leaves no WAL behind that is larger than the index.
     int rc = exec(index, "COMMIT", "commit a change", err);
     if (rc == 0 && durable &&
-        sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL) != SQLITE_OK)
+        sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
         rc = fail(index, "reach the disk", err);
     return rc;
 }

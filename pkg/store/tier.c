@@ -155,7 +155,7 @@ static int note(struct kp_store *store, struct kp_sealed *const *added, size_t n
     for (size_t i = 0; rc == 0 && i < n_removed; i++)
         rc = kp_index_remove_segment(store->index, removed[i]->segment->name, err);
     if (rc == 0)
-        rc = kp_index_commit(store->index, false, err);
+        rc = kp_index_commit(store->index, true, err);
     if (rc != 0)
         kp_index_rollback(store->index);
     return rc;
