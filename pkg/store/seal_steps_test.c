@@ -191,6 +191,51 @@ static void test_dropped_before_compaction(void **state)
     kp_test_rmdir(dir);
 }
 
+// All of a segment is deleted, a reader keeps its file, and the tombstones' log file is written again.
+static void delete_while_read(const char *dir)
+{
+    struct kp_store *store = open_store(dir, options);
+    const struct kp_store_query bank = {.namespace = "bank"};
+    struct kp_hits hits;
+    struct picture all;
+    fill(store, 30);
+    seal_all(store, true);
+    if (kp_hits_find(store, &bank, 1000, &hits, NULL) != 0)
+        _exit(21);
+    take_picture(store, bank, &all);
+    for (size_t i = 0; i < all.items.n; i++)
+        if (kp_store_delete(store, all.items.items[i].id, NULL) != 0)
+            _exit(22);
+    churn(store);
+    _exit(store->doomed.n == 1 && store->sealed.n == 1 ? 0 : 23);
+}
+
+static void test_deleted_while_read(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 4; lost++) {
+        clock_ms = T0;
+        char *dir = kp_test_tmpdir();
+        fflush(stdout);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            delete_while_read(dir);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        lose(dir, lost);
+        for (int round = 0; round < 2; round++) {
+            struct kp_store *store = open_store(dir, options);
+            assert_int_equal(count(store, (struct kp_store_query){.namespace = "bank"}, NULL), 0);
+            assert_int_equal(count(store, (struct kp_store_query){.namespace = "shop"}, NULL), 20);
+            retain_all(store);
+            kp_store_close(store);
+        }
+        kp_test_rmdir(dir);
+    }
+}
+
 static void test_steps_of_joining(void **state)
 {
     (void)state;
@@ -235,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_steps_of_sealing),
         cmocka_unit_test(test_dropped_while_sealing),
         cmocka_unit_test(test_dropped_before_compaction),
+        cmocka_unit_test(test_deleted_while_read),
         cmocka_unit_test(test_steps_of_joining),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,6 +183,9 @@ bool kp_store_tombstone_needed(
     for (size_t i = 0; i < store->sealed.n; i++)
         if (kp_sealed_has_buried(store->sealed.items[i], tombstone->number))
             return true;
+    for (size_t i = 0; i < store->doomed.n; i++) // a crash now would bring them back
+        if (kp_sealed_has_buried(store->doomed.items[i], tombstone->number))
+            return true;
     return kp_store_locate(store, tombstone->number, &file, &at) && file != in &&
            file->rows.items[at].offset != 0;
 }
