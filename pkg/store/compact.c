@@ -116,8 +116,10 @@ static int rewrite(struct kp_store *store, size_t at, struct kp_error *err)
                           ? kp_rows_find(&young->rows, old->rows.items[i].number_delta)
                           : -1;
         if (k >= 0 && young->rows.flags[k] == 0) {
+            const struct kp_row *row = &young->rows.items[k];
             young->rows.flags[k] = KP_ROW_BAD;
             young->n_live--;
+            young->live_bytes -= (uint64_t)row->record_len + row->body_len + KP_FRAME_HEAD_BYTES;
         }
     }
     pthread_rwlock_unlock(&store->lock);

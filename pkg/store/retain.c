@@ -223,9 +223,11 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
 static void drop_series(struct kp_store *store)
 {
     KP_ARRAY(uint32_t) gone = {0};
-    for (size_t i = 0; i < store->series.by_id.n; i++)
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t i = 0; store->series_may_go && i < store->series.by_id.n; i++)
         if (store->series.by_id.items[i]->n_live == 0)
             *kp_array_add(&gone) = store->series.by_id.items[i]->id;
+    pthread_rwlock_unlock(&store->lock);
     struct kp_error err = {0};
     int rc = gone.n > 0 ? kp_index_begin(store->index, &err) : 0;
     for (size_t i = 0; rc == 0 && i < gone.n; i++)
@@ -272,8 +274,7 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
         *ret_more = true;
         return kp_store_compact(store, at, err);
     }
-    if (store->series_may_go)
-        drop_series(store);
+    drop_series(store);
     if (now_ms - store->keys_built_ms > REBUILD_KEYS_MS)
         kp_store_build_keys(store);
     return kp_store_make_room(store, 0, err);

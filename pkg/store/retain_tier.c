@@ -182,7 +182,9 @@ int kp_store_cap(struct kp_store *store, bool *ret_more, struct kp_error *err)
     struct tally *next;
     if (store->options.max_profiles_per_service == 0)
         return 0;
+    pthread_rwlock_rdlock(&store->lock);
     struct tally *all = tally(store); // names lie in series, which only this thread removes
+    pthread_rwlock_unlock(&store->lock);
     HASH_ITER (hh, all, t, next) {
         if (rc == 0 && t->n > store->options.max_profiles_per_service)
             rc = drop_beyond(store, t, ret_more, err);

@@ -1,4 +1,6 @@
 // From one log file to the next.
+#include <string.h>
+
 #include "base/log.h"
 #include "store/state.h"
 #include "base/banned.h"
@@ -51,6 +53,8 @@ void kp_store_close_file(struct kp_store *store, struct kp_logfile *file)
     }
     pthread_rwlock_wrlock(&store->lock);
     struct kp_rows old = file->rows;
+    if (old.n > 0) // readers may have found damaged ones since they were saved
+        memcpy(mapped.flags, old.flags, old.n);
     file->rows = mapped;
     file->closed = true;
     pthread_rwlock_unlock(&store->lock);

@@ -1,8 +1,9 @@
 // The store from inside: what its files share. Private to this module.
 //
 // One writer thread; readers anywhere. `lock` guards files, rows, flags, series and counters: the writer
-// holds it for writing only to publish, readers while they look at rows, never while reading or writing
-// files.
+// holds it for writing only to publish, readers while they look at rows, and for writing to mark what they
+// found damaged; nobody while reading or writing files. The writer reads without it what readers do not
+// change: all but flags, counts of what lives, and series_may_go.
 #ifndef KP_STORE_STATE_H
 #define KP_STORE_STATE_H
 
