@@ -9,7 +9,6 @@
 
 // A segment is begun anew at the next space when the builder holds so much.
 #define MAX_BUILDER_BYTES ((size_t)96 * KP_MIB)
-#define MAX_NAMESPACE     160
 
 // What a file name can be made of; no two namespaces become the same.
 static void add_escaped(struct kp_strbuf *out, const char *namespace)

@@ -99,7 +99,7 @@ uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, si
 // Writes tombstones to the log, durable, with one sync. Marks nothing.
 KP_MUST_CHECK int kp_store_append_tombstones(
     struct kp_store *store, const struct kp_tombstone *tombstones, size_t n, struct kp_error *err);
-// Of SQLite and the sidecars. Lock held, or on the writer thread.
+// Of SQLite and the sidecars. On the writer thread.
 uint64_t kp_store_index_bytes(const struct kp_store *store);
 // What a row keeps of the retention a record asks for.
 uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *record);

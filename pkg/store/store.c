@@ -246,7 +246,7 @@ void kp_store_mark(struct kp_store *store, struct kp_logfile *file, size_t at, u
     file->rows.flags[at] |= flag;
 }
 
-uint64_t kp_store_index_bytes(const struct kp_store *store)
+static uint64_t sqlite_bytes(const struct kp_store *store)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     uint64_t bytes = 0;
@@ -256,9 +256,20 @@ uint64_t kp_store_index_bytes(const struct kp_store *store)
         if (stat(path, &st) == 0)
             bytes += (uint64_t)st.st_size;
     }
+    return bytes;
+}
+
+static uint64_t sidecar_bytes(const struct kp_store *store)
+{
+    uint64_t bytes = 0;
     for (size_t i = 0; i < store->files.n; i++)
         bytes += store->files.items[i]->rows.map_len;
     return bytes;
+}
+
+uint64_t kp_store_index_bytes(const struct kp_store *store)
+{
+    return sqlite_bytes(store) + sidecar_bytes(store);
 }
 
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
@@ -273,8 +284,9 @@ void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
     ret->n_segments = store->sealed.n;
     ret->segment_bytes = store->segment_bytes;
     ret->log_bytes = store->log_bytes;
-    ret->index_bytes = kp_store_index_bytes(store);
+    ret->index_bytes = sidecar_bytes(store);
     ret->n_series = store->series.by_id.n;
     ret->full = store->full;
     pthread_rwlock_unlock(&store->lock);
+    ret->index_bytes += sqlite_bytes(store);
 }

@@ -183,7 +183,9 @@ static int open_place(struct kp_walk *walk, const struct place *place, const str
             series->fields[KP_SERIES_IMAGE_DIGEST], ret_source, err);
     if (rc != 0)
         return rc;
-    if (place->index >= block->n_captures || block->shape[place->index] >= (*ret_source)->space->n_shapes)
+    const struct kp_space *space = (*ret_source)->space;
+    if (place->index >= block->n_captures || block->shape[place->index] >= space->n_shapes ||
+        space->shapes[block->shape[place->index]]->n_sample_types != block->n_types)
         return kp_fail(err, KP_CORRUPT, "segment '%s': block %u has no capture %u", place->segment->name,
             place->block, place->index);
     return 0;
