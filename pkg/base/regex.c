@@ -105,11 +105,18 @@ static bool takes(const struct kp_regex *regex, const struct kp_regex_step *step
         return step->value == c;
     if (step->op != KP_REGEX_SET)
         return step->op == KP_REGEX_ANY;
-    const struct kp_regex_range *ranges = regex->ranges.items;
-    for (uint32_t i = step->value; i < step->value + step->n; i++)
-        if (c >= ranges[i].low && c <= ranges[i].high)
-            return !step->negate;
-    return step->negate;
+    const struct kp_regex_range *ranges = regex->ranges.items + step->value;
+    uint32_t low = 0;
+    uint32_t high = step->n;
+    while (low < high) { // the first that ends at or behind c
+        uint32_t mid = low + (high - low) / 2;
+        if (ranges[mid].high < c)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    bool is_in = low < step->n && ranges[low].low <= c;
+    return is_in != step->negate;
 }
 
 static void advance(struct matching *m, uint32_t c)
@@ -121,6 +128,11 @@ static void advance(struct matching *m, uint32_t c)
     struct places *old = m->now;
     m->now = m->next;
     m->next = old;
+}
+
+size_t kp_regex_steps(const struct kp_regex *regex)
+{
+    return regex->steps.n;
 }
 
 bool kp_regex_matches(const struct kp_regex *regex, const char *text)

@@ -19,6 +19,8 @@ KP_MUST_CHECK int kp_regex_compile(const char *text, struct kp_regex **ret, stru
 void kp_regex_destroy(struct kp_regex *regex); // NULL is fine
 // The whole text has to match.
 bool kp_regex_matches(const struct kp_regex *regex, const char *text);
+// How much work it is at the most for a character of the text.
+size_t kp_regex_steps(const struct kp_regex *regex);
 // A part of the text has to match; the text may hold NULs.
 bool kp_regex_finds(const struct kp_regex *regex, const char *text, size_t len);
 

@@ -1,6 +1,7 @@
 // Text -> steps. Jumps are relative, so that a part can be moved and copied as it is.
 #include "base/regex_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -214,8 +215,33 @@ static bool add_escape_class(struct compiler *c, char letter)
     return name != NULL && add_class(c, name, strlen(name));
 }
 
+static int by_low(const void *a, const void *b)
+{
+    const struct kp_regex_range *x = a, *y = b;
+    return (x->low > y->low) - (x->low < y->low);
+}
+
+// In order and apart, so that a character is found by halving.
+static void tidy_ranges(struct compiler *c, size_t first)
+{
+    struct kp_regex_range *ranges = c->regex->ranges.items + first;
+    size_t n = c->regex->ranges.n - first;
+    size_t kept = 0;
+    if (n < 2)
+        return;
+    qsort(ranges, n, sizeof *ranges, by_low);
+    for (size_t i = 1; i < n; i++) {
+        if (ranges[i].low > ranges[kept].high)
+            ranges[++kept] = ranges[i];
+        else if (ranges[i].high > ranges[kept].high)
+            ranges[kept].high = ranges[i].high;
+    }
+    c->regex->ranges.n = first + kept + 1;
+}
+
 static int emit_set(struct compiler *c, size_t first, bool negate)
 {
+    tidy_ranges(c, first);
     return emit(c, (struct kp_regex_step){.op = KP_REGEX_SET,
                        .value = (uint32_t)first,
                        .n = (uint32_t)(c->regex->ranges.n - first),

@@ -15,7 +15,7 @@
 enum kp_regex_op {
     KP_REGEX_CHAR, // value: the character
     KP_REGEX_ANY,
-    KP_REGEX_SET,   // value: the first of its ranges, n: how many; negate
+    KP_REGEX_SET,   // value: the first of its ranges, n: how many, in order and apart; negate
     KP_REGEX_SPLIT, // goes on at both x and y, relative to itself
     KP_REGEX_JUMP,  // to x
     KP_REGEX_BEGIN,

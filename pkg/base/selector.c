@@ -165,6 +165,14 @@ const struct kp_requirement *kp_selector_requirements(const struct kp_selector *
     return selector != NULL ? selector->reqs : NULL;
 }
 
+size_t kp_selector_regex_steps(const struct kp_selector *selector)
+{
+    size_t n = 0;
+    for (size_t i = 0; selector && i < selector->n; i++)
+        n += selector->regexes[i] ? kp_regex_steps(selector->regexes[i]) : 0;
+    return n;
+}
+
 // A regex that would not be read back as it stands goes into quotes.
 static void add_regex(struct kp_strbuf *out, const char *text)
 {

@@ -47,6 +47,8 @@ bool kp_selector_matches_fn(const struct kp_selector *selector, kp_label_lookup_
 bool kp_selector_is_empty(const struct kp_selector *selector);
 // The requirements, borrowed, for those who translate them (index look-ups).
 const struct kp_requirement *kp_selector_requirements(const struct kp_selector *selector, size_t *ret_n);
+// Of all its regular expressions together (kp_regex_steps); 0 = it has none.
+size_t kp_selector_regex_steps(const struct kp_selector *selector);
 void kp_selector_format(const struct kp_selector *selector, struct kp_strbuf *out);
 
 #endif
