@@ -33,6 +33,9 @@ static int add_profile(struct kp_flame_tree *tree, struct kp_view *view, bool is
 {
     for (uint32_t i = 0; i < view->profile->n_samples; i++) {
         int64_t value = kp_view_value(view, i);
+        int rc = kp_view_go_on(view, i, err);
+        if (rc != 0)
+            return rc;
         if (value == 0)
             continue;
         uint32_t leaf = add_stack(tree, view, i); // may move the weights

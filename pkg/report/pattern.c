@@ -9,9 +9,9 @@
 #define MAX_TEXT 4096 // of a name that is looked at
 
 int kp_pattern_init(struct kp_pattern *pattern, const struct kp_profile *profile, const char *what,
-    const char *text, struct kp_error *err)
+    const char *text, const struct kp_stop *stop, struct kp_error *err)
 {
-    *pattern = (struct kp_pattern){.profile = profile};
+    *pattern = (struct kp_pattern){.profile = profile, .stop = stop};
     if (text == NULL || text[0] == '\0')
         return 0;
     if (strpbrk(text, "\\|()[]{}.^$*+?") == NULL) {
@@ -49,7 +49,9 @@ static bool look(const struct kp_pattern *pattern, struct kp_str s)
 bool kp_pattern_matches(struct kp_pattern *pattern, uint32_t string)
 {
     uint8_t *known = &pattern->known[string];
-    if (*known == 0)
+    if (*known == 0 && !pattern->stopped)
+        pattern->stopped = kp_stop_check(pattern->stop, NULL) != 0;
+    if (*known == 0 && !pattern->stopped)
         *known = look(pattern, kp_profile_str(pattern->profile, string)) ? 2 : 1;
     return *known == 2;
 }

@@ -139,6 +139,18 @@ static int find_key(const struct kp_keys *keys, const char *name, uint32_t *ret,
         err, KP_NOT_FOUND, "no function '%.120s' in the profile: give its whole name, as top tells it", name);
 }
 
+static int sum_up(struct peers *p, struct kp_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < p->view->profile->n_samples; i++) {
+        int64_t value = kp_view_value(p->view, i);
+        rc = kp_view_go_on(p->view, i, err);
+        if (rc == 0 && value != 0)
+            add_sample(p, i, value);
+    }
+    return rc;
+}
+
 int kp_report_peers(const struct kp_profile *profile, const struct kp_report_options *options,
     const char *function, struct kp_strbuf *out_json, struct kp_error *err)
 {
@@ -155,13 +167,10 @@ int kp_report_peers(const struct kp_profile *profile, const struct kp_report_opt
         if (rc == 0) {
             p.callers = KP_NEW_ARRAY(struct peer, keys.symbols->n_functions);
             p.callees = KP_NEW_ARRAY(struct peer, keys.symbols->n_functions);
-            for (uint32_t i = 0; i < profile->n_samples; i++) {
-                int64_t value = kp_view_value(&view, i);
-                if (value != 0)
-                    add_sample(&p, i, value);
-            }
-            add_json(&p, out_json);
+            rc = sum_up(&p, err);
         }
+        if (rc == 0)
+            add_json(&p, out_json);
         kp_view_finish(&view);
     }
     kp_free(p.callers);

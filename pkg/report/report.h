@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/stop.h"
 #include "base/strbuf.h"
 #include "profile/profile.h"
 
@@ -31,6 +32,8 @@ struct kp_report_options {
     size_t limit;      // rows of top (0 = 100), nodes of a graph (0 = 5000)
     double min_share;  // nodes below this share of the total are left out; 0 = none
     const char *below; // flame graph: only what is below this node (its id in the answer)
+    const struct kp_stop
+        *stop; // asked now and then: KP_CANCELED, KP_TIMEOUT. NULL = takes as long as it takes
 };
 
 // "function", "line", ...; false if it is none of them. "label=KEY" sets *ret_label into text.

@@ -97,14 +97,17 @@ static void make_label_keys(struct kp_view *view)
         (void)kp_view_label(view, i);
 }
 
-// Room for n_keys sums.
-static void sum_up(struct sums *sums, struct kp_view *view, uint32_t n_keys)
+// Room for n_keys sums; to be finished also if it fails.
+static int sum_up(struct sums *sums, struct kp_view *view, uint32_t n_keys, struct kp_error *err)
 {
     *sums = (struct sums){
         .of = KP_NEW_ARRAY(struct sum, (size_t)n_keys + 1), .graph = kp_symbols_create(KP_SYMBOLS_EXACT)};
     find_inlined(view, sums->of);
     for (uint32_t i = 0; i < view->profile->n_samples; i++) {
         int64_t value = kp_view_value(view, i);
+        int rc = kp_view_go_on(view, i, err);
+        if (rc != 0)
+            return rc;
         if (value != 0)
             add_sample(sums, view, i, value);
     }
@@ -112,6 +115,7 @@ static void sum_up(struct sums *sums, struct kp_view *view, uint32_t n_keys)
         uint8_t how = sums->edges.items[i].how;
         sums->of[sums->graph->nodes[i].location].edges |= how & EDGE_CALLED ? EDGE_CALLED : how;
     }
+    return 0;
 }
 
 static void finish_sums(struct sums *sums)
@@ -229,22 +233,15 @@ static void fill_header(struct kp_top *top, struct kp_view *view, const struct k
     }
 }
 
-static struct kp_top *answer(struct kp_view *view, struct kp_view *base, double factor)
+// The rows that are shown. base is that of the sums, or NULL.
+static void fill_rows(struct kp_top *top, struct kp_view *view, const struct sums *sums,
+    const struct kp_view *base, const struct sums *base_sums, double factor)
 {
     const struct kp_report_options *o = view->options;
     struct kp_keys *keys = view->keys;
-    struct kp_top *top = KP_NEW(struct kp_top);
-    fill_header(top, view, base);
-    make_label_keys(view);
-    if (base)
-        make_label_keys(base);
     uint32_t n_keys = keys->symbols->n_functions;
-    struct sums sums, base_sums;
-    sum_up(&sums, view, n_keys);
-    if (base)
-        sum_up(&base_sums, base, n_keys);
     struct row *rows = KP_NEW_ARRAY(struct row, (size_t)n_keys + 1);
-    size_t n = make_rows(rows, n_keys, &sums, base ? &base_sums : NULL, factor);
+    size_t n = make_rows(rows, n_keys, sums, base ? base_sums : NULL, factor);
     int64_t whole = base && base->total > 0 ? base->total : view->total;
     size_t kept = drop_small(rows, n, (double)whole * o->min_share);
     top->n_small = n - kept;
@@ -255,12 +252,32 @@ static struct kp_top *answer(struct kp_view *view, struct kp_view *base, double 
     top->n_left_out = n - shown;
     top->rows = KP_ARENA_ARRAY(&top->arena, struct kp_top_row, shown + 1);
     for (size_t i = 0; i < shown; i++)
-        fill_row(top, &rows[i], keys, &sums);
+        fill_row(top, &rows[i], keys, sums);
     kp_free(rows);
-    finish_sums(&sums);
+}
+
+static int answer(
+    struct kp_view *view, struct kp_view *base, double factor, struct kp_top **ret, struct kp_error *err)
+{
+    struct sums sums = {0}, base_sums = {0};
+    struct kp_top *top = KP_NEW(struct kp_top);
+    fill_header(top, view, base);
+    make_label_keys(view);
     if (base)
-        finish_sums(&base_sums);
-    return top;
+        make_label_keys(base);
+    uint32_t n_keys = view->keys->symbols->n_functions;
+    int rc = sum_up(&sums, view, n_keys, err);
+    if (rc == 0 && base)
+        rc = sum_up(&base_sums, base, n_keys, err);
+    if (rc == 0)
+        fill_rows(top, view, &sums, base, &base_sums, factor);
+    finish_sums(&sums);
+    finish_sums(&base_sums);
+    if (rc == 0)
+        *ret = top;
+    else
+        kp_top_free(top);
+    return rc;
 }
 
 int kp_report_top_diff(const struct kp_profile *profile, const struct kp_profile *base, bool normalize,
@@ -279,7 +296,7 @@ int kp_report_top_diff(const struct kp_profile *profile, const struct kp_profile
         double factor = 1;
         if (base != NULL && normalize && base_view.total > 0)
             factor = (double)view.total / (double)base_view.total;
-        *ret = answer(&view, base != NULL ? &base_view : NULL, factor);
+        rc = answer(&view, base != NULL ? &base_view : NULL, factor, ret, err);
         kp_view_finish(&view);
         if (base != NULL)
             kp_view_finish(&base_view);

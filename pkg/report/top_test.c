@@ -340,6 +340,32 @@ static void test_wrong_options(void **state)
     kp_top_free(top);
 }
 
+// Whoever asks may leave, or wait too long: before a name is matched, and while stacks are walked.
+static void test_stops(void **state)
+{
+    (void)state;
+    static const char *const focuses[] = {NULL, "(a|b)*c", "a"};
+    kp_auto_profile *profile = kp_folded("a;b 1|a;c 2");
+    int cancelled = 1;
+    const struct kp_stop gone = {.cancelled = &cancelled}, late = {.deadline_ms = 1};
+    for (size_t i = 0; i < KP_COUNT(focuses); i++) {
+        struct kp_report_options o = {.focus = focuses[i], .stop = &gone};
+        struct kp_top *top = NULL;
+        struct kp_flame *flame = NULL;
+        struct kp_error err = {0};
+        kp_auto_strbuf out;
+        kp_strbuf_init(&out, 1000);
+        assert_int_equal(kp_report_top(profile, &o, &top, NULL), KP_CANCELED);
+        assert_int_equal(kp_report_top_diff(profile, profile, true, &o, &top, NULL), KP_CANCELED);
+        assert_int_equal(kp_report_flame(profile, NULL, false, &o, &flame, NULL), KP_CANCELED);
+        assert_int_equal(kp_report_peers(profile, &o, "a", &out, NULL), KP_CANCELED);
+        o.stop = &late;
+        assert_int_equal(kp_report_top(profile, &o, &top, &err), KP_TIMEOUT);
+        assert_int_equal(kp_report_flame(profile, NULL, false, &o, &flame, NULL), KP_TIMEOUT);
+        assert_int_equal(out.len, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_hostile_names),
         cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@
 #include "report/unit.h"
 #include "base/banned.h"
 
+#define LOOK_EVERY 65536 // frames
+
 enum {
     MARK_FOCUS = 1,
     MARK_IGNORE = 2,
@@ -260,6 +262,8 @@ static int make_runs(struct kp_view *view, struct patterns *patterns, struct kp_
     for (uint32_t i = 0; i < p->n_locations; i++) {
         view->marks[i] = marks_of(view, patterns, &p->locations[i]);
         view->runs[i + 1] = add_run(view, patterns, &p->locations[i], view->runs[i]);
+        if (patterns->focus.stopped || patterns->ignore.stopped || patterns->hide.stopped)
+            return kp_stop_check(view->options->stop, err);
     }
     return count_frames(view, err);
 }
@@ -267,11 +271,11 @@ static int make_runs(struct kp_view *view, struct patterns *patterns, struct kp_
 static int make_view(struct kp_view *view, struct patterns *patterns, struct kp_error *err)
 {
     const struct kp_report_options *o = view->options;
-    int rc = kp_pattern_init(&patterns->focus, view->profile, "focus", o->focus, err);
+    int rc = kp_pattern_init(&patterns->focus, view->profile, "focus", o->focus, o->stop, err);
     if (rc == 0)
-        rc = kp_pattern_init(&patterns->ignore, view->profile, "ignore", o->ignore, err);
+        rc = kp_pattern_init(&patterns->ignore, view->profile, "ignore", o->ignore, o->stop, err);
     if (rc == 0)
-        rc = kp_pattern_init(&patterns->hide, view->profile, "hide", o->hide, err);
+        rc = kp_pattern_init(&patterns->hide, view->profile, "hide", o->hide, o->stop, err);
     if (rc < 0)
         return rc;
     view->filtered = kp_pattern_given(&patterns->focus) || kp_pattern_given(&patterns->ignore) ||
@@ -326,6 +330,17 @@ void kp_view_finish(struct kp_view *view)
     kp_free(view->texts);
     kp_free(view->functions);
     *view = (struct kp_view){0};
+}
+
+int kp_view_go_on(struct kp_view *view, uint32_t sample, struct kp_error *err)
+{
+    uint32_t n = view->profile->samples[sample].n_frames + 1;
+    if (n < view->until_look) {
+        view->until_look -= n;
+        return 0;
+    }
+    view->until_look = LOOK_EVERY;
+    return kp_stop_check(view->options->stop, err);
 }
 
 int64_t kp_view_value(const struct kp_view *view, uint32_t sample)

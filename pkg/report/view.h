@@ -42,16 +42,18 @@ struct kp_view {
     bool filtered;               // by focus or ignore or hide
     int64_t total;               // sum of the magnitudes of all values, before focus
     uint32_t *texts, *functions; // caches: private
+    uint32_t until_look;         // private
 };
 
 KP_MUST_CHECK int kp_view_init(struct kp_view *view, struct kp_keys *keys, const struct kp_profile *profile,
     const struct kp_report_options *options, struct kp_error *err);
 void kp_view_finish(struct kp_view *view);
+// To be called for each sample before it is walked: whether to go on (see options->stop).
+KP_MUST_CHECK int kp_view_go_on(struct kp_view *view, uint32_t sample, struct kp_error *err);
 // The value of a sample, 0 if focus or ignore leave it out.
 int64_t kp_view_value(const struct kp_view *view, uint32_t sample);
 // By label: the key of the sample's first value of the label.
 uint32_t kp_view_label(struct kp_view *view, uint32_t sample);
-// Copies too.
 // A string of the profile as it may be shown, copied.
 const char *kp_view_text(struct kp_view *view, uint32_t string, struct kp_arena **arena);
 const char *kp_view_type(struct kp_view *view, struct kp_arena **arena);
