@@ -213,9 +213,9 @@ int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, siz
     struct find find = {
         .store = store, .query = query, .now_ms = kp_store_now(store), .max = max, .hits = &hits};
     struct kp_wanted wanted_runs = {0};
-    int rc = 0;
-    pthread_rwlock_rdlock(&store->lock);
-    kp_series_set_choose(&find.chosen, &store->series, query);
+    int rc = kp_series_set_choose_locked(&find.chosen, store, query, err);
+    if (rc != 0)
+        return rc;
     if (find.chosen.n_chosen > 0) {
         for (size_t i = 0; rc == 0 && i < store->files.n; i++)
             rc = find_in_log(&find, store->files.items[i], err);

@@ -1,5 +1,8 @@
 #include "store/store_testing.h"
 
+#include <pthread.h>
+#include <stdio.h>
+
 #include "store/hits.h"
 #include "base/banned.h"
 
@@ -125,12 +128,113 @@ static void test_nothing_changes_under_a_reader(void **state)
     release_all(store, ids, dir);
 }
 
+// ---- expressions that take long ----
+
+#define MANY 400
+
+static struct kp_store *with_many_series(const char *dir)
+{
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    char team[1001];
+    memset(team, 'a', 1000);
+    team[1000] = '\0';
+    for (int i = 0; i < MANY; i++) {
+        char pod[16];
+        snprintf(pod, sizeof pod, "p%d", i);
+        kp_free(
+            put(store, (struct what){.service = i % 2 ? "a" : "b", .pod = pod, .team = team, .size = 10}));
+    }
+    return store;
+}
+
+static struct kp_selector *selector_of(const char *text)
+{
+    struct kp_selector *selector = NULL;
+    assert_int_equal(kp_selector_parse(text, true, &selector, NULL), 0);
+    return selector;
+}
+
+static void test_expressions_choose_series(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *service, *selector;
+        size_t n;
+    } cases[] = {{NULL, "k8s.pod=~p1.*", 111}, {NULL, "k8s.pod!~p1.*", MANY - 111}, {"a", "k8s.pod=~p1.", 5},
+        {"a", "k8s.pod=~p.?.?,k8s.pod!=p1", 49}, {"c", "k8s.pod=~.*", 0}, {NULL, "team=~a+", MANY}};
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = with_many_series(dir);
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        struct kp_selector *selector = selector_of(cases[i].selector);
+        const struct kp_store_query query = {.service = cases[i].service, .selector = selector};
+        assert_int_equal(count(store, query, NULL), cases[i].n);
+        kp_selector_destroy(selector);
+    }
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+struct asking {
+    struct kp_store *store;
+    struct kp_store_query query;
+    int rc[2];
+};
+
+static bool never(void *user, const struct kp_record *record)
+{
+    (void)user;
+    (void)record;
+    return true;
+}
+
+static void not_told(void *user, const char *text, uint64_t n)
+{
+    (void)user;
+    (void)text;
+    (void)n;
+}
+
+static void *ask(void *user)
+{
+    struct asking *a = user;
+    char *cursor = NULL;
+    a->rc[0] = kp_store_list(a->store, &a->query, never, NULL, &cursor, NULL);
+    a->rc[1] = kp_store_labels(a->store, &a->query, NULL, not_told, NULL, NULL);
+    kp_free(cursor);
+    return NULL;
+}
+
+// Matching these expressions takes long enough: uploads do not wait for it, and it ends when it shall.
+static void test_slow_expressions_hold_nobody(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = with_many_series(dir);
+    struct kp_selector *selector = selector_of("team=~\"(a?){900}Z\"");
+    int cancelled = 0;
+    const struct kp_stop stop = {.cancelled = &cancelled};
+    struct asking asking = {.store = store, .query = {.selector = selector, .stop = &stop}};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ask, &asking), 0);
+    for (int i = 0; i < 20; i++)
+        kp_free(put(store, (struct what){.service = "new"}));
+    __atomic_store_n(&cancelled, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    assert_int_equal(asking.rc[0], KP_CANCELED);
+    assert_int_equal(asking.rc[1], KP_CANCELED);
+    kp_selector_destroy(selector);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_of_ids),
         cmocka_unit_test(test_nothing_changes_under_a_reader),
+        cmocka_unit_test(test_expressions_choose_series),
+        cmocka_unit_test(test_slow_expressions_hold_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

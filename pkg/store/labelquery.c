@@ -61,11 +61,13 @@ static void add_series(struct texts *texts, const struct kp_series *s, uint64_t 
 }
 
 // Without a time the counts of the series do.
-static void look_at_series(struct kp_store *store, const struct kp_store_query *query, struct texts *texts)
+static int look_at_series(
+    struct kp_store *store, const struct kp_store_query *query, struct texts *texts, struct kp_error *err)
 {
     struct kp_series_set chosen;
-    pthread_rwlock_rdlock(&store->lock);
-    kp_series_set_choose(&chosen, &store->series, query);
+    int rc = kp_series_set_choose_locked(&chosen, store, query, err);
+    if (rc != 0)
+        return rc;
     for (size_t i = 0; i < store->series.by_id.n; i++) {
         const struct kp_series *s = store->series.by_id.items[i];
         if (kp_series_set_has(&chosen, s->id))
@@ -73,6 +75,7 @@ static void look_at_series(struct kp_store *store, const struct kp_store_query *
     }
     pthread_rwlock_unlock(&store->lock);
     kp_series_set_finish(&chosen);
+    return 0;
 }
 
 static int look_at_hits(
@@ -104,7 +107,7 @@ int kp_store_labels(struct kp_store *store, const struct kp_store_query *query, 
     struct texts texts = {.key = key};
     int rc = 0;
     if (query->from_ms == 0 && query->to_ms == 0)
-        look_at_series(store, query, &texts);
+        rc = look_at_series(store, query, &texts, err);
     else
         rc = look_at_hits(store, query, &texts, err);
     HASH_SORT(texts.all, by_text);

@@ -372,7 +372,7 @@ static void test_limits(void **state)
     const int cancelled = 1;
     query = of_type("cpu");
     query.cancelled = &cancelled;
-    expect_refusal(f->store, query, KP_CANCELED, "cancelled");
+    expect_refusal(f->store, query, KP_CANCELED, "not waited for");
 }
 
 static void test_damaged_profiles_are_left_out(void **state)

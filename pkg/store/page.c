@@ -230,23 +230,26 @@ static void look_at_files(struct page *page, struct kp_hits *ret)
 int kp_hits_page(struct kp_store *store, const struct kp_store_query *query, const struct kp_id *after,
     size_t limit, struct kp_hits *ret, struct kp_error *err)
 {
+    struct kp_series_set chosen;
+    int rc = kp_series_set_choose_locked(&chosen, store, query, err);
+    if (rc != 0)
+        return rc;
     struct page page = {.store = store,
         .query = query,
         .after = after,
+        .chosen = chosen,
         .now_ms = kp_store_now(store),
         .heap = KP_NEW_ARRAY(struct kp_hit, limit),
         .cap = limit};
     struct kp_hits hits = {0};
     struct kp_wanted wanted_runs = {0};
-    pthread_rwlock_rdlock(&store->lock);
-    kp_series_set_choose(&page.chosen, &store->series, query);
     if (page.chosen.n_chosen > 0) {
         look_at_files(&page, &hits);
         kp_wanted_gather(&wanted_runs, store, &page.chosen, query);
     }
     pthread_rwlock_unlock(&store->lock);
     kp_series_set_finish(&page.chosen);
-    int rc = look_at_segments(&page, &wanted_runs, err);
+    rc = look_at_segments(&page, &wanted_runs, err);
     for (size_t i = 0; i < page.n; i++)
         if (page.heap[i].segment)
             kp_hits_hold_segment(&hits, page.heap[i].segment);

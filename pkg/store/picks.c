@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "store/facts.h"
@@ -16,12 +15,8 @@
 
 int kp_merge_check_stop(const struct kp_merge_query *query, struct kp_error *err)
 {
-    if (query->cancelled && __atomic_load_n(query->cancelled, __ATOMIC_RELAXED) != 0)
-        return kp_fail(err, KP_CANCELED, "merging was cancelled");
-    if (query->deadline_ms != 0 && kp_mono_ms() >= query->deadline_ms)
-        return kp_fail(err, KP_TIMEOUT,
-            "merging takes longer than it may: ask for less time, fewer pods or one service");
-    return 0;
+    const struct kp_stop stop = {query->cancelled, query->deadline_ms};
+    return kp_stop_check(&stop, err);
 }
 
 const struct kp_series *kp_pick_series(const struct kp_picks *picks, const struct kp_pick *pick)
@@ -227,8 +222,11 @@ static int find_hits(
     if (query->n_ids > max)
         return kp_fail(
             err, KP_LIMIT, "%zu profiles are more than can be merged at once: %zu", query->n_ids, max);
+    const struct kp_stop stop = {query->cancelled, query->deadline_ms};
+    struct kp_store_query select = query->select;
+    select.stop = &stop;
     return query->n_ids > 0 ? kp_hits_of_ids(store, query->ids, query->n_ids, ret, err)
-                            : kp_hits_find(store, &query->select, max, ret, err);
+                            : kp_hits_find(store, &select, max, ret, err);
 }
 
 int kp_picks_find(

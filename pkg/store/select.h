@@ -12,9 +12,13 @@ struct kp_series_set {
     size_t n_chosen;
 };
 
-// Those that match and have a profile that can be read. Call with the store's lock held.
-void kp_series_set_choose(
-    struct kp_series_set *set, const struct kp_series_table *table, const struct kp_store_query *query);
+struct kp_store;
+
+// Those that match and have a profile that can be read. Locks the store for reading and leaves it locked; if
+// it fails (query->stop), it is not locked and there is nothing to finish. Regular expressions, which take
+// what time their author likes, are matched before, so that nobody waits for the lock meanwhile.
+KP_MUST_CHECK int kp_series_set_choose_locked(struct kp_series_set *set, struct kp_store *store,
+    const struct kp_store_query *query, struct kp_error *err);
 void kp_series_set_finish(struct kp_series_set *set);
 
 static inline bool kp_series_set_has(const struct kp_series_set *set, uint32_t id)

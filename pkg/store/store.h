@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/selector.h"
+#include "base/stop.h"
 #include "profile/profile.h"
 #include "record/record.h"
 
@@ -92,6 +93,8 @@ struct kp_store_query {
     size_t limit;       // 0 = 1000
     const char *cursor; // from the answer before; NULL = start
     bool newest_first;
+    const struct kp_stop
+        *stop; // asked where a selector has regular expressions. NULL = takes as long as it takes
 };
 // Calls each (records borrowed) in order of time; returns the cursor for what follows, or NULL at the end
 // (free it).
