@@ -59,7 +59,7 @@ int kp_answer_sum(struct kp_call *call, struct kp_merge_query *merge, bool base,
 {
     *ret_stats = (struct kp_merge_stats){0};
     merge->cancelled = &call->cancelled;
-    merge->deadline_ms = call->deadline_ms;
+    merge->deadline_ms = call->stop.deadline_ms;
     if (kp_store_merge(call->api->options.store, merge, ret, ret_stats, &call->error) != 0)
         return base ? kp_wrap(&call->error, "base") : call->error.code;
     stats_headers(call, base, ret_stats);
@@ -140,6 +140,13 @@ static void end_report(struct kp_call *call, struct kp_strbuf *out)
     kp_call_body(call, out);
 }
 
+static int report_options(struct kp_call *call, struct kp_report_options *ret)
+{
+    int rc = kp_query_report(call->data, ret, &call->error);
+    ret->stop = &call->stop;
+    return rc;
+}
+
 // ---- merge ----
 
 static void merge_work(struct kp_call *call)
@@ -179,7 +186,7 @@ static void top_work(struct kp_call *call)
     struct kp_report_options options;
     struct sums sums = {0};
     struct kp_top *top;
-    if (kp_query_report(q, &options, &call->error) == 0 && take_sums(call, &sums) == 0 &&
+    if (report_options(call, &options) == 0 && take_sums(call, &sums) == 0 &&
         kp_report_top(sums.profile, &options, &top, &call->error) == 0)
         write_top(call, top, &sums, q->format);
     sums_finish(&sums);
@@ -207,7 +214,7 @@ static void diff_work(struct kp_call *call)
     struct kp_report_options options;
     struct sums sums = {0};
     struct kp_top *top;
-    if (kp_query_report(q, &options, &call->error) == 0 && take_sums(call, &sums) == 0) {
+    if (report_options(call, &options) == 0 && take_sums(call, &sums) == 0) {
         if (kp_streq(q->format, "pprof"))
             diff_pprof(call, &sums);
         else if (kp_report_top_diff(sums.profile, sums.base, q->normalize, &options, &top, &call->error) == 0)
@@ -265,7 +272,7 @@ static void flame_work(struct kp_call *call)
     struct kp_report_options options;
     struct sums sums = {0};
     struct kp_flame *flame;
-    if (kp_query_report(q, &options, &call->error) == 0 && take_sums(call, &sums) == 0 &&
+    if (report_options(call, &options) == 0 && take_sums(call, &sums) == 0 &&
         kp_report_flame(sums.profile, sums.base, q->normalize, &options, &flame, &call->error) == 0) {
         write_flame(call, flame, &sums);
         kp_flame_free(flame);
@@ -283,7 +290,7 @@ static void peers_work(struct kp_call *call)
     const struct kp_query *q = call->data;
     struct kp_report_options options;
     struct sums sums = {0};
-    if (kp_query_report(q, &options, &call->error) == 0 && take_sums(call, &sums) == 0) {
+    if (report_options(call, &options) == 0 && take_sums(call, &sums) == 0) {
         kp_auto_strbuf out;
         begin_report(&out, &sums, "peers");
         if (kp_report_peers(sums.profile, &options, q->function, &out, &call->error) == 0)

@@ -87,6 +87,7 @@ static struct kp_call *create(struct kp_api *api, struct kp_http_exchange *x, en
     struct kp_call *call = KP_NEW(struct kp_call);
     *call = (struct kp_call){
         .api = api, .x = x, .work = work_fn, .finish = finish, .data = data, .dialect = dialect};
+    call->stop.cancelled = &call->cancelled;
     api->busy++;
     kp_http_on_gone(x, on_gone, call);
     return call;
@@ -107,15 +108,25 @@ void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp
     bool full = api->n_heavy >= api->options.max_merges;
     call->heavy = true;
     api->n_heavy++;
-    call->deadline_ms = kp_mono_ms() + (timeout_ms > 0 ? timeout_ms : TIMEOUT_MS);
+    call->stop.deadline_ms = kp_mono_ms() + (timeout_ms > 0 ? timeout_ms : TIMEOUT_MS);
     if (full) {
-        kp_fail(&call->error, KP_THROTTLED, "%zu merges are under way already; ask again in a few seconds",
+        kp_fail(&call->error, KP_THROTTLED,
+            "%zu merges and searches are under way already; ask again in a few seconds",
             api->options.max_merges);
         call->error.retry_after_s = 2;
         done(call);
         return;
     }
     kp_job_run(api->options.loop, KP_JOB_LONG, work, done, call);
+}
+
+void kp_call_start_search(struct kp_api *api, struct kp_http_exchange *x, const struct kp_selector *selector,
+    void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
+{
+    if (kp_selector_regex_steps(selector) > 0)
+        kp_call_start_heavy(api, x, KP_API_NATIVE, 0, work_fn, finish, data);
+    else
+        kp_call_start(api, x, KP_API_NATIVE, work_fn, finish, data);
 }
 
 void kp_call_body(struct kp_call *call, struct kp_strbuf *buf)

@@ -8,6 +8,8 @@
 
 #include "base/blob.h"
 #include "base/error.h"
+#include "base/selector.h"
+#include "base/stop.h"
 #include "base/strbuf.h"
 #include "http/server.h"
 
@@ -27,7 +29,7 @@ struct kp_call {
     enum kp_api_dialect dialect;
     bool heavy;          // of a bounded number; see kp_call_start_heavy()
     int cancelled;       // atomic: the client has left
-    int64_t deadline_ms; // of kp_mono_ms(); 0 = none
+    struct kp_stop stop; // of cancelled and, for heavy work, a deadline
     // the answer
     int status;               // 0 = 200
     struct kp_blob *body;     // NULL with 204, 304 or an error
@@ -47,6 +49,9 @@ void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
 // up when the client leaves (see cancelled) or after timeout_ms, 0 = 60 s.
 void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
     int64_t timeout_ms, void (*work)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data);
+// Heavy where the selector (may be NULL) has regular expressions, which may take long; else not.
+void kp_call_start_search(struct kp_api *api, struct kp_http_exchange *x, const struct kp_selector *selector,
+    void (*work)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data);
 
 void kp_call_body(struct kp_call *call, struct kp_strbuf *buf); // takes the text; overflow becomes an error
 void kp_call_header(struct kp_call *call, const char *name, const char *fmt, ...) KP_PRINTF(3, 4);

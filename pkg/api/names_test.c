@@ -175,6 +175,26 @@ static void watch(struct bench *b, const char *query, struct reader *r)
     assert_true(kp_loop_run_until(b->loop, &r->hello, BENCH_WAIT_MS));
 }
 
+// They are matched on the loop, so that all together may cost no more than so much.
+static void test_long_expressions_are_not_watched(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    struct reader reader = {0};
+    struct bench_answer refused = {0};
+    for (int i = 0; i < 3; i++) { // what was left counts no more
+        watch(b, "&selector=a%3D~%22(ab%3Fc)%7B300%7D%22", &reader);
+        bench_get(b, "/api/v1/profiles?watch=true&selector=a%3D~%22(ab%3Fc)%7B300%7D%22", 429, &refused);
+        assert_holds(refused.body, "too long regular expressions");
+        kp_api_end_watches(b->api);
+        assert_true(kp_loop_run_until(b->loop, &reader.done, BENCH_WAIT_MS));
+        kp_strbuf_finish(&reader.text);
+        reader = (struct reader){0};
+    }
+    bench_answer_clear(&refused);
+    bench_stop(b);
+}
+
 static void test_new_profiles_are_told(void **state)
 {
     (void)state;
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_types_profefe_does_not_have_are_other),
         cmocka_unit_test(test_empty_profiles_are_taken_where_that_is_asked_for),
         cmocka_unit_test(test_new_profiles_are_told),
+        cmocka_unit_test(test_long_expressions_are_not_watched),
         cmocka_unit_test(test_a_reader_that_does_not_read_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,19 +138,22 @@ static uint32_t least_samples(const struct kp_profile *p)
     return n;
 }
 
-static void encode_within(struct kp_profile *p, size_t max_bytes, struct kp_strbuf *out, struct cut *ret)
+static int encode_within(
+    struct kp_call *call, struct kp_profile *p, size_t max_bytes, struct kp_strbuf *out, struct cut *ret)
 {
     double all = 0;
     double kept = 0;
     *ret = (struct cut){.kept = 1};
     kp_profile_encode(p, LEVEL, out);
     if (max_bytes == 0 || out->len <= max_bytes)
-        return;
+        return 0;
     sort_samples(p);
     uint32_t low = least_samples(p);
     uint32_t high = p->n_samples;
     while (low + 1 < high) { // low is kept in any case, high does not fit
         uint32_t middle = low + (high - low) / 2;
+        if (kp_stop_check(&call->stop, &call->error) != 0)
+            return call->error.code;
         encode_first(p, middle, out);
         if (out->len <= max_bytes)
             low = middle;
@@ -164,6 +167,7 @@ static void encode_within(struct kp_profile *p, size_t max_bytes, struct kp_strb
         kept += i < low ? (double)weight_of(p, i) : 0;
     }
     ret->kept = all > 0 ? kept / all : 1;
+    return 0;
 }
 
 // ---- the answer ----
@@ -201,7 +205,8 @@ static void answer(struct kp_call *call, struct kp_profile *p, const struct kp_m
     if (check_start_lines(p, &start_lines, &call->error) != 0)
         return;
     double seconds = (double)kp_profile_total(p, p->n_sample_types - 1) / 1e9;
-    encode_within(p, (size_t)pgo->q.max_bytes, &out, &cut);
+    if (encode_within(call, p, (size_t)pgo->q.max_bytes, &out, &cut) != 0)
+        return;
     kp_auto_free char *etag =
         kp_asprintf("\"%016llx%016llx\"", (unsigned long long)kp_hash64(out.data, out.len, 1),
             (unsigned long long)kp_hash64(out.data, out.len, 2));

@@ -209,7 +209,7 @@ static void answer_merged(struct kp_call *call, struct kp_merge_query *query)
     struct kp_merge_stats stats;
     query->plain_sum = query->with_startup = true;
     query->cancelled = &call->cancelled;
-    query->deadline_ms = call->deadline_ms;
+    query->deadline_ms = call->stop.deadline_ms;
     if (kp_store_merge(call->api->options.store, query, &merged, &stats, &call->error) != 0) {
         if (call->error.code == KP_NOT_FOUND && query->n_ids == 0) {
             kp_error_clear(&call->error);

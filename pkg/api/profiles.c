@@ -20,7 +20,8 @@ static bool on_record(void *user, const struct kp_record *record)
 static void list_work(struct kp_call *call)
 {
     const struct kp_query *q = call->data;
-    const struct kp_store_query query = kp_query_select(q);
+    struct kp_store_query query = kp_query_select(q);
+    query.stop = &call->stop;
     kp_auto_strbuf buf;
     kp_strbuf_init(&buf, KP_API_MAX_ANSWER);
     struct kp_json j = {.out = &buf};
@@ -62,7 +63,7 @@ void kp_api_list_profiles(struct kp_http_exchange *x, void *user)
         kp_api_watch(api, x, q);
         kp_free(q);
     } else if (q) {
-        kp_call_start(api, x, KP_API_NATIVE, list_work, query_finish, q);
+        kp_call_start_search(api, x, q->selector, list_work, query_finish, q);
     }
 }
 

@@ -60,7 +60,7 @@ static void series_work(struct kp_call *call)
         .function = q->function,
         .group_by = q->group_by};
     query.merge.cancelled = &call->cancelled;
-    query.merge.deadline_ms = call->deadline_ms;
+    query.merge.deadline_ms = call->stop.deadline_ms;
     kp_auto_strbuf out;
     kp_auto_free char *unit = NULL;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
@@ -102,7 +102,8 @@ static void on_label(void *user, const char *text, uint64_t n_profiles)
 
 static void list_labels(struct kp_call *call, const struct kp_query *q, const char *key)
 {
-    const struct kp_store_query query = kp_query_select(q);
+    struct kp_store_query query = kp_query_select(q);
+    query.stop = &call->stop;
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
     struct label_list list = {.j = {.out = &out}, .member = key ? "value" : "key"};
@@ -143,7 +144,7 @@ void kp_api_list_labels(struct kp_http_exchange *x, void *user)
     l->key = kp_strdup(kp_http_param(x, "key"));
     int rc = kp_query_parse(x, KP_Q_LABELS, api->options.now_ms(), &l->q, &err);
     if (rc == 0) {
-        kp_call_start(api, x, KP_API_NATIVE, labels_work, labels_finish, l);
+        kp_call_start_search(api, x, l->q.selector, labels_work, labels_finish, l);
         return;
     }
     kp_http_reply_error(x, &err);

@@ -10,6 +10,7 @@
 
 #define MAX_WATCHES  256
 #define MAX_UNREAD   ((size_t)256 << 10) // written since the reader was last seen to be near the end
+#define MAX_STEPS    2000                // of the regular expressions of all watches, matched on the loop
 #define HEARTBEAT_MS 15000
 #define MAX_EVENT    ((size_t)256 << 10)
 
@@ -18,12 +19,12 @@ struct watch {
     struct kp_watches *all;
     struct kp_http_exchange *x;
     struct kp_query q;
-    size_t unread;
+    size_t unread, steps;
 };
 
 struct kp_watches {
     struct kp_list list;
-    size_t n;
+    size_t n, steps;
     struct kp_timer *heartbeat;
     struct kp_metric *m_open, *m_cut;
 };
@@ -32,6 +33,7 @@ static void drop(struct watch *w)
 {
     kp_list_remove(&w->node);
     w->all->n--;
+    w->all->steps -= w->steps;
     kp_metric_set(w->all->m_open, (double)w->all->n);
     kp_query_finish(&w->q);
     kp_free(w);
@@ -98,9 +100,13 @@ void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_quer
 {
     static const char hello[] = ": descriptions of new profiles follow\n\n";
     struct kp_watches *all = api->watches;
-    if (all->n >= MAX_WATCHES) {
+    size_t steps = kp_selector_regex_steps(q->selector);
+    if (all->n >= MAX_WATCHES || all->steps + steps > MAX_STEPS) {
         kp_http_set_header(x, "Retry-After", "10");
-        kp_http_reply_status(x, 429, "Throttled", "too many watch for new profiles already");
+        kp_http_reply_status(x, 429, "Throttled",
+            all->n >= MAX_WATCHES ? "too many watch for new profiles already"
+                                  : "those who watch for new profiles use too long regular expressions; "
+                                    "use = or in");
         kp_query_finish(q);
         return;
     }
@@ -115,6 +121,8 @@ void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_quer
     w->all = all;
     w->x = x;
     w->q = *q;
+    w->steps = steps;
+    all->steps += steps;
     kp_list_append(&all->list, &w->node);
     all->n++;
     kp_metric_set(all->m_open, (double)all->n);
