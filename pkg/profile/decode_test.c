@@ -6,7 +6,7 @@
 #include "testkit/raw.h"
 #include "base/banned.h"
 
-// ---- against github.com/google/pprof (testdata/golden.go) ----
+// ---- against github.com/google/pprof (testdata/reference) ----
 
 static void expect_golden(const char *name, const struct kp_profile *p)
 {

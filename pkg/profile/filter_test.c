@@ -44,7 +44,7 @@ static const char *const filters[][7] = {
 
 static void say_filter(struct kp_strbuf *b, const char *const *row)
 {
-    struct kp_profile *p = fixture_load(row[0]);
+    struct kp_profile *p = fixture_decode(row[0]);
     struct kp_regex *regex[6];
     struct kp_strbuf title;
     kp_strbuf_init(&title, 1000);
@@ -66,7 +66,7 @@ static void say_filter(struct kp_strbuf *b, const char *const *row)
 
 static void say_aggregate(struct kp_strbuf *b, unsigned keep)
 {
-    struct kp_profile *p = fixture_load("corpus/etcd-cpu.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/etcd-cpu.pb.gz");
     kp_profile_aggregate(p, keep | KP_KEEP_LABELS);
     kp_auto_free char *title = kp_asprintf("aggregate %u", keep);
     fixture_say(b, title, p);
@@ -87,7 +87,7 @@ static uint32_t put_string(struct kp_profile *p, const char *text)
 
 static void say_drop(struct kp_strbuf *b, const char *drop, const char *keep)
 {
-    struct kp_profile *p = fixture_load("corpus/etcd-cpu.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/etcd-cpu.pb.gz");
     struct kp_error err = {0};
     p->drop_frames = put_string(p, drop);
     p->keep_frames = put_string(p, keep);
@@ -102,7 +102,7 @@ static void say_drop(struct kp_strbuf *b, const char *drop, const char *keep)
 static void say_common(struct kp_strbuf *b)
 {
     struct kp_profile *two[] = {
-        fixture_load("corpus/prom-heap.pb.gz"), fixture_load("corpus/etcd-heap.pb.gz")};
+        fixture_decode("corpus/prom-heap.pb.gz"), fixture_decode("corpus/etcd-heap.pb.gz")};
     const struct kp_value_type types[] = {two[1]->sample_types[3], {put_string(two[1], "extra"), 0},
         {put_string(two[1], "more"), 0}, two[1]->sample_types[0]};
     memcpy(two[1]->sample_types, types, sizeof types);
@@ -133,7 +133,7 @@ static void test_as_google_pprof(void **state)
         say_aggregate(&b, keep);
     for (size_t i = 0; i < KP_COUNT(drops); i++)
         say_drop(&b, drops[i][0], drops[i][1]);
-    struct kp_profile *heap = fixture_load("corpus/prom-heap.pb.gz");
+    struct kp_profile *heap = fixture_decode("corpus/prom-heap.pb.gz");
     kp_profile_scale(heap, (const double[]){0.5, 1.0 / 3, 0.00001, -2});
     fixture_say(&b, "scale", heap);
     kp_profile_free(heap);
@@ -146,7 +146,7 @@ static void test_as_google_pprof(void **state)
 static void test_nothing_asked_changes_nothing(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("odd/sample-without-stack.pb.gz");
+    struct kp_profile *p = fixture_decode("odd/sample-without-stack.pb.gz");
     uint32_t n = p->n_samples;
     kp_auto_free char *before = fixture_samples(p);
     assert_int_equal(kp_profile_filter(p, &(struct kp_profile_filter){0}), n);
@@ -160,8 +160,8 @@ static void test_nothing_asked_changes_nothing(void **state)
 static void test_scale(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("corpus/prom-cpu.pb.gz");
-    struct kp_profile *q = fixture_load("corpus/prom-cpu.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/prom-cpu.pb.gz");
+    struct kp_profile *q = fixture_decode("corpus/prom-cpu.pb.gz");
     p->values[0] = INT64_MAX - 1; // past what a double can tell apart
     q->values[0] = INT64_MAX - 1;
     kp_profile_scale(q, (const double[]){-1, -1});
@@ -186,7 +186,7 @@ static void test_scale(void **state)
 static void test_base_is_marked_once(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("odd/labels-1.pb.gz");
+    struct kp_profile *p = fixture_decode("odd/labels-1.pb.gz");
     int64_t total = kp_profile_total(p, 0);
     kp_profile_mark_base(p);
     kp_profile_mark_base(p);
@@ -206,8 +206,8 @@ static void test_base_is_marked_once(void **state)
 static void test_without_addresses_places_join(void **state)
 {
     (void)state;
-    struct kp_profile *one = fixture_load("corpus/prom-cpu.pb.gz");
-    struct kp_profile *two = fixture_load("corpus/prom-cpu.pb.gz");
+    struct kp_profile *one = fixture_decode("corpus/prom-cpu.pb.gz");
+    struct kp_profile *two = fixture_decode("corpus/prom-cpu.pb.gz");
     for (uint32_t i = 0; i < two->n_mappings; i++) {
         two->mappings[i].start += 0x10000000;
         two->mappings[i].limit += 0x10000000;
@@ -229,7 +229,7 @@ static void test_without_addresses_places_join(void **state)
 static void test_labels_go(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("odd/labels-1.pb.gz");
+    struct kp_profile *p = fixture_decode("odd/labels-1.pb.gz");
     int64_t total = kp_profile_total(p, 0);
     kp_profile_aggregate(p, ~(unsigned)KP_KEEP_LABELS);
     assert_int_equal(kp_profile_compact(&p, NULL), 0);
@@ -255,7 +255,7 @@ static void test_c_names_are_simplified(void **state)
         {"", ".*", false},
     };
     for (size_t i = 0; i < KP_COUNT(cases); i++) {
-        struct kp_profile *p = fixture_load("odd/labels-1.pb.gz");
+        struct kp_profile *p = fixture_decode("odd/labels-1.pb.gz");
         const struct kp_sample *s = &p->samples[0]; // main.leaf, main.mid, main.main
         p->functions[p->lines[p->locations[p->frames[s->first_frame]].first_line].function].name =
             put_string(p, cases[i].name);
@@ -270,8 +270,8 @@ static void test_c_names_are_simplified(void **state)
 static void test_what_cannot_be_done_is_said(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("corpus/prom-cpu.pb.gz");
-    struct kp_profile *q = fixture_load("corpus/prom-heap.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/prom-cpu.pb.gz");
+    struct kp_profile *q = fixture_decode("corpus/prom-heap.pb.gz");
     struct kp_profile *both[] = {p, q};
     struct kp_error err = {0};
     assert_int_equal(kp_profile_common_types(both, 2, &err), KP_CONFLICT);

@@ -5,7 +5,7 @@
 #include "testkit/raw.h"
 #include "base/banned.h"
 
-// Texts and binaries, and github.com/google/pprof's view of them (testdata/golden.go).
+// Texts and binaries, and github.com/google/pprof's view of them (testdata/reference).
 static const char *const files[] = {"block.txt", "contentionz.txt", "cpu-32-big.bin", "cpu-32.bin",
     "cpu-64-big.bin", "cpu-64.bin", "cpu-empty.bin", "cpu-handler.bin", "fragmentation.txt", "goroutine.txt",
     "growth.txt", "heap-rate-1.txt", "heap-v2.txt", "heap.txt", "heapprofile.txt", "maps.txt", "mutex.txt",

@@ -1,4 +1,4 @@
-// Profiles of the test data, and the text that testdata/reference prints for a profile. Tests only.
+// The text that testdata/reference prints for a profile. Tests only.
 #ifndef KP_PROFILE_MERGE_FIXTURE_H
 #define KP_PROFILE_MERGE_FIXTURE_H
 
@@ -8,22 +8,9 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "profile/profile.h"
-#include "testkit/testkit.h"
+#include "profile/profile_fixture.h"
 
 #define STR(p, at) (int)(p)->strings[at].len, (p)->strings[at].data
-
-static inline struct kp_profile *fixture_load(const char *name)
-{
-    kp_auto_free char *path = kp_asprintf("%s/%s", KP_TESTDATA, name);
-    size_t len;
-    kp_auto_free char *data = kp_test_read_file(path, &len);
-    struct kp_profile *p = NULL;
-    struct kp_error err = {0};
-    if (kp_profile_decode(data, len, NULL, &p, &err) != 0)
-        fail_msg("%s: %s", name, err.text);
-    return p;
-}
 
 static inline int fixture_by_text(const void *a, const void *b)
 {

@@ -30,7 +30,7 @@ static void load_captures(const char *kind, struct kp_profile **ret, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         kp_auto_free char *name = kp_asprintf("merge/%s.%02zu.pb.gz", kind, i % 10 + 1);
-        ret[i] = fixture_load(name);
+        ret[i] = fixture_decode(name);
     }
 }
 
@@ -68,13 +68,14 @@ static void test_as_google_pprof_merges(void **state)
             kp_auto_free char *title = kp_asprintf("%s x %zu", kinds[k], counts[i]);
             say_merge(&b, title, profiles, counts[i]);
         }
-    struct kp_profile *two[] = {fixture_load("corpus/etcd-cpu.pb.gz"), fixture_load("corpus/prom-cpu.pb.gz")};
+    struct kp_profile *two[] = {
+        fixture_decode("corpus/etcd-cpu.pb.gz"), fixture_decode("corpus/prom-cpu.pb.gz")};
     say_merge(&b, "two programs", two, 2);
-    struct kp_profile *labels[] = {fixture_load("odd/labels-1.pb.gz"), fixture_load("odd/labels-1.pb.gz"),
-        fixture_load("odd/no-mapping.pb.gz")};
+    struct kp_profile *labels[] = {fixture_decode("odd/labels-1.pb.gz"), fixture_decode("odd/labels-1.pb.gz"),
+        fixture_decode("odd/no-mapping.pb.gz")};
     say_merge(&b, "labels", labels, 3);
     struct kp_profile *mutex[] = {
-        fixture_load("corpus/etcd-mutex.pb.gz"), fixture_load("corpus/prom-mutex.pb.gz")};
+        fixture_decode("corpus/etcd-mutex.pb.gz"), fixture_decode("corpus/prom-mutex.pb.gz")};
     say_merge(&b, "mutex", mutex, 2);
     kp_test_golden(KP_TESTDATA "/merge.golden", b.data);
 }
@@ -107,7 +108,7 @@ static void test_order_does_not_matter(void **state)
 static void test_a_merge_of_one_is_equal(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("corpus/etcd-heap.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/etcd-heap.pb.gz");
     struct kp_profile *once = merge_all(&p, 1);
     struct kp_profile *twice = merge_all(&once, 1);
     for (uint32_t t = 0; t < p->n_sample_types; t++)
@@ -122,7 +123,7 @@ static void test_a_merge_of_one_is_equal(void **state)
 static void test_less_itself_is_nothing(void **state)
 {
     (void)state;
-    struct kp_profile *p = fixture_load("corpus/prom-heap.pb.gz");
+    struct kp_profile *p = fixture_decode("corpus/prom-heap.pb.gz");
     struct kp_merger *m = kp_merger_create();
     assert_int_equal(kp_merger_add(m, p, 1, NULL), 0);
     assert_int_equal(kp_merger_add(m, p, -1, NULL), 0);

@@ -2,6 +2,7 @@
 //
 //	cd pkg/profile/testdata/reference && go run . merge ../ > ../merge.golden
 //	cd pkg/profile/testdata/reference && go run . filter ../ > ../filter.golden
+//	cd pkg/profile/testdata/reference && go run . raw ../raw ../corpus/* ../odd/* ../legacy/*
 //
 // A profile is told by its header, totals, number of samples, and the XXH64 of its samples as sorted lines of
 // text (merge_fixture.h prints the same).
@@ -224,8 +225,8 @@ func filterGolden() {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		log.Fatal("usage: go run . merge|filter TESTDATA")
+	if len(os.Args) < 3 {
+		log.Fatal("usage: go run . merge|filter TESTDATA, or raw OUT_FOLDER FILES...")
 	}
 	folder = os.Args[2]
 	switch os.Args[1] {
@@ -233,7 +234,9 @@ func main() {
 		mergeGolden()
 	case "filter":
 		filterGolden()
+	case "raw":
+		rawGolden(os.Args[2], os.Args[3:])
 	default:
-		log.Fatal("merge or filter")
+		log.Fatal("merge, filter or raw")
 	}
 }

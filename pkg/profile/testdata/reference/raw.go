@@ -1,15 +1,10 @@
-//go:build ignore
-
-// Writes the golden texts of pkg/profile: each argument parsed by github.com/google/pprof, printed in its raw form with
-// time and duration in nanoseconds, then totals and the ten functions with the largest own value. In an empty folder:
-//
-//	go mod init x && go get github.com/google/pprof && go run .../pkg/profile/testdata/golden.go OUT_FOLDER FILES...
 package main
 
 import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -69,35 +64,42 @@ func top(p *profile.Profile, out *bytes.Buffer) {
 	}
 }
 
-func main() {
-	times := regexp.MustCompile(`(?m)^(Time|Duration): .*\n`)
-	for _, file := range os.Args[2:] {
+var times = regexp.MustCompile(`(?m)^(Time|Duration): .*\n`)
+
+// A profile in its raw form with time and duration in nanoseconds, then totals and the ten functions with the
+// largest own value.
+func raw(p *profile.Profile) []byte {
+	var out bytes.Buffer
+	out.WriteString(times.ReplaceAllStringFunc(p.String(), func(line string) string {
+		if line[0] == 'T' {
+			return fmt.Sprintf("TimeNanos: %d\n", p.TimeNanos)
+		}
+		return fmt.Sprintf("DurationNanos: %d\n", p.DurationNanos)
+	}))
+	if p.DropFrames != "" {
+		fmt.Fprintf(&out, "DropFrames: %s\nKeepFrames: %s\n", p.DropFrames, p.KeepFrames)
+	}
+	top(p, &out)
+	return out.Bytes()
+}
+
+func rawGolden(out string, files []string) {
+	for _, file := range files {
+		var gz bytes.Buffer
 		data, err := os.ReadFile(file)
 		if err != nil {
-			panic(err)
+			log.Fatal(err)
 		}
 		p, err := profile.ParseData(data)
 		if err != nil {
 			fmt.Println(file, err)
 			continue
 		}
-		text := times.ReplaceAllStringFunc(p.String(), func(line string) string {
-			if line[0] == 'T' {
-				return fmt.Sprintf("TimeNanos: %d\n", p.TimeNanos)
-			}
-			return fmt.Sprintf("DurationNanos: %d\n", p.DurationNanos)
-		})
-		var out, gz bytes.Buffer
-		out.WriteString(text)
-		if p.DropFrames != "" {
-			fmt.Fprintf(&out, "DropFrames: %s\nKeepFrames: %s\n", p.DropFrames, p.KeepFrames)
-		}
-		top(p, &out)
 		zw, _ := gzip.NewWriterLevel(&gz, 9)
-		zw.Write(out.Bytes())
+		zw.Write(raw(p))
 		zw.Close()
-		if err := os.WriteFile(filepath.Join(os.Args[1], filepath.Base(file)+".txt.gz"), gz.Bytes(), 0o644); err != nil {
-			panic(err)
+		if err := os.WriteFile(filepath.Join(out, filepath.Base(file)+".txt.gz"), gz.Bytes(), 0o644); err != nil {
+			log.Fatal(err)
 		}
 	}
 }
