@@ -308,6 +308,37 @@ static void test_odd_files(void **state)
     kp_test_rmdir(dir);
 }
 
+// Every page of it in turn: whatever is lost, the index is made anew and the next start finds it whole.
+static void test_damaged_index(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){.log_file_bytes = 4000});
+    char *ids[10];
+    for (int i = 0; i < 10; i++)
+        ids[i] = put(store, (struct what){.service = i % 2 ? "a" : "b", .start_ms = T0 + i});
+    kp_store_close(store);
+    kp_auto_free char *path = kp_asprintf("%s/index.db", dir);
+    char junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    struct stat st;
+    for (off_t at = 0; stat(path, &st) == 0 && at < st.st_size; at += (off_t)sizeof junk) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, junk, sizeof junk, at), sizeof junk);
+        close(fd);
+        for (int start = 0; start < 2; start++) {
+            store = open_store(dir, (struct kp_store_options){.log_file_bytes = 4000});
+            for (int i = 0; i < 10; i++)
+                assert_true(is_here(store, ids[i]));
+            kp_free(put(store, (struct what){.service = "c"}));
+            kp_store_close(store);
+        }
+    }
+    for (int i = 0; i < 10; i++)
+        kp_free(ids[i]);
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_flipped_bits),
         cmocka_unit_test(test_rots_while_running),
         cmocka_unit_test(test_odd_files),
+        cmocka_unit_test(test_damaged_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

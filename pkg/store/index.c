@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "base/banned.h"
 
 enum query {
@@ -94,6 +95,21 @@ static int set_up(struct kp_index *index, bool *ret_fresh, struct kp_error *err)
     return rc;
 }
 
+// Damage that opening does not come across would stop the start, or every seal, later.
+static int check(struct kp_index *index, struct kp_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    if (sqlite3_prepare_v2(index->db, "PRAGMA quick_check(1)", -1, &s, NULL) != SQLITE_OK ||
+        sqlite3_step(s) != SQLITE_ROW) {
+        sqlite3_finalize(s);
+        return fail(index, "be checked", err);
+    }
+    const char *text = (const char *)sqlite3_column_text(s, 0);
+    int rc = kp_streq(text, "ok") ? 0 : kp_fail(err, KP_CORRUPT, "index: %.200s", text ? text : "damaged");
+    sqlite3_finalize(s);
+    return rc;
+}
+
 static int open_once(const char *path, struct kp_index **ret, bool *ret_fresh, struct kp_error *err)
 {
     struct kp_index *index = KP_NEW(struct kp_index);
@@ -101,6 +117,8 @@ static int open_once(const char *path, struct kp_index **ret, bool *ret_fresh, s
     int rc = sqlite3_open_v2(path, &index->db, flags, NULL) == SQLITE_OK ? 0 : fail(index, "be opened", err);
     if (rc == 0)
         rc = set_up(index, ret_fresh, err);
+    if (rc == 0)
+        rc = check(index, err);
     if (rc != 0)
         kp_index_close(index);
     else
