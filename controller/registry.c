@@ -177,7 +177,12 @@ static int build(struct registry *r, struct kp_error *err)
     struct kp_store_stats stats;
     kp_store_get_stats(r->store, &stats);
     KP_INFO("store open", KP_S("folder", r->options.data_dir), KP_I("profiles", (int64_t)stats.n_profiles),
-        KP_I("bytes", (int64_t)stats.log_bytes));
+        KP_I("bytes", (int64_t)(stats.log_bytes + stats.segment_bytes)));
+    if (stats.n_corrupt > 0 || stats.n_torn > 0)
+        KP_WARN(
+            "damage in the folder: what is damaged is put aside and not served; 'registry verify' names it, "
+            "after a crash a torn tail is usual",
+            KP_I("damaged", (int64_t)stats.n_corrupt), KP_I("torn_tails", (int64_t)stats.n_torn));
     r->api = kp_api_create(&(struct kp_api_options){.loop = r->loop,
         .store = r->store,
         .metrics = r->metrics,

@@ -79,7 +79,7 @@ static void on_good(void *user, const struct kp_frame *frame, size_t offset, con
     struct kp_record record;
     uint64_t delta = frame->number - scan->file->head.first;
     if (delta > UINT32_MAX || kp_record_decode(payload, frame->record_len, &record, NULL) != 0) {
-        kp_metric_inc(scan->store->m_quarantined);
+        kp_store_count_corrupt(scan->store);
         return;
     }
     struct kp_row row = {.start_ms = frame->start_ms,
@@ -99,13 +99,14 @@ static void on_good(void *user, const struct kp_frame *frame, size_t offset, con
 static void on_bad(void *user, size_t offset, size_t len)
 {
     struct scan *scan = user;
-    kp_metric_inc(scan->store->m_quarantined);
+    kp_store_count_corrupt(scan->store);
     KP_DEBUG("damaged stretch of a log file is left out", KP_S("file", scan->file->path),
         KP_I("offset", (int64_t)offset), KP_I("bytes", (int64_t)len));
 }
 
 static int cut_tail(struct kp_store *store, struct kp_logfile *file, uint64_t size, struct kp_error *err)
 {
+    store->n_torn++;
     kp_metric_inc(store->m_truncated);
     KP_DEBUG("torn tail of the log is cut off", KP_S("file", file->path),
         KP_I("bytes", (int64_t)(file->size - size)));
@@ -170,7 +171,7 @@ static int open_log(struct kp_store *store, uint64_t number, bool last, struct k
         kp_auto_free char *aside = kp_asprintf("%s.bad", file->path);
         rc = rename(file->path, aside) == 0 ? 0
                                             : kp_fail_errno(err, errno, "cannot put '%s' aside", file->path);
-        kp_metric_inc(store->m_quarantined);
+        kp_store_count_corrupt(store);
         kp_logfile_unref(file);
         return rc;
     }

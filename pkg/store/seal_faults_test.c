@@ -365,6 +365,30 @@ static void test_disk_breaks_at_the_end(void **state)
     }
 }
 
+// Somebody removes the files beneath: what is left is found all the same.
+static void test_files_go_while_running(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    char *ids[N];
+    fill(store, ids);
+    assert_true(seal_all(store, true) > 0);
+    kp_test_rmdir(kp_asprintf("%s/segments", dir));
+    char *new = put(store, (struct what){0});
+    assert_int_equal(count(store, (struct kp_store_query){0}, NULL), 1);
+    assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_CORRUPT);
+    assert_true(is_here(store, new));
+    retain_all(store);
+    assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_NOT_FOUND);
+    assert_true(stats_of(store).n_corrupt > 0);
+    kp_free(new);
+    free_ids(ids);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 static void test_stopped(void **state)
 {
     (void)state;
@@ -432,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_quarantine),
         cmocka_unit_test(test_storage_fails),
         cmocka_unit_test(test_disk_breaks_at_the_end),
+        cmocka_unit_test(test_files_go_while_running),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_log_rots),
     };

@@ -126,6 +126,16 @@ static int get(const struct kp_segment *s, uint64_t offset, size_t len, void *ou
     return storage->ops->get(storage->self, s->name, offset, len, out, err);
 }
 
+// Of a segment that is open: its file may be gone only when nobody holds it any more.
+static int get_again(const struct kp_segment *s, uint64_t offset, size_t len, void *out, struct kp_error *err)
+{
+    struct kp_error why = {0};
+    int rc = get(s, offset, len, out, &why);
+    if (rc == KP_NOT_FOUND)
+        return kp_fail(err, KP_CORRUPT, "segment '%s': its file is gone", s->name);
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+}
+
 static int read_footer(struct kp_segment *s, struct kp_error *err)
 {
     uint8_t bytes[KP_SEGMENT_HEAD_BYTES];
@@ -226,7 +236,7 @@ int kp_segment_read_rows(
     end = end > s->n_rows ? s->n_rows : end;
     size_t len = (size_t)(end - begin) * KP_SEGMENT_ROW_BYTES;
     kp_auto_free uint8_t *bytes = kp_alloc(len);
-    int rc = get(s, s->private->rows_offset + (uint64_t)begin * KP_SEGMENT_ROW_BYTES, len, bytes, err);
+    int rc = get_again(s, s->private->rows_offset + (uint64_t)begin * KP_SEGMENT_ROW_BYTES, len, bytes, err);
     if (rc != 0)
         return rc;
     for (uint32_t at = begin; at < end; at += KP_RECORD_ROWS) {
@@ -252,7 +262,7 @@ int kp_segment_load(const struct kp_segment *s, uint32_t block, enum kp_block_ki
     if (info == NULL || info->kind != (uint32_t)kind)
         return kp_fail(err, KP_INVALID, "segment '%s': block %u is of another kind", s->name, block);
     uint8_t *stored = kp_alloc((size_t)info->stored_len + 1);
-    int rc = get(s, info->offset, info->stored_len, stored, err);
+    int rc = get_again(s, info->offset, info->stored_len, stored, err);
     if (rc == 0 && kp_crc32c(0, stored, info->stored_len) != info->crc)
         rc = kp_fail(err, KP_CORRUPT, "segment '%s': the checksum of block %u is wrong", s->name, block);
     *ret_len = info->raw_len;

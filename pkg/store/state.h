@@ -46,6 +46,8 @@ struct kp_store {
     uint64_t log_bytes, segment_bytes;
     uint64_t budget; // of bytes, from max_bytes and the file system
     bool full;
+    uint64_t n_corrupt; // atomic
+    uint64_t n_torn;
 
     struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
         *m_sealed;
@@ -61,6 +63,9 @@ static inline struct kp_logfile *kp_store_active(const struct kp_store *store)
 {
     return store->files.items[store->files.n - 1];
 }
+
+// Counts something damaged that is put aside.
+void kp_store_count_corrupt(struct kp_store *store);
 
 // recover.c
 KP_MUST_CHECK int kp_store_recover(struct kp_store *store, bool fresh_index, struct kp_error *err);

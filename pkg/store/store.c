@@ -216,13 +216,22 @@ uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *r
     return seconds < KP_KEEP_DEFAULT ? (uint32_t)seconds : KP_KEEP_DEFAULT - 1;
 }
 
+void kp_store_count_corrupt(struct kp_store *store)
+{
+    __atomic_add_fetch(&store->n_corrupt, 1, __ATOMIC_RELAXED);
+    kp_metric_inc(store->m_quarantined);
+}
+
 static void lost_one(struct kp_store *store, uint32_t id, uint8_t flag)
 {
     struct kp_series *series = kp_series_of_id(&store->series, id);
     if (series)
         series->n_live--;
     store->series_may_go = true;
-    kp_metric_inc(flag == KP_ROW_BAD ? store->m_quarantined : store->m_dropped);
+    if (flag == KP_ROW_BAD)
+        kp_store_count_corrupt(store);
+    else
+        kp_metric_inc(store->m_dropped);
 }
 
 void kp_store_mark_sealed(
@@ -287,6 +296,8 @@ void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
     ret->index_bytes = sidecar_bytes(store);
     ret->n_series = store->series.by_id.n;
     ret->full = store->full;
+    ret->n_torn = store->n_torn;
+    ret->n_corrupt = __atomic_load_n(&store->n_corrupt, __ATOMIC_RELAXED);
     pthread_rwlock_unlock(&store->lock);
     ret->index_bytes += sqlite_bytes(store);
 }

@@ -197,6 +197,7 @@ KP_MUST_CHECK int kp_store_retain(struct kp_store *store, bool *ret_more, struct
 
 struct kp_store_stats {
     uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series, n_segments, n_sealed;
+    uint64_t n_corrupt, n_torn; // since it was opened: damaged pieces put aside, log tails cut off
     bool full;
 };
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret);

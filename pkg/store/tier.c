@@ -133,7 +133,7 @@ void kp_tier_quarantine(struct kp_store *store, const char *name, const char *wh
 {
     kp_auto_free char *mark = kp_asprintf("%s.bad", name);
     struct kp_error err = {0};
-    kp_metric_inc(store->m_quarantined);
+    kp_store_count_corrupt(store);
     KP_DEBUG("a damaged segment is left out", KP_S("segment", name), KP_S("why", why));
     if (store->storage.ops->put(store->storage.self, mark, why, strlen(why), &err) != 0)
         KP_DEBUG("cannot mark a damaged segment", KP_E(&err)); // it will be found damaged again
