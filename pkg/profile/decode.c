@@ -7,32 +7,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/limits.h"
-#include "profile/idmap.h"
+#include "profile/decode_private.h"
 #include "profile/inflate.h"
-#include "profile/proto.h"
 #include "base/banned.h"
 
 #define MAX_SAMPLE_TYPES 256
 
-struct decoder {
-    const uint8_t *data;
-    size_t len;
-    size_t max_entities, max_depth, max_labels;
-    size_t max_frames, max_details; // in all: of samples; labels of samples, lines of locations
-    struct kp_profile *p;
-    struct kp_arena *arena;
-    uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types, n_comments;
-    struct kp_idmap mappings, locations, functions;
-    bool sparse; // ids are not 1..n
-    KP_ARRAY(uint32_t) frames;
-    KP_ARRAY(struct kp_sample_label) labels;
-    KP_ARRAY(struct kp_line) lines;
-    uint32_t at_type, at_sample, at_mapping, at_location, at_function, at_string, at_comment;
-};
-
-enum step { OK, BROKEN, TOO_LARGE, SPARSE };
+#define HOT __attribute__((noinline)) // the registers to itself
 
 // ---- pass 1 ----
 
@@ -44,12 +26,12 @@ static size_t count_packed(const uint8_t *p, size_t len)
     return n;
 }
 
-static enum step survey(struct decoder *d)
+static enum kp_decode_step survey(struct kp_decoder *d)
 {
     struct kp_proto f;
     size_t n[PROFILE_MAX_FIELD + 1] = {0};
     kp_proto_start(&f, d->data, d->len);
-    while (kp_proto_next(&f)) {
+    while (kp_quick_next(&f)) {
         if (f.field > PROFILE_MAX_FIELD)
             continue;
         if (f.field == PROFILE_COMMENT && f.type == KP_PROTO_BYTES)
@@ -60,10 +42,10 @@ static enum step survey(struct decoder *d)
     if (f.bad || n[PROFILE_STRING_TABLE] == 0 || n[PROFILE_SAMPLE_TYPE] > MAX_SAMPLE_TYPES ||
         (n[PROFILE_SAMPLE_TYPE] == 0 && n[PROFILE_SAMPLE] > 0) ||
         n[PROFILE_SAMPLE_TYPE] * n[PROFILE_SAMPLE] > d->len) // a value is a byte at least
-        return BROKEN;
+        return KP_DECODE_BROKEN;
     for (unsigned i = 1; i <= PROFILE_MAX_FIELD; i++)
         if (n[i] > d->max_entities)
-            return TOO_LARGE;
+            return KP_DECODE_TOO_LARGE;
     d->n_types = (uint32_t)n[PROFILE_SAMPLE_TYPE];
     d->n_samples = (uint32_t)n[PROFILE_SAMPLE];
     d->n_mappings = (uint32_t)n[PROFILE_MAPPING];
@@ -74,10 +56,10 @@ static enum step survey(struct decoder *d)
     d->mappings.n_dense = d->n_mappings;
     d->locations.n_dense = d->n_locations;
     d->functions.n_dense = d->n_functions;
-    return OK;
+    return KP_DECODE_OK;
 }
 
-static void make_tables(struct decoder *d)
+static void make_tables(struct kp_decoder *d)
 {
     struct kp_profile *p = d->p;
     p->strings = KP_ARENA_ARRAY(&d->arena, struct kp_str, d->n_strings);
@@ -92,7 +74,8 @@ static void make_tables(struct decoder *d)
 
 // ---- ids ----
 
-static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n, struct kp_idmap *map)
+static enum kp_decode_step collect_ids(
+    const struct kp_decoder *d, uint64_t field, uint32_t n, struct kp_idmap *map)
 {
     struct kp_proto f;
     uint32_t at = 0;
@@ -108,17 +91,10 @@ static enum step collect_ids(const struct decoder *d, uint64_t field, uint32_t n
             if (m.field == 1 && m.type == KP_PROTO_VARINT)
                 id = m.value;
         if (m.bad || id == 0)
-            return BROKEN;
+            return KP_DECODE_BROKEN;
         kp_idmap_add(map, id, at++);
     }
-    return kp_idmap_seal(map) ? OK : BROKEN;
-}
-
-static inline enum step check_id(const struct decoder *d, uint64_t id, uint32_t at)
-{
-    if (id == 0)
-        return BROKEN;
-    return d->sparse || id == (uint64_t)at + 1 ? OK : SPARSE;
+    return kp_idmap_seal(map) ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
 // ---- pass 2 ----
@@ -130,132 +106,52 @@ static inline enum step check_id(const struct decoder *d, uint64_t id, uint32_t 
                   (array)->items = kp_grow((array)->items, (array)->cap, sizeof *(array)->items))            \
             : (array)->items)
 
-// Numbers of a flat message; strings are checked by the caller.
-static inline enum step flat(const struct kp_proto *f, uint64_t *values, unsigned max)
+static enum kp_decode_step take_value_type(
+    const struct kp_decoder *d, struct kp_bytes b, struct kp_value_type *ret)
 {
-    struct kp_proto m;
-    uint64_t field;
-    uint64_t value;
-    kp_proto_start(&m, f->data, f->len);
-    for (;;) {
-        if (kp_proto_small_number(&m, &field, &value)) {
-            if (field <= max)
-                values[field] = value; // [0] is nobody's
-            continue;
-        }
-        if (!kp_proto_next(&m))
-            return m.bad ? BROKEN : OK;
-        if (m.field == 0 || m.field > max)
-            continue;
-        if (m.type != KP_PROTO_VARINT)
-            return BROKEN;
-        values[m.field] = m.value;
-    }
-}
-
-static enum step take_value_type(const struct decoder *d, const struct kp_proto *f, struct kp_value_type *ret)
-{
-    uint64_t v[3] = {0};
-    if (flat(f, v, 2) != OK || v[1] >= d->n_strings || v[2] >= d->n_strings)
-        return BROKEN;
+    uint64_t v[3];
+    if (!kp_quick_numbers(b.p, b.end, v, 2) || v[1] >= d->n_strings || v[2] >= d->n_strings)
+        return KP_DECODE_BROKEN;
     *ret = (struct kp_value_type){(uint32_t)v[1], (uint32_t)v[2]};
-    return OK;
+    return KP_DECODE_OK;
 }
 
-static enum step take_mapping(struct decoder *d, const struct kp_proto *f)
+static enum kp_decode_step take_label(struct kp_decoder *d, struct kp_bytes b, const struct kp_sample *s)
 {
-    uint64_t v[11] = {0};
-    if (flat(f, v, 10) != OK || v[5] >= d->n_strings || v[6] >= d->n_strings)
-        return BROKEN;
-    uint32_t at = d->at_mapping++;
-    d->p->mappings[at] = (struct kp_mapping){.start = v[2],
-        .limit = v[3],
-        .offset = v[4],
-        .filename = (uint32_t)v[5],
-        .build_id = (uint32_t)v[6],
-        .flags = (v[7] ? KP_MAPPING_FUNCTIONS : 0U) | (v[8] ? KP_MAPPING_FILENAMES : 0U) |
-                 (v[9] ? KP_MAPPING_LINES : 0U) | (v[10] ? KP_MAPPING_INLINES : 0U)};
-    return check_id(d, v[1], at);
-}
-
-static enum step take_function(struct decoder *d, const struct kp_proto *f)
-{
-    uint64_t v[6] = {0};
-    if (flat(f, v, 5) != OK || v[2] >= d->n_strings || v[3] >= d->n_strings || v[4] >= d->n_strings)
-        return BROKEN;
-    uint32_t at = d->at_function++;
-    d->p->functions[at] = (struct kp_function){.name = (uint32_t)v[2],
-        .system_name = (uint32_t)v[3],
-        .filename = (uint32_t)v[4],
-        .start_line = (int64_t)v[5]};
-    return check_id(d, v[1], at);
-}
-
-// Told at once, not when a sample or a location is over: it may be as long as the profile.
-static inline enum step check_room(size_t n, uint32_t first, size_t max_own, size_t max_all)
-{
-    return n - first > max_own || n > max_all ? TOO_LARGE : OK;
-}
-
-static enum step take_line(struct decoder *d, const struct kp_proto *f, uint32_t first)
-{
-    uint64_t v[4] = {0};
-    uint32_t function;
-    if (flat(f, v, 3) != OK || !kp_idmap_find(&d->functions, v[1], &function))
-        return BROKEN;
-    *kp_array_add(&d->lines) =
-        (struct kp_line){.function = function, .line = (int64_t)v[2], .column = (int64_t)v[3]};
-    return check_room(d->lines.n, first, d->max_depth, d->max_details);
-}
-
-static enum step take_location(struct decoder *d, const struct kp_proto *f)
-{
-    struct kp_proto m;
-    uint64_t v[6] = {0};
-    uint32_t at = d->at_location++;
-    struct kp_location *l = &d->p->locations[at];
-    enum step step = OK;
-    l->first_line = (uint32_t)d->lines.n;
-    kp_proto_start(&m, f->data, f->len);
-    while (step == OK && kp_proto_next(&m)) {
-        if (m.field == 0 || m.field > 5)
-            continue;
-        if (m.type != (m.field == 4 ? KP_PROTO_BYTES : KP_PROTO_VARINT))
-            return BROKEN;
-        if (m.field != 4)
-            v[m.field] = m.value;
-        else
-            step = take_line(d, &m, l->first_line);
-    }
-    if (step != OK || m.bad)
-        return step != OK ? step : BROKEN;
-    l->n_lines = (uint32_t)d->lines.n - l->first_line;
-    l->address = v[3];
-    l->folded = v[5] != 0;
-    // an unknown mapping counts as none
-    if (v[2] == 0 || !kp_idmap_find(&d->mappings, v[2], &l->mapping))
-        l->mapping = KP_NO_MAPPING;
-    return check_id(d, v[1], at);
-}
-
-static enum step take_label(struct decoder *d, const struct kp_proto *f, const struct kp_sample *s)
-{
-    uint64_t v[5] = {0};
-    if (flat(f, v, 4) != OK)
-        return BROKEN;
+    uint64_t v[5];
+    if (!kp_quick_numbers(b.p, b.end, v, 4))
+        return KP_DECODE_BROKEN;
     if (v[2] == 0 && v[3] == 0 && v[4] == 0)
-        return OK; // google/pprof does not look at such a one
+        return KP_DECODE_OK; // google/pprof does not look at such a one
     if (v[1] >= d->n_strings || v[2] >= d->n_strings || (v[2] == 0 && v[4] >= d->n_strings))
-        return BROKEN;
+        return KP_DECODE_BROKEN;
     bool text = v[2] != 0;
     *kp_array_add(&d->labels) = (struct kp_sample_label){.key = (uint32_t)v[1],
         .str = (uint32_t)v[2],
         .unit = text ? 0 : (uint32_t)v[4],
         .num = text ? 0 : (int64_t)v[3]};
-    return check_room(d->labels.n, s->first_label, d->max_labels, d->max_details);
+    return kp_decode_room(d->labels.n, s->first_label, d->max_labels, d->max_details);
 }
 
-static enum step take_frames(struct decoder *d, const struct kp_proto *m, const struct kp_sample *s)
+// Packed, into room for all that they can be, of ids that are indices.
+HOT static enum kp_decode_step take_packed_frames(struct kp_decoder *d, struct kp_bytes b)
+{
+    uint32_t *items = d->frames.items;
+    size_t n = d->frames.n;
+    const uint32_t n_locations = d->n_locations;
+    while (b.p < b.end) {
+        uint64_t id;
+        b.p = kp_quick_varint(b.p, b.end, &id);
+        if (id - 1 >= n_locations)
+            return KP_DECODE_BROKEN;
+        items[n++] = (uint32_t)id - 1;
+    }
+    d->frames.n = n;
+    return b.p == b.end ? KP_DECODE_OK : KP_DECODE_BROKEN;
+}
+
+static enum kp_decode_step take_frames(
+    struct kp_decoder *d, const struct kp_proto *m, const struct kp_sample *s)
 {
     struct kp_proto_values it = kp_proto_values(m);
     size_t n = d->frames.n;
@@ -263,107 +159,130 @@ static enum step take_frames(struct decoder *d, const struct kp_proto *m, const 
     more = more < d->max_frames - n ? more : d->max_frames - n;
     size_t room = m->type == KP_PROTO_BYTES ? m->len : 1; // each takes a byte at least
     uint32_t *items = room_for(&d->frames, room < more ? room : more);
+    if (m->type == KP_PROTO_BYTES && m->len <= more && d->locations.items == NULL)
+        return take_packed_frames(d, kp_bytes_of(m));
     uint64_t id;
     while (kp_proto_value(&it, &id)) {
         if (more-- == 0)
-            return TOO_LARGE;
+            return KP_DECODE_TOO_LARGE;
         if (!kp_idmap_find(&d->locations, id, &items[n]))
-            return BROKEN;
+            return KP_DECODE_BROKEN;
         n++;
     }
     d->frames.n = n;
-    return it.bad ? BROKEN : OK;
+    return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-static enum step take_values(struct decoder *d, const struct kp_proto *m, uint32_t at, uint32_t *n)
+static inline enum kp_decode_step take_packed_values(
+    const struct kp_decoder *d, struct kp_bytes b, int64_t *out, uint32_t *n)
 {
-    struct kp_proto_values it = kp_proto_values(m);
+    while (b.p < b.end) {
+        uint64_t v;
+        b.p = kp_quick_varint(b.p, b.end, &v);
+        if (*n == d->n_types)
+            return KP_DECODE_BROKEN;
+        out[(*n)++] = (int64_t)v;
+    }
+    return b.p == b.end ? KP_DECODE_OK : KP_DECODE_BROKEN;
+}
+
+static enum kp_decode_step take_values(
+    struct kp_decoder *d, const struct kp_proto *m, uint32_t at, uint32_t *n)
+{
     int64_t *out = d->p->values + (size_t)at * d->n_types;
+    if (m->type == KP_PROTO_BYTES)
+        return take_packed_values(d, kp_bytes_of(m), out, n);
+    struct kp_proto_values it = kp_proto_values(m);
     uint64_t v;
     while (kp_proto_value(&it, &v)) {
         if (*n == d->n_types)
-            return BROKEN;
+            return KP_DECODE_BROKEN;
         out[(*n)++] = (int64_t)v;
     }
-    return it.bad ? BROKEN : OK;
+    return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-static enum step take_sample(struct decoder *d, const struct kp_proto *f)
+HOT static enum kp_decode_step take_sample(struct kp_decoder *d, struct kp_bytes b)
 {
     struct kp_proto m;
     uint32_t at = d->at_sample++;
     struct kp_sample *s = &d->p->samples[at];
     uint32_t n_values = 0;
-    enum step step = OK;
+    enum kp_decode_step step = KP_DECODE_OK;
     s->first_frame = (uint32_t)d->frames.n;
     s->first_label = (uint32_t)d->labels.n;
-    kp_proto_start(&m, f->data, f->len);
-    while (step == OK && kp_proto_next(&m)) {
+    kp_proto_start(&m, b.p, (size_t)(b.end - b.p));
+    while (step == KP_DECODE_OK && kp_quick_next(&m)) {
         if (m.field == 1)
             step = take_frames(d, &m, s);
         else if (m.field == 2)
             step = take_values(d, &m, at, &n_values);
         else if (m.field == 3)
-            step = m.type == KP_PROTO_BYTES ? take_label(d, &m, s) : BROKEN;
+            step = m.type == KP_PROTO_BYTES ? take_label(d, kp_bytes_of(&m), s) : KP_DECODE_BROKEN;
     }
     s->n_frames = (uint32_t)d->frames.n - s->first_frame;
     s->n_labels = (uint32_t)d->labels.n - s->first_label;
-    if (step != OK)
+    if (step != KP_DECODE_OK)
         return step;
-    return m.bad || n_values != d->n_types ? BROKEN : OK;
+    return m.bad || n_values != d->n_types ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-static enum step take_comments(struct decoder *d, const struct kp_proto *f)
+static enum kp_decode_step take_comments(struct kp_decoder *d, const struct kp_proto *f)
 {
     struct kp_proto_values it = kp_proto_values(f);
     uint64_t index;
     while (kp_proto_value(&it, &index)) {
         if (index >= d->n_strings || d->at_comment >= d->n_comments)
-            return BROKEN;
+            return KP_DECODE_BROKEN;
         d->p->comments[d->at_comment++] = (uint32_t)index;
     }
-    return it.bad ? BROKEN : OK;
+    return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-static enum step take_message(struct decoder *d, const struct kp_proto *f)
+static inline enum kp_decode_step take_text(struct kp_decoder *d, struct kp_bytes b)
+{
+    if (d->at_string == 0 && b.p != b.end)
+        return KP_DECODE_BROKEN;
+    d->p->strings[d->at_string++] = (struct kp_str){(const char *)b.p, (uint32_t)(b.end - b.p)};
+    return KP_DECODE_OK;
+}
+
+static enum kp_decode_step take_message(struct kp_decoder *d, const struct kp_proto *f)
 {
     if (f->type != KP_PROTO_BYTES)
-        return BROKEN;
+        return KP_DECODE_BROKEN;
     switch (f->field) {
     case PROFILE_SAMPLE_TYPE:
-        return take_value_type(d, f, &d->p->sample_types[d->at_type++]);
+        return take_value_type(d, kp_bytes_of(f), &d->p->sample_types[d->at_type++]);
     case PROFILE_SAMPLE:
-        return take_sample(d, f);
+        return take_sample(d, kp_bytes_of(f));
     case PROFILE_MAPPING:
-        return take_mapping(d, f);
+        return kp_decode_mapping(d, kp_bytes_of(f));
     case PROFILE_LOCATION:
-        return take_location(d, f);
+        return kp_decode_location(d, kp_bytes_of(f));
     case PROFILE_FUNCTION:
-        return take_function(d, f);
+        return kp_decode_function(d, kp_bytes_of(f));
     case PROFILE_STRING_TABLE:
-        if (d->at_string == 0 && f->len != 0)
-            return BROKEN;
-        d->p->strings[d->at_string++] = (struct kp_str){(const char *)f->data, (uint32_t)f->len};
-        return OK;
+        return take_text(d, kp_bytes_of(f));
     default:
         d->p->has_period_type = true;
-        return take_value_type(d, f, &d->p->period_type);
+        return take_value_type(d, kp_bytes_of(f), &d->p->period_type);
     }
 }
 
-static enum step take_number(const struct kp_proto *f, int64_t *ret)
+static enum kp_decode_step take_number(const struct kp_proto *f, int64_t *ret)
 {
     *ret = (int64_t)f->value;
-    return f->type == KP_PROTO_VARINT ? OK : BROKEN;
+    return f->type == KP_PROTO_VARINT ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
-static enum step take_string(const struct decoder *d, const struct kp_proto *f, uint32_t *ret)
+static enum kp_decode_step take_string(const struct kp_decoder *d, const struct kp_proto *f, uint32_t *ret)
 {
     *ret = (uint32_t)f->value;
-    return f->type == KP_PROTO_VARINT && f->value < d->n_strings ? OK : BROKEN;
+    return f->type == KP_PROTO_VARINT && f->value < d->n_strings ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
-static enum step take_field(struct decoder *d, const struct kp_proto *f)
+static enum kp_decode_step take_field(struct kp_decoder *d, const struct kp_proto *f)
 {
     switch (f->field) {
     case PROFILE_SAMPLE_TYPE:
@@ -375,7 +294,7 @@ static enum step take_field(struct decoder *d, const struct kp_proto *f)
     case PROFILE_PERIOD_TYPE:
         return take_message(d, f);
     case PROFILE_TIME_NANOS: // twice: two profiles behind each other
-        return d->p->time_ns != 0 ? BROKEN : take_number(f, &d->p->time_ns);
+        return d->p->time_ns != 0 ? KP_DECODE_BROKEN : take_number(f, &d->p->time_ns);
     case PROFILE_DURATION_NANOS:
         return take_number(f, &d->p->duration_ns);
     case PROFILE_PERIOD:
@@ -391,44 +310,79 @@ static enum step take_field(struct decoder *d, const struct kp_proto *f)
     case PROFILE_DOC_URL:
         return take_string(d, f, &d->p->doc_url);
     default:
-        return OK;
+        return KP_DECODE_OK;
     }
 }
 
-static enum step fill(struct decoder *d)
+// The four that profiles consist of; false: another field.
+static inline bool take_many(struct kp_decoder *d, unsigned tag, struct kp_bytes b, enum kp_decode_step *ret)
 {
-    struct kp_proto f;
-    enum step step = OK;
+    switch (tag) {
+    case PROFILE_SAMPLE << 3 | KP_PROTO_BYTES:
+        *ret = take_sample(d, b);
+        return true;
+    case PROFILE_LOCATION << 3 | KP_PROTO_BYTES:
+        *ret = kp_decode_location(d, b);
+        return true;
+    case PROFILE_FUNCTION << 3 | KP_PROTO_BYTES:
+        *ret = kp_decode_function(d, b);
+        return true;
+    case PROFILE_STRING_TABLE << 3 | KP_PROTO_BYTES:
+        *ret = take_text(d, b);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum kp_decode_step fill(struct kp_decoder *d)
+{
+    const uint8_t *p = d->data;
+    const uint8_t *end = p + d->len;
+    enum kp_decode_step step = KP_DECODE_OK;
     d->frames.n = d->labels.n = d->lines.n = 0;
     d->at_type = d->at_sample = d->at_mapping = d->at_location = d->at_function = d->at_string = 0;
     d->at_comment = 0;
     d->p->time_ns = 0;
-    kp_proto_start(&f, d->data, d->len);
-    while (step == OK && kp_proto_next(&f))
+    while (step == KP_DECODE_OK && p < end) {
+        uint64_t len;
+        const uint8_t *body = kp_quick_varint(p + 1, end, &len);
+        if (body <= end && len <= (uint64_t)(end - body) &&
+            take_many(d, *p, (struct kp_bytes){body, body + len}, &step)) {
+            p = body + len;
+            continue;
+        }
+        struct kp_proto f;
+        kp_proto_start(&f, p, (size_t)(end - p));
+        if (!kp_proto_next(&f))
+            return KP_DECODE_BROKEN;
         step = take_field(d, &f);
+        p = f.p;
+    }
     return step;
 }
 
-static enum step decode(struct decoder *d)
+static enum kp_decode_step decode(struct kp_decoder *d)
 {
-    enum step step = survey(d);
-    if (step != OK)
+    enum kp_decode_step step = survey(d);
+    if (step != KP_DECODE_OK)
         return step;
     make_tables(d);
     step = fill(d);
-    if (step == OK || step == TOO_LARGE || d->sparse || d->n_mappings + d->n_locations + d->n_functions == 0)
+    if (step == KP_DECODE_OK || step == KP_DECODE_TOO_LARGE || d->sparse ||
+        d->n_mappings + d->n_locations + d->n_functions == 0)
         return step;
     // a reference that leads nowhere may also be one by an id that is not an index
     d->sparse = true;
     step = collect_ids(d, PROFILE_MAPPING, d->n_mappings, &d->mappings);
-    if (step == OK)
+    if (step == KP_DECODE_OK)
         step = collect_ids(d, PROFILE_LOCATION, d->n_locations, &d->locations);
-    if (step == OK)
+    if (step == KP_DECODE_OK)
         step = collect_ids(d, PROFILE_FUNCTION, d->n_functions, &d->functions);
-    return step == OK ? fill(d) : step;
+    return step == KP_DECODE_OK ? fill(d) : step;
 }
 
-static void hand_over(struct decoder *d)
+static void hand_over(struct kp_decoder *d)
 {
     struct kp_profile *p = d->p;
     p->frames = p->buffers.frames = d->frames.items;
@@ -450,7 +404,7 @@ int kp_profile_decode_proto(
     uint8_t *bytes, size_t len, const struct kp_profile_limits *limits, struct kp_profile **ret)
 {
     const struct kp_profile_limits l = kp_profile_limits_of(limits);
-    struct decoder d = {.data = bytes,
+    struct kp_decoder d = {.data = bytes,
         .len = len,
         .max_entities = l.max_entities,
         .max_depth = l.max_depth,
@@ -463,16 +417,16 @@ int kp_profile_decode_proto(
     (void)room_for(&d.frames, len / 16); // about what they come to; and none is NULL
     (void)room_for(&d.labels, 0);
     (void)room_for(&d.lines, len / 64);
-    enum step step = decode(&d);
+    enum kp_decode_step step = decode(&d);
     hand_over(&d);
     kp_idmap_finish(&d.mappings);
     kp_idmap_finish(&d.locations);
     kp_idmap_finish(&d.functions);
     d.p->arena = d.arena;
-    if (step != OK) {
+    if (step != KP_DECODE_OK) {
         d.p->buffers.bytes = NULL;
         kp_profile_free(d.p);
-        return step == TOO_LARGE ? KP_LIMIT : KP_INVALID;
+        return step == KP_DECODE_TOO_LARGE ? KP_LIMIT : KP_INVALID;
     }
     *ret = d.p;
     return 0;

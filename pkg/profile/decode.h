@@ -4,7 +4,8 @@
 
 #include "profile/profile.h"
 
-// Inflated bytes, taken over unless it fails; without a sentence: the walker says why.
+// Inflated bytes, KP_QUICK_SLACK zeros behind them, taken over unless it fails; without a sentence: the
+// walker says why.
 KP_MUST_CHECK int kp_profile_decode_proto(
     uint8_t *bytes, size_t len, const struct kp_profile_limits *limits, struct kp_profile **ret);
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "profile/quick.h"
 #include "base/banned.h"
 
 #define GZIP_MIN       18 // header and trailer
@@ -55,7 +56,7 @@ static bool inflate_whole(const uint8_t *data, size_t len, size_t cap, uint8_t *
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
     if (d == NULL)
         return false;
-    uint8_t *out = kp_alloc(size + 1);
+    uint8_t *out = kp_alloc(size + KP_QUICK_SLACK);
     size_t used = 0;
     size_t got = 0;
     enum libdeflate_result rc = libdeflate_gzip_decompress_ex(d, data, len, out, size, &used, &got);
@@ -82,7 +83,7 @@ static int grow(struct stream *s, struct kp_error *err)
     s->room = s->room == 0 ? FIRST_STREAMED : 2 * s->room;
     if (s->room > s->cap)
         s->room = s->cap;
-    s->out = kp_realloc(s->out, s->room);
+    s->out = kp_realloc(s->out, s->room + KP_QUICK_SLACK);
     return 0;
 }
 
@@ -164,7 +165,7 @@ static int inflate_streamed(
     return 0;
 }
 
-int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_limits *limits, uint8_t **ret,
+static int inflate_any(const void *data, size_t len, const struct kp_profile_limits *limits, uint8_t **ret,
     size_t *ret_len, struct kp_error *err)
 {
     size_t cap = kp_profile_inflate_cap(len, limits);
@@ -178,9 +179,18 @@ int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_lim
     size_t max = kp_profile_limits_of(limits).max_inflated_bytes;
     if (len > max)
         return kp_fail(err, KP_LIMIT, "the profile has %zu bytes, at most %zu are allowed", len, max);
-    *ret = kp_alloc(len + 1);
+    *ret = kp_alloc(len + KP_QUICK_SLACK);
     if (len > 0)
         memcpy(*ret, data, len);
     *ret_len = len;
     return 0;
+}
+
+int kp_profile_inflate(const void *data, size_t len, const struct kp_profile_limits *limits, uint8_t **ret,
+    size_t *ret_len, struct kp_error *err)
+{
+    int rc = inflate_any(data, len, limits, ret, ret_len, err);
+    if (rc == 0)
+        memset(*ret + *ret_len, 0, KP_QUICK_SLACK);
+    return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "profile/keyed.h"
+#include "profile/symbols_guess.h"
 #include "base/banned.h"
 
 // Open addressing; the entity itself lies in its array.
@@ -21,6 +22,8 @@ struct kp_symbols_index {
     struct kp_keyed key;
     struct kp_arena *bytes; // of the strings
     struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
+    uint32_t *guesses; // symbols_guess.h; NULL: none was asked for
+    uint32_t guess_mask;
     uint32_t n_known_nodes; // that are in the table; those behind them get there when one is looked up
     uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
         cap_labels;
@@ -117,6 +120,7 @@ void kp_symbols_destroy(struct kp_symbols *s)
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     for (size_t i = 0; i < KP_COUNT(tables); i++)
         kp_free(tables[i]->slots);
+    kp_free(x->guesses);
     kp_arena_free(x->bytes);
     kp_free(x);
     kp_free(s->strings);
@@ -136,6 +140,7 @@ size_t kp_symbols_bytes(const struct kp_symbols *s)
     const struct table *tables[] = {
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     size_t n = kp_arena_bytes(x->bytes);
+    n += x->guesses ? ((size_t)x->guess_mask + 1) * sizeof *x->guesses : 0;
     for (size_t i = 0; i < KP_COUNT(tables); i++)
         n += ((size_t)tables[i]->mask + 1) * sizeof(struct slot);
     return n + x->cap_strings * sizeof *s->strings + x->cap_functions * sizeof *s->functions +
@@ -250,6 +255,35 @@ uint32_t kp_symbols_location(
     return s->n_locations++;
 }
 
+static inline uint32_t *guess(
+    const struct kp_symbols_index *x, const struct kp_sym_location *l, const struct kp_line *lines)
+{
+    uint64_t line = l->n_lines > 0 ? (uint64_t)lines[0].line : 0;
+    uint64_t h64 = kp_keyed_pair(&x->key, x->key.start ^ line, l->address, l->mapping);
+    return &x->guesses[fold(h64) & x->guess_mask];
+}
+
+static void make_guesses(struct kp_symbols *s)
+{
+    struct kp_symbols_index *x = s->index;
+    uint32_t n = x->guesses ? 2 * (x->guess_mask + 1) : FIRST_SLOTS;
+    while (n / 4 <= s->n_locations) // few share a place
+        n *= 2;
+    kp_free(x->guesses);
+    x->guesses = KP_NEW_ARRAY(uint32_t, n);
+    x->guess_mask = n - 1;
+    for (uint32_t i = 0; i < s->n_locations; i++)
+        *guess(x, &s->locations[i], s->lines + s->locations[i].first_line) = i;
+}
+
+uint32_t *kp_symbols_guess(
+    struct kp_symbols *s, const struct kp_sym_location *location, const struct kp_line *lines)
+{
+    if (s->index->guesses == NULL || s->index->guess_mask / 2 < s->n_locations)
+        make_guesses(s);
+    return guess(s->index, location, lines);
+}
+
 static uint32_t hash_node(const struct kp_symbols_index *x, uint32_t parent, uint32_t location)
 {
     return fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
@@ -295,12 +329,18 @@ uint32_t kp_symbols_new_node(struct kp_symbols *s, uint32_t parent, uint32_t loc
 
 static bool is_stack(const struct kp_symbols *s, uint32_t node, const uint32_t *locations, uint32_t n)
 {
+    const struct kp_sym_node *nodes = s->nodes;
+    const struct kp_sym_node *at = nodes + node;
     uint32_t i = 0;
-    while (i < n && node != 0 && s->nodes[node].location == locations[i]) {
-        node = s->nodes[node].parent;
+    while (i < n && at != nodes && at->location == locations[i]) {
         i++;
+        // Most stand right behind their parent, which then need not wait for what is read here.
+        if (__builtin_expect(at->parent + 1 == (uint32_t)(at - nodes), 1))
+            at--;
+        else
+            at = nodes + at->parent;
     }
-    return i == n && node == 0;
+    return i == n && at == nodes;
 }
 
 // Whole stacks have a table of their own: most are known, and then the tree is only walked to be sure.
@@ -336,6 +376,11 @@ static int compare_labels(const void *of_a, const void *of_b)
     return 0;
 }
 
+static inline bool same_label(const struct kp_sample_label *a, const struct kp_sample_label *b)
+{
+    return a->key == b->key && a->str == b->str && a->unit == b->unit && a->num == b->num;
+}
+
 uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labels, uint32_t n)
 {
     struct kp_symbols_index *x = s->index;
@@ -355,7 +400,7 @@ uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labe
         if (s->label_sets[id + 1] - s->label_sets[id] != n)
             continue;
         uint32_t i = 0;
-        while (i < n && compare_labels(&s->labels[s->label_sets[id] + i], &labels[i]) == 0)
+        while (i < n && same_label(&s->labels[s->label_sets[id] + i], &labels[i]))
             i++;
         if (i == n)
             return id;

@@ -5,6 +5,7 @@
 #include "base/array.h"
 #include "profile/digest.h"
 #include "profile/symbols.h"
+#include "profile/symbols_guess.h"
 #include "base/banned.h"
 
 #define UNKNOWN UINT32_MAX
@@ -125,6 +126,51 @@ uint32_t kp_symbols_map_mapping(struct kp_symbols_map *map, uint32_t mapping)
     return *id;
 }
 
+// Whether an entity here is the one there; if so the map knows it from now on.
+static inline bool is_string(struct kp_symbols_map *map, uint32_t string, uint32_t here)
+{
+    uint32_t *id = &map->strings[string];
+    if (*id != UNKNOWN)
+        return *id == here;
+    struct kp_str s = map->profile ? map->profile->strings[string] : map->space->strings[string];
+    if (!kp_str_equal(s, map->to->strings[here]))
+        return false;
+    *id = here;
+    return true;
+}
+
+static inline bool is_function(struct kp_symbols_map *map, uint32_t function, uint32_t here)
+{
+    uint32_t *id = &map->functions[function];
+    if (*id != UNKNOWN)
+        return *id == here;
+    const struct kp_function *f =
+        map->profile ? &map->profile->functions[function] : &map->space->functions[function];
+    const struct kp_function *g = &map->to->functions[here];
+    if (f->start_line != g->start_line || !is_string(map, f->name, g->name) ||
+        !is_string(map, f->system_name, g->system_name) || !is_string(map, f->filename, g->filename))
+        return false;
+    *id = here;
+    return true;
+}
+
+static inline bool is_location(
+    struct kp_symbols_map *map, const struct kp_sym_location *l, const struct kp_line *lines, uint32_t here)
+{
+    if (here >= map->to->n_locations)
+        return false;
+    const struct kp_sym_location *o = &map->to->locations[here];
+    if (o->address != l->address || o->mapping != l->mapping || o->folded != l->folded ||
+        o->n_lines != l->n_lines)
+        return false;
+    const struct kp_line *other = map->to->lines + o->first_line;
+    for (uint32_t i = 0; i < l->n_lines; i++)
+        if (other[i].line != lines[i].line || other[i].column != lines[i].column ||
+            !is_function(map, lines[i].function, other[i].function))
+            return false;
+    return true;
+}
+
 static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
 {
     uint32_t *id = &map->locations[location];
@@ -145,6 +191,9 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
         lines = map->space->lines + l.first_line;
     }
     l.mapping = kp_symbols_map_mapping(map, l.mapping);
+    uint32_t *guess = kp_symbols_guess(map->to, &l, lines);
+    if (is_location(map, &l, lines, *guess))
+        return *id = *guess;
     map->lines.n = 0;
     for (uint32_t i = 0; i < l.n_lines; i++) {
         struct kp_line line = lines[i];
@@ -152,6 +201,7 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
         *kp_array_add(&map->lines) = line;
     }
     *id = kp_symbols_location(map->to, &l, map->lines.items);
+    *guess = *id;
     return *id;
 }
 

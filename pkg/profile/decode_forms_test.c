@@ -1,0 +1,96 @@
+// The usual form of a message is read straight on, any other field by field: both say the same.
+#include "profile/profile_fixture.h"
+#include "base/banned.h"
+
+// A profile with a location of these lines and fields around them, and a function, written as given.
+static struct kp_profile *decode_form(const char *what, const uint64_t *front, const uint64_t *line,
+    const uint64_t *back, const uint64_t *function)
+{
+    kp_auto_strbuf b;
+    kp_auto_strbuf m;
+    fixture_minimal(&b, 1, 1);
+    MESSAGE(&b, 3, 1, 1, 2, 4096, 3, 8192);
+    kp_strbuf_init(&m, 1 << 20);
+    for (; front[0]; front += 2)
+        fixture_number(&m, (unsigned)front[0], front[1]);
+    fixture_message(&m, 4, line);
+    fixture_message(&m, 4, line);
+    for (; back[0]; back += 2)
+        fixture_number(&m, (unsigned)back[0], back[1]);
+    fixture_bytes(&b, 4, m.data, m.len);
+    fixture_message(&b, 5, function);
+    return fixture_decode_bytes(what, b.data, b.len);
+}
+
+// In order and not, zeros written out, numbers twice, unknown fields: one and the same.
+static void test_forms_of_a_message(void **state)
+{
+    (void)state;
+    const uint64_t big = UINT64_C(0xffffffff81000000); // ten bytes
+    const uint64_t fronts[][11] = {{1, 2, 2, 1, 3, big}, {1, 2, 3, big}, {3, big, 2, 1, 1, 2},
+        {1, 9, 1, 2, 3, 5, 3, big}, {1, 2, 2, 0, 3, big, 77, 5}, {0}};
+    const uint64_t backs[][11] = {
+        {5, 1}, {2, 1, 5, 1}, {5, 1}, {2, 1, 5, 0, 5, 1}, {5, 1, 2, 1}, {5, 1, 3, big, 2, 1, 1, 2}};
+    const uint64_t lines[][9] = {{1, 2, 2, 300, 3, 4}, {3, 4, 2, 300, 1, 2}, {1, 1, 1, 2, 2, 300, 3, 4},
+        {1, 2, 2, 300, 3, 4, 9, 1}, {2, 7, 1, 2, 2, 300, 3, 4}, {1, 2, 3, 4, 2, 300}};
+    const uint64_t functions[][13] = {{1, 2, 2, 1, 3, 2, 5, 70000}, {5, 70000, 3, 2, 2, 1, 1, 2},
+        {1, 2, 2, 1, 3, 2, 4, 0, 5, 70000}, {1, 2, 2, 2, 2, 1, 3, 2, 5, 70000},
+        {1, 2, 2, 1, 3, 2, 5, 70000, 15, 1}, {4, 0, 1, 2, 2, 1, 3, 2, 5, 70000}};
+    kp_auto_profile *want = decode_form("usual", fronts[0], lines[0], backs[0], functions[0]);
+    assert_true(want->n_locations == 2 && want->n_functions == 2 && want->n_lines == 3);
+    const struct kp_location *l = &want->locations[1];
+    assert_true(l->address == big && l->mapping == 0 && l->n_lines == 2 && l->folded);
+    assert_true(want->lines[1].function == 1 && want->lines[2].line == 300 && want->lines[2].column == 4);
+    assert_int_equal(want->functions[1].start_line, 70000);
+    for (size_t i = 0; i < KP_COUNT(fronts) * KP_COUNT(lines) * KP_COUNT(functions); i++) {
+        size_t at = i % KP_COUNT(fronts);
+        kp_auto_profile *p = decode_form("form", fronts[at], lines[i / KP_COUNT(fronts) % KP_COUNT(lines)],
+            backs[at], functions[i / KP_COUNT(fronts) / KP_COUNT(lines)]);
+        fixture_same("form", want, p);
+    }
+}
+
+static void expect_refused(const struct kp_strbuf *b)
+{
+    struct kp_profile *p = NULL;
+    struct kp_error err = {0};
+    assert_int_equal(kp_profile_decode(b->data, b->len, NULL, &p, &err), KP_INVALID);
+    assert_non_null(strstr(err.text, "location 2"));
+}
+
+// Numbers of every length, as long as they may be and longer than they need be; past the end of the message
+// or of the profile none is taken.
+static void test_lengths_of_numbers(void **state)
+{
+    (void)state;
+    for (unsigned bytes = 1; bytes <= 11; bytes++) {
+        for (unsigned cut = 0; cut <= bytes; cut++) {
+            uint8_t m[32] = {1 << 3, 2, 3 << 3};
+            memset(m + 3, 0x81, bytes);
+            m[2 + bytes] = 0;
+            uint64_t want = 0;
+            for (unsigned i = 0; i + 1 < bytes; i++)
+                want |= i < 10 ? (uint64_t)1 << (7 * i % 64) : 0;
+            kp_auto_strbuf b;
+            fixture_minimal(&b, 1, 1);
+            fixture_bytes(&b, 4, m, 3 + bytes - cut); // the last of the profile
+            if (cut > 0 || bytes > 10) {
+                expect_refused(&b);
+                fixture_bytes(&b, 6, "more", 4); // zeros are not what stands behind it
+                expect_refused(&b);
+                continue;
+            }
+            kp_auto_profile *p = fixture_decode_bytes("length", b.data, b.len);
+            assert_true(p->locations[1].address == want);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forms_of_a_message),
+        cmocka_unit_test(test_lengths_of_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,124 @@
+// Mappings, functions and locations. Nearly all are written with their fields in order and zeros left out:
+// the usual form is read straight on, and whatever turns out to be another is read again field by field.
+#include <string.h>
+
+#include "profile/decode_private.h"
+#include "base/banned.h"
+
+static inline enum kp_decode_step check_id(const struct kp_decoder *d, uint64_t id, uint32_t at)
+{
+    if (id == 0)
+        return KP_DECODE_BROKEN;
+    return d->sparse || id == (uint64_t)at + 1 ? KP_DECODE_OK : KP_DECODE_SPARSE;
+}
+
+enum kp_decode_step kp_decode_mapping(struct kp_decoder *d, struct kp_bytes b)
+{
+    uint64_t v[11];
+    if (!kp_quick_numbers(b.p, b.end, v, 10) || v[5] >= d->n_strings || v[6] >= d->n_strings)
+        return KP_DECODE_BROKEN;
+    uint32_t at = d->at_mapping++;
+    d->p->mappings[at] = (struct kp_mapping){.start = v[2],
+        .limit = v[3],
+        .offset = v[4],
+        .filename = (uint32_t)v[5],
+        .build_id = (uint32_t)v[6],
+        .flags = (v[7] ? KP_MAPPING_FUNCTIONS : 0U) | (v[8] ? KP_MAPPING_FILENAMES : 0U) |
+                 (v[9] ? KP_MAPPING_LINES : 0U) | (v[10] ? KP_MAPPING_INLINES : 0U)};
+    return check_id(d, v[1], at);
+}
+
+enum kp_decode_step kp_decode_function(struct kp_decoder *d, struct kp_bytes b)
+{
+    uint64_t v[6];
+    if (!kp_quick_numbers(b.p, b.end, v, 5) || v[2] >= d->n_strings || v[3] >= d->n_strings ||
+        v[4] >= d->n_strings)
+        return KP_DECODE_BROKEN;
+    uint32_t at = d->at_function++;
+    d->p->functions[at] = (struct kp_function){.name = (uint32_t)v[2],
+        .system_name = (uint32_t)v[3],
+        .filename = (uint32_t)v[4],
+        .start_line = (int64_t)v[5]};
+    return check_id(d, v[1], at);
+}
+
+__attribute__((always_inline)) static inline enum kp_decode_step take_line(
+    struct kp_decoder *d, struct kp_bytes b, uint32_t first)
+{
+    uint64_t v[4];
+    uint32_t function;
+    if (!kp_quick_numbers(b.p, b.end, v, 3) || !kp_idmap_find(&d->functions, v[1], &function))
+        return KP_DECODE_BROKEN;
+    *kp_array_add(&d->lines) =
+        (struct kp_line){.function = function, .line = (int64_t)v[2], .column = (int64_t)v[3]};
+    return kp_decode_room(d->lines.n, first, d->max_depth, d->max_details);
+}
+
+// Lines, and what comes behind the first numbers.
+static enum kp_decode_step take_location_field(
+    struct kp_decoder *d, const struct kp_proto *m, uint64_t *v, uint32_t first)
+{
+    if (m->field == 0 || m->field > 5)
+        return KP_DECODE_OK;
+    if (m->type != (m->field == 4 ? KP_PROTO_BYTES : KP_PROTO_VARINT))
+        return KP_DECODE_BROKEN;
+    if (m->field == 4)
+        return take_line(d, kp_bytes_of(m), first);
+    v[m->field] = m->value;
+    return KP_DECODE_OK;
+}
+
+__attribute__((noinline)) static enum kp_decode_step read_location(
+    struct kp_decoder *d, struct kp_bytes b, uint64_t *v)
+{
+    struct kp_proto m;
+    enum kp_decode_step step = KP_DECODE_OK;
+    size_t first = d->lines.n;
+    memset(v, 0, 6 * sizeof *v);
+    kp_proto_start(&m, b.p, (size_t)(b.end - b.p));
+    while (step == KP_DECODE_OK && kp_quick_next(&m))
+        step = take_location_field(d, &m, v, (uint32_t)first);
+    return step == KP_DECODE_OK && m.bad ? KP_DECODE_BROKEN : step;
+}
+
+// False if it is another form, or wrong.
+static inline bool read_usual_location(struct kp_decoder *d, struct kp_bytes b, uint64_t *v)
+{
+    size_t first = d->lines.n;
+    for (unsigned i = 1; i <= 3; i++)
+        b.p = kp_quick_expect(b.p, b.end, i, &v[i]);
+    while (b.p < b.end && *b.p == (4 << 3 | KP_PROTO_BYTES)) {
+        uint64_t len;
+        b.p = kp_quick_varint(b.p + 1, b.end, &len);
+        if (b.p > b.end || len > (uint64_t)(b.end - b.p))
+            return false;
+        if (take_line(d, (struct kp_bytes){b.p, b.p + len}, (uint32_t)first) != KP_DECODE_OK)
+            return false;
+        b.p += len;
+    }
+    if (*b.p == (2 << 3 | KP_PROTO_VARINT)) // where Go's runtime writes the mapping
+        b.p = kp_quick_expect(b.p, b.end, 2, &v[2]);
+    b.p = kp_quick_expect(b.p, b.end, 5, &v[5]);
+    return b.p == b.end;
+}
+
+enum kp_decode_step kp_decode_location(struct kp_decoder *d, struct kp_bytes b)
+{
+    uint64_t v[6];
+    uint32_t at = d->at_location++;
+    struct kp_location *l = &d->p->locations[at];
+    l->first_line = (uint32_t)d->lines.n;
+    if (!read_usual_location(d, b, v)) {
+        d->lines.n = l->first_line;
+        enum kp_decode_step step = read_location(d, b, v);
+        if (step != KP_DECODE_OK)
+            return step;
+    }
+    l->n_lines = (uint32_t)d->lines.n - l->first_line;
+    l->address = v[3];
+    l->folded = v[5] != 0;
+    // an unknown mapping counts as none
+    if (v[2] == 0 || !kp_idmap_find(&d->mappings, v[2], &l->mapping))
+        l->mapping = KP_NO_MAPPING;
+    return check_id(d, v[1], at);
+}
