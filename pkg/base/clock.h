@@ -18,7 +18,7 @@ const char *kp_time_format(char out[KP_TIME_TEXT], int64_t ms);
 const char *kp_time_format_micro(char out[KP_TIME_TEXT], int64_t ms);
 // RFC 3339 with any offset and fraction.
 KP_MUST_CHECK int kp_time_parse(const char *text, int64_t *ret_ms, struct kp_error *err);
-// What people type: RFC 3339, "now", "-1h" (ago), "1h" (ago), unix seconds.
+// What people type: RFC 3339, "now", "-1h" or "1h" (ago), "-7d", unix seconds.
 KP_MUST_CHECK int kp_time_parse_relative(
     const char *text, int64_t now_ms, int64_t *ret_ms, struct kp_error *err);
 

@@ -103,6 +103,8 @@ static void test_reads_what_people_type(void **state)
         {"-1h", 1795521600000},
         {"1h", 1795521600000},
         {"-90s", 1795525110000},
+        {"-7d", 1795525200000 - INT64_C(7) * 86400000},
+        {"99999d", 1795525200000 - INT64_C(99999) * 86400000},
         {"1795525200", 1795525200000},
         {"0", 0},
         {"2026-11-24T13:00:00Z", 1795525200000},
@@ -112,14 +114,14 @@ static void test_reads_what_people_type(void **state)
         assert_int_equal(kp_time_parse_relative(cases[i].text, now, &ms, NULL), 0);
         assert_int_equal(ms, cases[i].ms);
     }
-    static const char *const wrong[] = {
-        "tomorrow", "--1h", "-", "+1h", "1.5h", "-1795525200", "99999999999999999999", "1d"};
+    static const char *const wrong[] = {"tomorrow", "--1h", "-", "+1h", "1.5h", "-1795525200",
+        "99999999999999999999", "d", "-d", "1.5d", "1d1h", "100000d"};
     for (size_t i = 0; i < KP_COUNT(wrong); i++) {
         struct kp_error err = {0};
         int64_t ms = 77;
         assert_int_equal(kp_time_parse_relative(wrong[i], now, &ms, &err), KP_INVALID);
         assert_int_equal(ms, 77);
-        assert_non_null(strstr(err.text, "write now, -1h, 2026-11-24T13:00:00Z or unix seconds"));
+        assert_non_null(strstr(err.text, "write now, -1h, -7d, 2026-11-24T13:00:00Z or unix seconds"));
     }
 }
 
