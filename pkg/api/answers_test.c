@@ -110,6 +110,7 @@ static void test_what_is_wrong_is_said(void **state)
         {"/api/v1/pgo?type=heap", 400, "CPU profiles only"},
         {"/api/v1/pgo?service=etcd&from=2026-11-01T00:00:00Z", 409,
             "no function of these profiles has a start line"},
+        {"/api/v1/pgo?service=nobody", 404, "the last 72 h (from= looks further back): no profile matches"},
         {"/api/v1/pgo?service=etcd&maxBytes=1", 400, "maxBytes: it must lie between"},
         {"/api/v1/profiles?limit=0x1", 400, "limit: "},
         {"/api/v1/services?watch=1", 400, "no parameter 'watch'"},

@@ -20,6 +20,7 @@
 struct pgo {
     struct kp_query q;
     char *if_none_match;
+    bool is_default_window;
 };
 
 struct cut {
@@ -238,6 +239,8 @@ static void work(struct kp_call *call)
     merge.weigh_by_sampling = merge.equal_durations = true;
     if (kp_answer_sum(call, &merge, false, &profile, &stats) == 0 && strip(&profile, &call->error) == 0)
         answer(call, profile, &stats);
+    else if (call->error.code == KP_NOT_FOUND && pgo->is_default_window)
+        (void)kp_wrap(&call->error, "the last 72 h (from= looks further back)");
     kp_profile_free(profile);
 }
 
@@ -249,15 +252,17 @@ static void finish(struct kp_call *call)
     kp_free(pgo);
 }
 
-static int parse(const struct kp_http_exchange *x, int64_t now_ms, struct kp_query *q, struct kp_error *err)
+static int parse(const struct kp_http_exchange *x, int64_t now_ms, struct pgo *pgo, struct kp_error *err)
 {
+    struct kp_query *q = &pgo->q;
     if (kp_query_parse(x, KP_Q_PGO, now_ms, q, err) != 0)
         return err->code;
     if (q->type && !kp_streq(q->type, "cpu"))
         return kp_fail(err, KP_INVALID, "the compiler reads CPU profiles only, not '%.60s'", q->type);
     if (q->type == NULL && q->ids.list.n == 0)
         q->type = kp_strdup("cpu");
-    if (q->from_ms == 0 && q->ids.list.n == 0)
+    pgo->is_default_window = q->from_ms == 0 && q->ids.list.n == 0;
+    if (pgo->is_default_window)
         q->from_ms = (q->to_ms != 0 ? q->to_ms : now_ms) - WINDOW_MS;
     return 0;
 }
@@ -268,7 +273,7 @@ void kp_api_pgo(struct kp_http_exchange *x, void *user)
     struct kp_error err = {0};
     struct pgo *pgo = KP_NEW(struct pgo);
     pgo->if_none_match = kp_strdup(kp_http_header(x, "If-None-Match"));
-    if (parse(x, api->options.now_ms(), &pgo->q, &err) == 0) {
+    if (parse(x, api->options.now_ms(), pgo, &err) == 0) {
         kp_call_start_heavy(api, x, KP_API_NATIVE, pgo->q.timeout_ms, work, finish, pgo);
         return;
     }

@@ -147,7 +147,7 @@ static void test_startup_is_left_out(void **state)
     struct capture c = cpu("a", 0, 1, 0);
     c.started_ms = c.start_ms - 30000;
     keep_capture(f->store, c);
-    expect_refusal(f->store, of_type("cpu"), KP_NOT_FOUND, "first minute");
+    expect_refusal(f->store, of_type("cpu"), KP_NOT_FOUND, "startup=true");
     keep_capture(f->store, cpu("b", 0, 2, 0));
     struct kp_merge_stats stats;
     kp_auto_free char *text = merge_text(f->store, of_type("cpu"), &stats);

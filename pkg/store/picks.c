@@ -243,11 +243,13 @@ int kp_picks_find(
     if (rc == 0 && picks.n == 0)
         rc = picks.hits.n_damaged > 0
                  ? kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read")
-                 : kp_fail(err, KP_NOT_FOUND, "no profile matches");
+                 : kp_fail(err, KP_NOT_FOUND,
+                       "no profile matches: check namespace, service, type, selector and times against what "
+                       "/api/v1/services lists");
     else if (rc == 0 && picks.n == picks.n_startup)
         rc = kp_fail(err, KP_NOT_FOUND,
-            "no profile matches but %zu of the first minute of a container, which are left out unless asked "
-            "for",
+            "no profile matches but %zu of the first minute of a container: wait for later ones, or ask for "
+            "them with startup=true",
             picks.n);
     if (rc != 0) {
         kp_picks_finish(&picks);
