@@ -98,7 +98,9 @@ static int parse_duration(const char *text, int64_t *ret, struct kp_error *err)
         *ret = 0;
         return 0;
     }
-    return kp_duration_parse(text, ret, err);
+    if (kp_duration_parse(text, ret, NULL) != 0)
+        return kp_fail(err, KP_INVALID, "'%.40s' is not a duration; write it like 90s, 1h30m or 5d", text);
+    return 0;
 }
 
 static int parse_number(const struct kp_option *row, const char *text, int64_t *ret, struct kp_error *err)

@@ -112,6 +112,8 @@ static void test_words_on_the_command_line(void **state)
         {{"kube-pprof", "controller", "--help", NULL}, 0, "KUBE_PPROF_SPOOL_BYTES, default 512Mi"},
         {{"kube-pprof", "registry", "--help", NULL}, 0, "KUBE_PPROF_DATA_DIR, default kube-pprof-data"},
         {{"kube-pprof", "registry", "--listen=:0", NULL}, 2, "--insecure-allow-everyone"},
+        {{"kube-pprof", "registry", "vreify", NULL}, 2, "unknown command 'vreify': there are verify"},
+        {{"kube-pprof", "registry", "--retention=5x", NULL}, 2, "90s, 1h30m or 5d"},
         {{"kube-pprof", "controller", "--kubeconfig=/nowhere/config", NULL}, 1, "/nowhere/config"},
         {{"kube-pprof", "controller", "--min-interval=soon", NULL}, 2, "--min-interval"},
     };

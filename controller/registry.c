@@ -260,5 +260,12 @@ int kp_registry_main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < KP_COUNT(tools); i++)
         if (kp_streq(argv[1], tools[i].name))
             return tools[i].run(argc - 1, argv + 1);
+    if (argc > 1 && argv[1][0] != '-') {
+        fprintf(stderr,
+            "kube-pprof registry: unknown command '%s': there are verify, repair, export, import; alone it "
+            "serves\n",
+            argv[1]);
+        return 2;
+    }
     return run_registry(argc, argv);
 }

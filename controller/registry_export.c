@@ -149,6 +149,8 @@ static int run(const struct options *o, struct export *e, struct kp_error *err)
     kp_auto_free char *path = kp_asprintf("%s/records.jsonl", o->out);
     int rc = parse_query(o, &query, &selector, err);
     if (rc == 0)
+        rc = kp_tool_check_folder(o->data_dir, err);
+    if (rc == 0)
         rc = kp_dir_create(o->out, 0750, err);
     if (rc == 0)
         rc = kp_tool_open(o->data_dir, &e->store, err);

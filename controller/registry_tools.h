@@ -22,6 +22,8 @@ int kp_tool_options(const struct kp_option *rows, size_t n, int argc, char **arg
     const char *summary, void *object);
 // Says it on stderr; returns exit status 1.
 int kp_tool_fail(const char *command, const struct kp_error *err);
+// Whether the folder is there: opening makes one that is not.
+KP_MUST_CHECK int kp_tool_check_folder(const char *dir, struct kp_error *err);
 // Opens the store of a folder, without any limit of age or bytes.
 KP_MUST_CHECK int kp_tool_open(const char *dir, struct kp_store **ret, struct kp_error *err);
 

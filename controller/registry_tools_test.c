@@ -188,6 +188,7 @@ static void test_what_is_exported_can_be_imported_twice(void **state)
     assert_int_equal(count(second, &last), 2);
     kp_record_finish(&last);
     assert_int_equal(run(kp_registry_export_main, from, "--out=", NULL), 1);
+    assert_int_equal(run(kp_registry_export_main, "--data-dir=/no/such/folder", out, NULL), 1);
     assert_int_equal(run(kp_registry_import_main, to, "--from=/no/such/folder", NULL), 1);
     assert_int_equal(run(kp_registry_import_main, to, "--form=x", NULL), 2);
     kp_test_rmdir(dir);

@@ -35,8 +35,7 @@ void kp_faults_free(struct kp_faults *d)
     kp_array_free(&d->files);
 }
 
-// Opening would make a folder that is not there.
-static int check_folder(const char *dir, struct kp_error *err)
+int kp_tool_check_folder(const char *dir, struct kp_error *err)
 {
     struct stat st;
     if (stat(dir, &st) != 0)
@@ -50,7 +49,7 @@ int kp_tool_look(
     const char *dir, struct kp_faults *faults, struct kp_store_stats *ret_stats, struct kp_error *err)
 {
     struct kp_store *store;
-    int rc = check_folder(dir, err);
+    int rc = kp_tool_check_folder(dir, err);
     if (rc == 0)
         rc = kp_tool_open(dir, &store, err);
     if (rc != 0)
