@@ -71,11 +71,31 @@ func TestARegistryElsewhere(t *testing.T) {
 }
 
 func TestUnknownAndWrongValuesAreRefused(t *testing.T) {
-	for _, set := range []string{"contoller.logLevel=info", "controller.logLevel=loud", "registry.service.port=0", "image.digest=sha256:12"} {
+	for _, set := range []string{"contoller.logLevel=info", "controller.logLevel=loud", "registry.service.port=0", "image.digest=sha256:12",
+		"registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot"} {
 		if out, err := render(t, trial, set); err == nil {
 			t.Errorf("%s was taken", set)
 		} else if !strings.Contains(out, "values don't meet the specifications") {
 			t.Errorf("%s: %s", set, out)
+		}
+	}
+}
+
+func TestFlagsReachTheConfiguration(t *testing.T) {
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	text := `{registry: {insecureAllowEveryone: true, config: {retention: 14d, max-retention: 0, max-bytes: 10000000000, max-profiles-per-service: 1000000,
+  seal-after: 1h30m, keep-original: Always, max-merges: 8, accept-empty: true}}, controller: {config: {captures-per-second-per-namespace: 0.5, denied-cidrs: [10.0.0.0/8, 10.1.0.0/16]}}}`
+	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := helm(t, "template", "kube-pprof", chart, "--kube-version", "1.29", "-f", values)
+	if err != nil {
+		t.Fatal(out)
+	}
+	for _, want := range []string{"retention: 14d", "max-retention: 0", "max-bytes: 10000000000", "max-profiles-per-service: 1000000", "seal-after: 1h30m",
+		"keep-original: Always", "max-merges: 8", "accept-empty: true", "captures-per-second-per-namespace: 0.5", "denied-cidrs: [10.0.0.0/8, 10.1.0.0/16]"} {
+		if !strings.Contains(out, "\n    "+want+"\n") {
+			t.Errorf("no line %q in %s", want, out)
 		}
 	}
 }

@@ -60,6 +60,13 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* flags as lines of the flat configuration file; large numbers come from YAML as floats and must not end as 1e+10 */}}
+{{- define "kp.config" -}}
+{{- range $key, $value := . }}
+{{ $key }}: {{ if kindIs "slice" $value }}[{{ join ", " $value }}]{{ else if kindIs "float64" $value }}{{ toJson $value }}{{ else }}{{ $value }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* scheduling fields both roles share; call with the role's values */}}
 {{- define "kp.scheduling" -}}
 {{- with .priorityClassName }}
