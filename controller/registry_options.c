@@ -32,8 +32,9 @@ static const struct kp_option rows[] = {
     {"max-profiles-per-service", "NUMBER", KP_OPTION_INT, AT(max_profiles_per_service), "0", 0, 0,
         "The oldest profiles of a service beyond it are deleted; 0: no limit."},
     {"seal-after", "DURATION", KP_OPTION_DURATION, AT(seal_after_ms), "10m", 1000, 24 * HOUR_MS,
-        "Received profiles lie in the log for about so long, then they are moved into segments, which take a "
-        "fraction of the space."},
+        "Received profiles lie in the log for at least so long and until the hour is over, then they are "
+        "moved "
+        "into segments, which take a fraction of the space."},
     {"keep-original", "OnError|Always|Never", KP_OPTION_CHOICE, AT(keep_original), "OnError", 0, 0,
         "Whether segments hold the received bytes as well: where the profile read back would not be equal; "
         "always; not even then."},
