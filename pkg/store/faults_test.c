@@ -339,6 +339,30 @@ static void test_damaged_index(void **state)
     kp_test_rmdir(dir);
 }
 
+// A start writes nothing into an index that has nothing new to note: it works on a full disk, too.
+static void test_start_writes_nothing(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    kp_free(put(store, (struct what){0}));
+    kp_store_close(store);
+    kp_store_close(open_store(dir, (struct kp_store_options){0}));
+    kp_auto_free char *path = kp_asprintf("%s/index.db", dir);
+    kp_auto_free char *wal = kp_asprintf("%s/index.db-wal", dir);
+    struct stat before;
+    struct stat after;
+    struct stat log;
+    assert_int_equal(stat(path, &before), 0);
+    store = open_store(dir, (struct kp_store_options){0});
+    assert_true(stat(wal, &log) != 0 || log.st_size == 0);
+    kp_store_close(store);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_rots_while_running),
         cmocka_unit_test(test_odd_files),
         cmocka_unit_test(test_damaged_index),
+        cmocka_unit_test(test_start_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

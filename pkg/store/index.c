@@ -87,7 +87,8 @@ static int set_up(struct kp_index *index, bool *ret_fresh, struct kp_error *err)
     if (found > 2)
         return kp_fail(err, KP_CORRUPT, "index: version %d is newer than this program", found);
     *ret_fresh = found == 0;
-    rc = exec(index, schema, "create its tables", err);
+    if (found < 2) // else nothing is written, so that a start does not fail on a full disk
+        rc = exec(index, schema, "create its tables", err);
     for (int i = 0; rc == 0 && i < N_QUERIES; i++)
         if (sqlite3_prepare_v3(
                 index->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &index->queries[i], NULL) != SQLITE_OK)
