@@ -20,6 +20,7 @@ struct kp_segment_builder *kp_segment_builder_create(const struct kp_segment_opt
     b->keep_original = options->keep_original;
     b->level = options->level > 0 && options->level <= MAX_LEVEL ? options->level : DEFAULT_LEVEL;
     b->max_space = KP_MAX_OPEN_SPACE;
+    b->doubt = options->doubt;
     b->squeezer = kp_squeezer_create();
     kp_column_put_bytes(&b->file, (uint8_t[KP_SEGMENT_HEAD_BYTES]){0}, KP_SEGMENT_HEAD_BYTES);
     return b;
@@ -62,6 +63,12 @@ void kp_segment_builder_destroy(struct kp_segment_builder *b)
     kp_column_finish(&b->raw);
     kp_free(b->namespace);
     kp_free(b);
+}
+
+bool kp_segment_builder_failed_space(const struct kp_segment_builder *b, uint64_t ret_space[2])
+{
+    memcpy(ret_space, b->failed_space, sizeof b->failed_space);
+    return b->failed;
 }
 
 size_t kp_segment_builder_bytes(const struct kp_segment_builder *b)

@@ -44,6 +44,7 @@ struct kp_seal {
     uint64_t id;       // of the work, in names
     uint32_t n_put;    // files made
     bool failed;
+    bool (*doubt)(const uint64_t space[2]); // tests: see struct kp_segment_options
 
     KP_ARRAY(struct kp_logfile *) files;
     KP_ARRAY(struct kp_seal_item) items;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "store/seal_private.h"
 #include "base/banned.h"
 
@@ -136,17 +137,20 @@ static bool same_space(const struct kp_seal_item *a, const struct kp_seal_item *
     return a->group == b->group && a->space[0] == b->space[0] && a->space[1] == b->space[1];
 }
 
-// One segment, from item *at on; moves *at behind it.
-static int write_one(struct kp_seal *seal, size_t *at, const int *cancelled, struct kp_error *err)
+// One segment, of items *at to end at most; moves *at behind them. ret_space: which cannot be written; zeroes
+// if that is not why it failed.
+static int write_until(struct kp_seal *seal, size_t *at, size_t end, const int *cancelled,
+    uint64_t ret_space[2], struct kp_error *err)
 {
     const struct kp_seal_group *group = &seal->groups.items[seal->items.items[*at].group];
     const struct kp_segment_options o = {.namespace = group->namespace,
         .keep_s = group->keep_s,
-        .keep_original = seal->store->options.keep_original};
+        .keep_original = seal->store->options.keep_original,
+        .doubt = seal->doubt};
     struct kp_segment_builder *builder = kp_segment_builder_create(&o);
     size_t first = *at;
     int rc = 0;
-    for (; rc == 0 && *at < seal->items.n; ++*at) {
+    for (; rc == 0 && *at < end; ++*at) {
         struct kp_seal_item *item = &seal->items.items[*at];
         bool new_space = *at > first && !same_space(item, item - 1);
         if (*at > first && item->group != item[-1].group)
@@ -160,8 +164,51 @@ static int write_one(struct kp_seal *seal, size_t *at, const int *cancelled, str
     }
     if (rc == 0)
         rc = finish(seal, &o, builder, err);
+    (void)kp_segment_builder_failed_space(builder, ret_space);
     kp_segment_builder_destroy(builder);
     return rc;
+}
+
+// The captures of a space that cannot be written, from item `first` on, are kept as received. Where they
+// begin; items.n if there are none.
+static size_t give_up_space(struct kp_seal *seal, size_t first, const uint64_t space[2])
+{
+    struct kp_seal_item *items = seal->items.items;
+    uint32_t group = items[first].group;
+    size_t from = seal->items.n;
+    uint64_t n = 0;
+    for (size_t i = first; i < seal->items.n && items[i].group == group; i++) {
+        if (items[i].space[0] != space[0] || items[i].space[1] != space[1] ||
+            (items[i].flags & KP_SROW_OPAQUE) != 0)
+            continue;
+        from = n == 0 ? i : from;
+        items[i].flags |= KP_SROW_OPAQUE;
+        n++;
+    }
+    kp_metric_add(seal->store->m_as_received, n);
+    return from;
+}
+
+// One segment, from item *at on; moves *at behind it. What comes before a space that cannot be written
+// becomes a segment of its own, so that nothing is built more than three times.
+static int write_one(struct kp_seal *seal, size_t *at, const int *cancelled, struct kp_error *err)
+{
+    size_t first = *at;
+    size_t end = seal->items.n;
+    for (;;) {
+        struct kp_error why = {0};
+        uint64_t space[2];
+        int rc = write_until(seal, at, end, cancelled, space, &why);
+        if (rc == 0)
+            return 0;
+        size_t from = (space[0] | space[1]) != 0 ? give_up_space(seal, first, space) : seal->items.n;
+        if (from == seal->items.n)
+            return kp_fail(err, rc, "%s", why.text);
+        KP_DEBUG("profiles are sealed as received",
+            KP_S("namespace", seal->groups.items[seal->items.items[first].group].namespace), KP_E(&why));
+        end = from > first ? from : end;
+        *at = first;
+    }
 }
 
 int kp_seal_write_all(struct kp_seal *seal, const int *cancelled, struct kp_error *err)

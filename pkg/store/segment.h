@@ -179,7 +179,8 @@ struct kp_segment_options {
     const char *namespace;
     uint32_t keep_s;
     enum kp_keep_original keep_original;
-    int level; // of zstd; 0 = 7
+    int level;                              // of zstd; 0 = 7
+    bool (*doubt)(const uint64_t space[2]); // tests: for which spaces to fail; NULL = none
 };
 struct kp_segment_builder *kp_segment_builder_create(const struct kp_segment_options *options);
 void kp_segment_builder_destroy(struct kp_segment_builder *builder); // NULL is fine
@@ -194,6 +195,9 @@ KP_MUST_CHECK int kp_segment_builder_join(struct kp_segment_builder *builder,
     struct kp_segment *const *segments, size_t n,
     bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row), void *user,
     struct kp_error *err);
+// After add or finish failed: whether it was for a space that cannot be written, and which. Begun anew with
+// the captures of that space as OPAQUE, it goes on.
+bool kp_segment_builder_failed_space(const struct kp_segment_builder *builder, uint64_t ret_space[2]);
 size_t kp_segment_builder_bytes(const struct kp_segment_builder *builder); // memory it takes now
 // The file. The rows as they were written are handed out too (may be NULL; free them).
 KP_MUST_CHECK int kp_segment_builder_finish(struct kp_segment_builder *builder, struct kp_blob **ret,

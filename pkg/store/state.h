@@ -50,7 +50,7 @@ struct kp_store {
     uint64_t n_torn;
 
     struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
-        *m_sealed;
+        *m_sealed, *m_as_received;
     struct kp_metric *m_sync_seconds;
 };
 

@@ -56,6 +56,8 @@ static void make_metrics(struct kp_store *store, struct kp_metrics *metrics)
         metrics, "kube_pprof_registry_profiles_dropped_total", "Profiles dropped by age, bytes or request.");
     store->m_sealed =
         kp_counter(metrics, "kube_pprof_registry_profiles_sealed_total", "Profiles moved into segments.");
+    store->m_as_received = kp_counter(metrics, "kube_pprof_registry_sealed_as_received_total",
+        "Profiles sealed as received because their symbols could not be written.");
     store->m_syncs =
         kp_counter(metrics, "kube_pprof_registry_log_syncs_total", "Group commits: one fdatasync each.");
     struct kp_metric_family *f =
