@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -78,12 +79,26 @@ static int open_storage(struct kp_store *store, struct kp_error *err)
     return kp_storage_dir_open(path, &store->storage, err);
 }
 
+// Space is given back file by file, and one with something left in it is copied for that: into what retention
+// keeps free of the file system, a tenth.
+static void limit_log_files(struct kp_store *store)
+{
+    uint64_t share = store->options.max_bytes / 8;
+    struct statvfs fs;
+    if (share == 0 && statvfs(store->log_dir, &fs) == 0)
+        share = (uint64_t)fs.f_blocks * fs.f_frsize / 32;
+    if (share > 0 && store->options.log_file_bytes > share)
+        store->options.log_file_bytes = share;
+}
+
 static int set_up(struct kp_store *store, struct kp_error *err)
 {
     bool fresh = false;
     int rc = kp_dir_create(store->log_dir, 0700, err);
-    if (rc == 0)
+    if (rc == 0) {
+        limit_log_files(store);
         rc = take_lock(store, err);
+    }
     if (rc == 0 && store->storage.ops == NULL)
         rc = open_storage(store, err);
     if (rc == 0)
@@ -115,8 +130,6 @@ int kp_store_open_io(const struct kp_store_options *options, const struct kp_io 
         store->options.log_file_bytes = DEFAULT_LOG_FILE_BYTES;
     if (store->options.log_file_bytes > MAX_LOG_FILE_BYTES)
         store->options.log_file_bytes = MAX_LOG_FILE_BYTES;
-    if (options->max_bytes > 0 && store->options.log_file_bytes > options->max_bytes / 8)
-        store->options.log_file_bytes = options->max_bytes / 8; // space is given back file by file
     pthread_rwlock_init(&store->lock, NULL);
     make_metrics(store, options->metrics);
     int rc = set_up(store, err);
