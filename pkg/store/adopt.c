@@ -52,11 +52,13 @@ static int open_one(struct kp_store *store, const char *name, struct kp_error *e
     return rc == 0 || rc == KP_CORRUPT || rc == KP_NOT_FOUND ? 0 : kp_fail(err, rc, "%s", why.text);
 }
 
-static int open_all(struct kp_store *store, struct kp_error *err)
+// ret_bad: how many were found damaged now.
+static int open_all(struct kp_store *store, size_t *ret_bad, struct kp_error *err)
 {
     struct listing listing = {.store = store};
     int rc = store->storage.ops->list(store->storage.self, "", on_name, &listing, err);
-    store->n_seals = listing.names.n + store->bad_names.n; // names made later are new ones
+    size_t n_bad = store->bad_names.n;
+    store->n_seals = listing.names.n + n_bad; // names made later are new ones
     if (listing.names.n > 1)
         qsort(listing.names.items, listing.names.n, sizeof(char *), compare_names);
     for (size_t i = 0; i < listing.names.n; i++) {
@@ -65,6 +67,7 @@ static int open_all(struct kp_store *store, struct kp_error *err)
         kp_free(listing.names.items[i]);
     }
     kp_array_free(&listing.names);
+    *ret_bad = store->bad_names.n - n_bad;
     return rc;
 }
 
@@ -224,8 +227,8 @@ static int adopt_row(void *user, uint32_t at, const struct kp_segment_row *row)
         return 0;
     }
     uint8_t flags = file->rows.flags[k];
-    if (flags == 0) {
-        file->rows.flags[k] = KP_ROW_MOVED;
+    if ((flags & KP_ROW_DEAD) == 0) { // what is damaged in the log is whole here
+        file->rows.flags[k] |= KP_ROW_MOVED;
     } else if ((flags & KP_ROW_MOVED) == 0 && kp_sealed_kill(adopt->sealed, at)) {
         // deleted or dropped before the crash
         *kp_array_add(&adopt->store->to_bury) =
@@ -318,9 +321,37 @@ static int adopt_one(struct kp_store *store, struct kp_sealed *sealed, struct kp
     return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }
 
+static int compare_name(const void *name, const void *sealed)
+{
+    return strcmp(name, (*(struct kp_sealed *const *)sealed)->segment->name);
+}
+
+// The table is in order of names: nothing was added since it was filled.
+static void on_noted(void *user, const char *name)
+{
+    struct listing *gone = user;
+    const struct kp_store *store = gone->store;
+    if (store->sealed.n == 0 || bsearch(name, store->sealed.items, store->sealed.n,
+                                    sizeof store->sealed.items[0], compare_name) == NULL)
+        *kp_array_add(&gone->names) = kp_strdup(name);
+}
+
+// Of segments that the index noted. Some went with a crash, their profiles are elsewhere.
+static bool any_missing(struct kp_store *store)
+{
+    struct listing gone = {.store = store};
+    int rc = kp_index_list_segments(store->index, on_noted, &gone, NULL);
+    bool any = rc != 0 || gone.names.n > 0;
+    for (size_t i = 0; i < gone.names.n; i++)
+        kp_free(gone.names.items[i]);
+    kp_array_free(&gone.names);
+    return any;
+}
+
 int kp_tier_recover(struct kp_store *store, struct kp_error *err)
 {
-    int rc = open_all(store, err);
+    size_t n_bad = 0;
+    int rc = open_all(store, &n_bad, err);
     if (rc != 0)
         return rc;
     remove_replaced(store);
@@ -330,7 +361,10 @@ int kp_tier_recover(struct kp_store *store, struct kp_error *err)
         rc = adopt_one(store, store->sealed.items[i], err);
     if (rc != 0)
         return rc;
+    size_t n_whole = store->sealed.n;
     kp_tier_drop_damaged(store, false);
+    if (store->sealed.n < n_whole || n_bad > 0 || any_missing(store))
+        kp_tier_fall_back(store, NULL, false);
     for (size_t i = 0; i < store->files.n; i++)
         merge_lost(store->files.items[i]);
     for (size_t i = 0; i < store->sealed.n; i++) {
@@ -353,21 +387,6 @@ static void forget(struct kp_store *store, const struct listing *gone)
         rc = kp_index_commit(store->index, false, &err);
     if (rc != 0)
         kp_index_rollback(store->index);
-}
-
-static int compare_name(const void *name, const void *sealed)
-{
-    return strcmp(name, (*(struct kp_sealed *const *)sealed)->segment->name);
-}
-
-// The table is in order of names: nothing was added since it was filled.
-static void on_noted(void *user, const char *name)
-{
-    struct listing *gone = user;
-    const struct kp_store *store = gone->store;
-    if (store->sealed.n == 0 || bsearch(name, store->sealed.items, store->sealed.n,
-                                    sizeof store->sealed.items[0], compare_name) == NULL)
-        *kp_array_add(&gone->names) = kp_strdup(name);
 }
 
 // Those found dead in a segment that the index does not know. False: their tombstones could not be written.

@@ -17,6 +17,12 @@ static bool key_matters(const struct kp_row *row, int64_t now_ms)
     return (row->key[0] | row->key[1]) != 0 && row->received_ms + KP_KEY_AGE_MS > now_ms;
 }
 
+// While a segment is made, what was found damaged meanwhile must not look as if it had been dropped.
+static bool row_matters(const struct kp_store *store, const struct kp_row *row, uint8_t flags, int64_t now_ms)
+{
+    return flags == 0 || key_matters(row, now_ms) || (store->sealing && flags == KP_ROW_BAD);
+}
+
 static int copy_frame(const struct kp_logfile *from, const struct kp_row *row, int to, struct kp_error *err)
 {
     size_t len = (size_t)KP_FRAME_HEAD_BYTES + row->record_len + row->body_len;
@@ -41,7 +47,7 @@ static int copy_live(struct kp_store *store, const struct kp_logfile *old, struc
         struct kp_row row = old->rows.items[i];
         uint8_t flags = kp_store_flags(store, old, i);
         bool live = flags == 0;
-        if (!live && !key_matters(&row, now_ms))
+        if (!row_matters(store, &row, flags, now_ms))
             continue;
         if (live) {
             rc = copy_frame(old, &row, fd, err);
@@ -158,7 +164,7 @@ static bool holds_anything(struct kp_store *store, const struct kp_logfile *file
 {
     int64_t now_ms = kp_store_now(store);
     for (size_t i = 0; i < file->rows.n; i++)
-        if (kp_store_flags(store, file, i) == 0 || key_matters(&file->rows.items[i], now_ms))
+        if (row_matters(store, &file->rows.items[i], kp_store_flags(store, file, i), now_ms))
             return true;
     return kp_store_needs_tombstones(store, file);
 }

@@ -174,7 +174,7 @@ static bool find_dead(struct kp_store *store, uint64_t at_least, size_t *ret_at)
         uint64_t used = KP_LOG_HEAD_BYTES + file->live_bytes + file->n_live * KP_FRAME_ALIGN +
                         file->rows.n_tombstones * KP_FRAME_HEAD_BYTES;
         uint64_t dead = file->size > used ? file->size - used : 0;
-        if (file->n_live == 0 && file->max_received_ms + KP_KEY_AGE_MS <= now_ms &&
+        if (store->sealing == NULL && file->n_live == 0 && file->max_received_ms + KP_KEY_AGE_MS <= now_ms &&
             !kp_store_needs_tombstones(store, file))
             dead = UINT64_MAX; // at most old keys are left: it can be removed
         if (dead > most && (dead >= file->size / 2 || dead >= at_least)) {

@@ -24,6 +24,8 @@ void kp_tier_drop_damaged(struct kp_store *store, bool counted)
         store->doomed.n--; // its file is kept for people
         pthread_rwlock_unlock(&store->lock);
         kp_tier_quarantine(store, sealed->segment->name, "what is left of it cannot be read");
+        if (counted) // else once for all, at the end of opening
+            kp_tier_fall_back(store, sealed, true);
         kp_tier_note(store, NULL, 0, &sealed, 1);
         kp_sealed_unref(sealed);
     }

@@ -365,28 +365,34 @@ static void test_disk_breaks_at_the_end(void **state)
     }
 }
 
-// Somebody removes the files beneath: what is left is found all the same.
+// Somebody removes the files beneath: what is left is found all the same, and what the log still has comes
+// back.
 static void test_files_go_while_running(void **state)
 {
     (void)state;
-    clock_ms = T0;
-    char *dir = kp_test_tmpdir();
-    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
-    char *ids[N];
-    fill(store, ids);
-    assert_true(seal_all(store, true) > 0);
-    kp_test_rmdir(kp_asprintf("%s/segments", dir));
-    char *new = put(store, (struct what){0});
-    assert_int_equal(count(store, (struct kp_store_query){0}, NULL), 1);
-    assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_CORRUPT);
-    assert_true(is_here(store, new));
-    retain_all(store);
-    assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_NOT_FOUND);
-    assert_true(stats_of(store).n_corrupt > 0);
-    kp_free(new);
-    free_ids(ids);
-    kp_store_close(store);
-    kp_test_rmdir(dir);
+    for (int compacted = 0; compacted < 2; compacted++) {
+        clock_ms = T0;
+        char *dir = kp_test_tmpdir();
+        struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+        char *ids[N];
+        fill(store, ids);
+        assert_true(seal_all(store, true) > 0);
+        if (compacted)
+            retain_all(store);
+        kp_test_rmdir(kp_asprintf("%s/segments", dir));
+        char *new = put(store, (struct what){0});
+        assert_int_equal(count(store, (struct kp_store_query){0}, NULL), 1);
+        assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_CORRUPT);
+        assert_true(is_here(store, new));
+        retain_all(store);
+        assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), compacted ? KP_NOT_FOUND : 0);
+        assert_int_equal(stats_of(store).n_profiles, compacted ? 1 : N + 1);
+        assert_true(stats_of(store).n_corrupt > 0);
+        kp_free(new);
+        free_ids(ids);
+        kp_store_close(store);
+        kp_test_rmdir(dir);
+    }
 }
 
 static void test_stopped(void **state)

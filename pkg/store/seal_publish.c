@@ -24,7 +24,22 @@ static void note_dead(
         (struct kp_tombstone){.number = row->number, .start_ms = row->start_ms, .series = row->series};
 }
 
-// Profiles that were deleted, dropped or found damaged while the segment was made are dead in it from the
+// A reader found the log's copy damaged after it was copied well.
+static void revive(struct kp_seal *seal, const struct place *place, uint32_t id)
+{
+    struct kp_store *store = seal->store;
+    struct kp_series *series = kp_series_of_id(&store->series, id);
+    for (size_t i = 0; series == NULL && i < seal->series.n; i++)
+        if (seal->series.items[i].series->id == id) {
+            series = kp_series_add(&store->series, &seal->series.items[i].identity, id);
+            *kp_array_add(&store->pending_series) = id;
+        }
+    if (series)
+        series->n_live++;
+    place->file->rows.flags[place->at] |= KP_ROW_MOVED;
+}
+
+// Profiles that were deleted or dropped while the segment was made are dead in it from the
 // start.
 static void publish_one(struct kp_seal *seal, const struct kp_seal_output *out, struct dead *dead)
 {
@@ -36,8 +51,11 @@ static void publish_one(struct kp_seal *seal, const struct kp_seal_output *out, 
             places[i].file = NULL;
     pthread_rwlock_wrlock(&store->lock);
     for (uint32_t i = 0; i < n; i++) {
-        if (places[i].file && places[i].file->rows.flags[places[i].at] == 0)
+        uint8_t flags = places[i].file ? places[i].file->rows.flags[places[i].at] : KP_ROW_DEAD;
+        if (flags == 0)
             kp_store_mark(store, places[i].file, places[i].at, KP_ROW_MOVED);
+        else if (flags == KP_ROW_BAD)
+            revive(seal, &places[i], out->rows[i].series);
         else
             note_dead(dead, out->sealed, i, &out->rows[i]);
     }

@@ -67,6 +67,11 @@ KP_MUST_CHECK int kp_tier_recover(struct kp_store *store, struct kp_error *err);
 // After the logs are read and can be written to.
 void kp_tier_settle(struct kp_store *store);
 
+// fallback.c: profiles of a segment that is lost, and not in the table any more, live in the log again where
+// it has their bytes. lost: NULL = not known which, all are looked at. counted: rows and series have been
+// counted.
+void kp_tier_fall_back(struct kp_store *store, const struct kp_sealed *lost, bool counted);
+
 // delete.c: deletes for ever: tombstones first, durable, then marks.
 KP_MUST_CHECK int kp_store_bury(
     struct kp_store *store, const struct kp_hit *hits, size_t n, struct kp_error *err);
