@@ -150,6 +150,9 @@ static int drop(struct kp_store *store, size_t at, struct kp_error *err)
     if (unlink(file->path) != 0 && errno != ENOENT)
         return kp_fail_errno(err, errno, "cannot remove '%s'", file->path);
     unlink(file->sidecar);
+    rc = kp_dir_sync(store->log_dir, err); // before a segment goes that its profiles are in
+    if (rc != 0)
+        return rc;
     pthread_rwlock_wrlock(&store->lock);
     struct kp_logfile **items = store->files.items;
     memmove(items + at, items + at + 1, (store->files.n - 1 - at) * sizeof(struct kp_logfile *));

@@ -130,8 +130,9 @@ static char *fattest(struct kp_store *store)
     return name;
 }
 
-// Its oldest segment is older than what it has in the log. Bytes that became free; 0 = it has none.
-static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespace, struct kp_error *err)
+// Its oldest segment is older than what it has in the log. Bytes that became free; 0 = it has none, or it
+// cannot go now.
+static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespace)
 {
     struct kp_sealed *oldest = NULL;
     for (size_t i = 0; i < store->sealed.n; i++) {
@@ -140,8 +141,14 @@ static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespac
             (oldest == NULL || s->segment->min_received_ms < oldest->segment->min_received_ms))
             oldest = s;
     }
-    uint64_t bytes = oldest ? oldest->segment->file_bytes : 0;
-    return oldest && kp_tier_drop(store, oldest, err) == 0 ? bytes : 0;
+    if (oldest == NULL)
+        return 0;
+    uint64_t bytes = oldest->segment->file_bytes;
+    struct kp_error err = {0};
+    if (kp_tier_drop(store, oldest, &err) == 0)
+        return bytes;
+    KP_DEBUG("cannot drop a segment", KP_E(&err));
+    return 0;
 }
 
 // Marks its oldest until about `bytes` are free. Only closed files give space back.
@@ -201,7 +208,7 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
             kp_auto_free char *namespace = fattest(store);
             if (namespace == NULL)
                 break;
-            if (drop_oldest_segment(store, namespace, err) > 0)
+            if (drop_oldest_segment(store, namespace) > 0)
                 continue;
             if (drop_oldest(store, namespace, wanted) == 0 && kp_store_rotate(store, err) != 0)
                 return err ? err->code : KP_INTERNAL;

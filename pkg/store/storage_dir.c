@@ -108,12 +108,20 @@ static int list(void *self, const char *prefix, void (*each)(void *user, const c
     return list_below(self, "", 0, &(struct walk){prefix, each, user}, err);
 }
 
+// Durable on return: what said that the file is out of date may go next.
 static int remove_file(void *self, const char *name, struct kp_error *err)
 {
     kp_auto_free char *path = path_of(self, name, err);
     if (path == NULL)
         return KP_INVALID;
-    return unlink(path) == 0 ? 0 : kp_fail_errno(err, errno, "cannot remove '%s'", path);
+    int e = unlink(path) == 0 ? 0 : errno;
+    if (e != 0 && e != ENOENT) // gone: it may be that only the folder could not be synced
+        return kp_fail_errno(err, e, "cannot remove '%s'", path);
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    int rc = kp_dir_sync(path, err);
+    *slash = '/';
+    return rc != 0 || e == 0 ? rc : kp_fail_errno(err, e, "cannot remove '%s'", path);
 }
 
 static void close_dir(void *self)

@@ -27,7 +27,7 @@ struct kp_storage_ops {
     int (*get)(void *self, const char *name, uint64_t offset, size_t len, void *out, struct kp_error *err);
     int (*list)(void *self, const char *prefix, void (*each)(void *user, const char *name, uint64_t size),
         void *user, struct kp_error *err);
-    int (*remove)(void *self, const char *name, struct kp_error *err);
+    int (*remove)(void *self, const char *name, struct kp_error *err); // durable on return; KP_NOT_FOUND
     void (*close)(void *self);
 };
 struct kp_storage {
