@@ -49,6 +49,7 @@ static void take_row(struct ending *e, const struct kp_segment_builder *b, uint3
     }
     struct kp_segment_run *run = &e->runs.items[e->runs.n - 1];
     run->n_rows++;
+    run->body_bytes += row->body_len;
     run->max_start_ms = row->start_ms;
 }
 

@@ -30,6 +30,47 @@ static void fill(struct kp_store *store, int n)
     }
 }
 
+struct service_bytes {
+    uint64_t small, big;
+};
+
+static void add_bytes(void *user, const struct kp_service_info *info)
+{
+    struct service_bytes *bytes = user;
+    *(strcmp(info->service, "big") == 0 ? &bytes->big : &bytes->small) += info->bytes;
+}
+
+// Each service keeps its own bytes, not its part of a segment's by number.
+static void test_bytes_of_services(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, small_files);
+    for (int i = 0; i < 20; i++)
+        kp_free(put_capture(store, (struct capture){.service = i % 2 ? "big" : "small",
+                                       .pod = i % 4 > 1 ? "p1" : "p2",
+                                       .stacks = i % 2 ? 100 : 1,
+                                       .start_ms = T0 + i * 1000}));
+    struct service_bytes before = {0};
+    struct service_bytes after = {0};
+    assert_int_equal(kp_store_services(store, NULL, add_bytes, &before, NULL), 0);
+    assert_true(before.small > 0 && before.big > 5 * before.small);
+    clock_ms += HOUR;
+    assert_true(seal_all(store, true) > 0);
+    retain_all(store);
+    for (int round = 0; round < 2; round++) {
+        after = (struct service_bytes){0};
+        assert_int_equal(kp_store_services(store, NULL, add_bytes, &after, NULL), 0);
+        assert_int_equal(after.small, before.small);
+        assert_int_equal(after.big, before.big);
+        kp_store_close(store);
+        store = open_store(dir, small_files);
+    }
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 static void test_nothing_changes(void **state)
 {
     (void)state;
@@ -356,6 +397,7 @@ static void test_segments_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_of_services),
         cmocka_unit_test(test_nothing_changes),
         cmocka_unit_test(test_two_tiers),
         cmocka_unit_test(test_services),

@@ -52,6 +52,7 @@ struct kp_segment_row {
 struct kp_segment_run {
     uint32_t series, first_row, n_rows;
     int64_t min_start_ms, max_start_ms;
+    uint64_t body_bytes; // of the profiles as received
 };
 
 // The sum of all captures of one space, profile type and label set without pod and node; only for window

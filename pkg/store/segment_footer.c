@@ -102,6 +102,8 @@ static void put_runs(const struct kp_segment *s, struct kp_column *c)
         kp_column_put(c, s->private->rollup_keys_of_run[i]);
         series = r->series;
     }
+    for (uint32_t i = 0; i < s->n_runs; i++)
+        kp_column_put(c, s->runs[i].body_bytes);
 }
 
 static void put_rollups(const struct kp_segment *s, struct kp_column *c)
@@ -271,6 +273,12 @@ static void get_runs(struct reader *r)
         n_rows += runs[i].n_rows;
     }
     r->bad |= n_rows != s->n_rows;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < s->n_runs; i++) {
+        runs[i].body_bytes = kp_column_get(c);
+        r->bad |= __builtin_add_overflow(bytes, runs[i].body_bytes, &bytes);
+    }
+    r->bad |= bytes != s->body_bytes;
     s->runs = runs;
     r->p->rollup_keys_of_run = keys;
 }

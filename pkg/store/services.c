@@ -45,7 +45,7 @@ static void count_series(struct kp_store *store, struct per_series *counts, uint
     }
 }
 
-// From what is in memory: bytes are this series' part by number.
+// From what is in memory: where some of a series are dead, bytes are the part of the living by number.
 static void count_sealed(struct kp_store *store, struct per_series *counts, uint32_t first, uint32_t n)
 {
     for (size_t i = 0; i < store->sealed.n; i++) {
@@ -58,7 +58,8 @@ static void count_sealed(struct kp_store *store, struct per_series *counts, uint
             struct per_series *c = &counts[run->series - first];
             widen(c, run->min_start_ms, run->max_start_ms);
             c->n += live;
-            c->bytes += s->body_bytes * live / s->n_rows;
+            c->bytes +=
+                run->body_bytes / run->n_rows * live + run->body_bytes % run->n_rows * live / run->n_rows;
         }
     }
 }
