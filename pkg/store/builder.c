@@ -20,6 +20,7 @@ struct kp_segment_builder *kp_segment_builder_create(const struct kp_segment_opt
     b->keep_original = options->keep_original;
     b->level = options->level > 0 && options->level <= MAX_LEVEL ? options->level : DEFAULT_LEVEL;
     b->max_space = KP_MAX_OPEN_SPACE;
+    b->cancelled = options->cancelled;
     b->doubt = options->doubt;
     b->squeezer = kp_squeezer_create();
     kp_column_put_bytes(&b->file, (uint8_t[KP_SEGMENT_HEAD_BYTES]){0}, KP_SEGMENT_HEAD_BYTES);

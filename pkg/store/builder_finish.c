@@ -96,11 +96,13 @@ static void put_rows(struct kp_segment_builder *b, struct ending *e)
     }
 }
 
-static void put_footer(struct kp_segment_builder *b, struct ending *e)
+static int put_footer(struct kp_segment_builder *b, struct ending *e, struct kp_error *err)
 {
     struct kp_segment_head head = {.footer_offset = b->file.len};
     size_t raw_len;
-    kp_segment_footer_put(&e->segment, &b->columns);
+    int rc = kp_segment_footer_put(&e->segment, &b->columns, err);
+    if (rc != 0)
+        return rc;
     kp_squeeze_columns(b->squeezer, &b->columns, FOOTER_LEVEL, &b->file, &raw_len);
     head.footer_stored = (uint32_t)(b->file.len - head.footer_offset);
     head.footer_raw = (uint32_t)raw_len;
@@ -110,6 +112,7 @@ static void put_footer(struct kp_segment_builder *b, struct ending *e)
     kp_segment_head_put(bytes, &head);
     memcpy(b->file.data, bytes, sizeof bytes);
     kp_column_put_bytes(&b->file, bytes, sizeof bytes);
+    return 0;
 }
 
 static void fill_footer(struct kp_segment_builder *b, struct ending *e)
@@ -178,13 +181,16 @@ int kp_segment_builder_finish(struct kp_segment_builder *b, struct kp_blob **ret
     put_records(b, e);
     put_rows(b, e);
     fill_footer(b, e);
-    put_footer(b, e);
-    hand_out_rows(b, ret_rows, ret_n_rows);
+    rc = put_footer(b, e, err);
+    if (rc == 0)
+        hand_out_rows(b, ret_rows, ret_n_rows);
     kp_free(e->private.rollup_keys);
     kp_array_free(&e->runs);
     kp_array_free(&e->rollup_keys_of_run);
     kp_array_free(&e->row_crcs);
     kp_free(e);
+    if (rc != 0)
+        return rc;
     *ret = kp_blob_take(b->file.data, b->file.len);
     b->file = (struct kp_column){0};
     return 0;

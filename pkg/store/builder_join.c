@@ -43,6 +43,13 @@ struct joiner {
     struct kp_record_reader *readers;
 };
 
+static int check_cancelled(const struct joiner *j, struct kp_error *err)
+{
+    if (j->b->cancelled == NULL || __atomic_load_n(j->b->cancelled, __ATOMIC_RELAXED) == 0)
+        return 0;
+    return kp_fail(err, KP_CANCELED, "joining segments was stopped");
+}
+
 static uint32_t type_number(struct joiner *j, char *type)
 {
     for (size_t i = 0; i < j->types.n; i++)
@@ -101,7 +108,9 @@ static int collect(struct joiner *j, uint32_t segment, struct kp_error *err)
     int rc = 0;
     for (uint32_t first = 0; rc == 0 && first < s->n_rows; first += KP_RECORD_ROWS) {
         uint32_t n = s->n_rows - first < KP_RECORD_ROWS ? s->n_rows - first : KP_RECORD_ROWS;
-        rc = kp_segment_read_rows(s, first, n, rows, err);
+        rc = check_cancelled(j, err);
+        if (rc == 0)
+            rc = kp_segment_read_rows(s, first, n, rows, err);
         for (uint32_t i = 0; rc == 0 && i < n; i++)
             if (j->keep == NULL || j->keep(j->user, segment, &rows[i]))
                 rc = collect_row(j, segment, first + i, &rows[i], err);
@@ -336,9 +345,12 @@ static int join_all(struct joiner *j, struct kp_error *err)
     }
     if (rc == 0 && j->rows.n > 1)
         qsort(j->rows.items, j->rows.n, sizeof j->rows.items[0], by_space);
-    for (size_t i = 0; rc == 0 && i < j->rows.n; i++)
-        rc = j->rows.items[i].space == UINT32_MAX ? join_opaque(j, &j->rows.items[i], err)
-                                                  : join_capture(j, &j->rows.items[i], err);
+    for (size_t i = 0; rc == 0 && i < j->rows.n; i++) {
+        rc = check_cancelled(j, err);
+        if (rc == 0)
+            rc = j->rows.items[i].space == UINT32_MAX ? join_opaque(j, &j->rows.items[i], err)
+                                                      : join_capture(j, &j->rows.items[i], err);
+    }
     return rc;
 }
 

@@ -70,7 +70,8 @@ struct kp_segment_builder {
     KP_ARRAY(uint32_t) opaque_rows;
     struct kp_columns columns; // scratch
     struct kp_column raw;      // scratch
-    bool failed;               // for failed_space
+    const int *cancelled;
+    bool failed; // for failed_space
     uint64_t failed_space[2];
     bool (*doubt)(const uint64_t space[2]);
     size_t max_space;     // KP_MAX_OPEN_SPACE; tests lower it

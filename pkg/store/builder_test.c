@@ -228,6 +228,20 @@ static void test_generations(void **state)
     givens_finish(&g);
 }
 
+static void test_long_footer(void **state)
+{
+    (void)state;
+    struct kp_segment_builder *b = new_builder(KP_ORIGINAL_NEVER);
+    struct kp_blob *blob = NULL;
+    struct kp_error err = {0};
+    for (int i = 0; i < 5000; i++)
+        *kp_array_add(&b->replaces) = kp_asprintf("%0255d", i);
+    assert_int_equal(kp_segment_builder_finish(b, &blob, NULL, NULL, &err), KP_LIMIT);
+    assert_null(blob);
+    assert_non_null(strstr(err.text, "5000"));
+    kp_segment_builder_destroy(b);
+}
+
 // ---- roll-ups ----
 
 static void test_rollups(void **state)
@@ -320,7 +334,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_empty),
         cmocka_unit_test(test_odd_profiles), cmocka_unit_test(test_corpus), cmocka_unit_test(test_opaque),
-        cmocka_unit_test(test_originals), cmocka_unit_test(test_generations), cmocka_unit_test(test_rollups),
+        cmocka_unit_test(test_originals), cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_long_footer), cmocka_unit_test(test_rollups),
         cmocka_unit_test(test_rollups_are_whole), cmocka_unit_test(test_rollup_overflow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

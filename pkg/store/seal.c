@@ -67,13 +67,14 @@ int kp_seal_run(struct kp_seal *seal, const int *cancelled, struct kp_error *err
 {
     int rc = 0;
     if (seal->inputs.n > 0) {
-        rc = kp_seal_join(seal, err);
+        rc = kp_seal_join(seal, cancelled, err);
     } else {
         rc = kp_seal_sort(seal, cancelled, err);
         if (rc == 0)
             rc = kp_seal_write_all(seal, cancelled, err);
     }
     seal->failed = rc != 0;
+    seal->stopped = rc == KP_CANCELED;
     return rc;
 }
 
@@ -93,7 +94,7 @@ int kp_seal_end(struct kp_seal *seal, struct kp_error *err)
     struct kp_store *store = seal->store;
     int rc = 0;
     store->sealing = NULL;
-    if (seal->failed)
+    if (seal->failed && !seal->stopped)
         put_off(seal);
     if (seal->outputs.n > 0 || (seal->inputs.n > 0 && !seal->failed))
         rc = kp_seal_publish(seal, err);

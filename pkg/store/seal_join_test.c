@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "store/hits.h"
+#include "store/tier.h"
 #include "base/banned.h"
 
 // Two services of two pods, ten profiles an hour each, for so many hours from midnight on; every hour sealed.
@@ -199,6 +200,53 @@ static void test_rotten_one(void **state)
     kp_test_rmdir(dir);
 }
 
+// Work that was stopped is not put off.
+static void test_stopped(void **state)
+{
+    (void)state;
+    clock_ms = T0 / DAY * DAY;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    struct kp_seal *seal;
+    int cancelled = 1;
+    fill_hours(store, 3, NULL);
+    clock_ms += DAY;
+    assert_int_equal(kp_store_seal_begin(store, false, &seal, NULL), 0);
+    assert_non_null(seal);
+    assert_int_equal(kp_seal_run(seal, &cancelled, NULL), KP_CANCELED);
+    assert_int_equal(kp_seal_end(seal, NULL), 0);
+    assert_int_equal(stats_of(store).n_segments, 6);
+    assert_int_equal(seal_all(store, false), 2);
+    assert_int_equal(stats_of(store).n_segments, 2);
+    assert_int_equal(stats_of(store).n_profiles, 60);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+static void test_many_small_ones(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    char namespace[] = "shop";
+    struct kp_segment segment = {
+        .namespace = namespace, .file_bytes = 100, .n_rows = 1, .min_received_ms = T0 - 2 * DAY};
+    uint64_t dead = 0;
+    struct kp_sealed many[600];
+    for (size_t i = 0; i < KP_COUNT(many); i++) {
+        many[i] = (struct kp_sealed){.segment = &segment, .dead = &dead, .refs = 1};
+        *kp_array_add(&store->sealed) = &many[i];
+    }
+    struct kp_tier_group group = {0};
+    kp_tier_pick(store, &group);
+    assert_int_equal(group.n, 512);
+    kp_free(group.items);
+    store->sealed.n = 0;
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 // ---- retention ----
 
 static void test_age(void **state)
@@ -389,6 +437,8 @@ int main(void)
         cmocka_unit_test(test_delete_while_joining),
         cmocka_unit_test(test_reader_keeps_files),
         cmocka_unit_test(test_rotten_one),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_many_small_ones),
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_age_within_a_segment),
         cmocka_unit_test(test_dropped_while_joining),

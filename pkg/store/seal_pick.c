@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 #define MAX_JOINED_BYTES ((uint64_t)64 * KP_MIB)
+#define MAX_JOINED_FILES 512        // all are open at once, and the footer names them
 #define SETTLED_MS       KP_HOUR_MS // after the end of a day: all of it is sealed by then
 
 static uint64_t max_joined(const struct kp_store *store)
@@ -55,7 +56,8 @@ static size_t take_day(struct kp_sealed *const *items, size_t n, uint64_t max_by
 {
     uint64_t bytes = 0;
     size_t taken = 0;
-    while (taken < n && joins(items[0], items[taken]) && items[taken]->segment->file_bytes <= max_bytes / 2 &&
+    while (taken < n && taken < MAX_JOINED_FILES && joins(items[0], items[taken]) &&
+           items[taken]->segment->file_bytes <= max_bytes / 2 &&
            bytes + items[taken]->segment->file_bytes <= max_bytes)
         bytes += items[taken++]->segment->file_bytes;
     return taken;

@@ -40,10 +40,10 @@ struct kp_seal_output {
 struct kp_seal {
     struct kp_store *store;
     int64_t now_ms;
-    int64_t period_ms; // start of the hour or day
-    uint64_t id;       // of the work, in names
-    uint32_t n_put;    // files made
-    bool failed;
+    int64_t period_ms;                      // start of the hour or day
+    uint64_t id;                            // of the work, in names
+    uint32_t n_put;                         // files made
+    bool failed, stopped;                   // stopped: failed, but by being cancelled
     bool (*doubt)(const uint64_t space[2]); // tests: see struct kp_segment_options
 
     KP_ARRAY(struct kp_logfile *) files;
@@ -66,7 +66,7 @@ KP_MUST_CHECK int kp_seal_sort(struct kp_seal *seal, const int *cancelled, struc
 void kp_seal_set_bad(struct kp_seal *seal, struct kp_seal_item *item);
 // seal_write.c. Any thread.
 KP_MUST_CHECK int kp_seal_write_all(struct kp_seal *seal, const int *cancelled, struct kp_error *err);
-KP_MUST_CHECK int kp_seal_join(struct kp_seal *seal, struct kp_error *err);
+KP_MUST_CHECK int kp_seal_join(struct kp_seal *seal, const int *cancelled, struct kp_error *err);
 // seal_publish.c. Writer thread.
 KP_MUST_CHECK int kp_seal_publish(struct kp_seal *seal, struct kp_error *err);
 

@@ -248,22 +248,23 @@ static void count_fault(void *user, const char *file, const char *what)
 }
 
 // Those to blame are left alone from now on, so that the others can be joined.
-static void find_rotten(struct kp_seal *seal)
+static void find_rotten(struct kp_seal *seal, const int *cancelled)
 {
     seal->rotten = KP_NEW_ARRAY(bool, seal->inputs.n);
-    for (size_t i = 0; i < seal->inputs.n; i++) {
+    for (size_t i = 0; i < seal->inputs.n && !kp_seal_cancelled(cancelled); i++) {
         size_t n = 0;
         if (kp_segment_verify(seal->inputs.items[i]->segment, count_fault, &n, NULL) == 0)
             seal->rotten[i] = n > 0;
     }
 }
 
-int kp_seal_join(struct kp_seal *seal, struct kp_error *err)
+int kp_seal_join(struct kp_seal *seal, const int *cancelled, struct kp_error *err)
 {
     const struct kp_segment *first = seal->inputs.items[0]->segment;
     const struct kp_segment_options o = {.namespace = first->namespace,
         .keep_s = first->keep_s,
-        .keep_original = seal->store->options.keep_original};
+        .keep_original = seal->store->options.keep_original,
+        .cancelled = cancelled};
     size_t n = seal->inputs.n;
     kp_auto_free struct kp_segment **segments = KP_NEW_ARRAY(struct kp_segment *, n);
     struct join join = {seal, KP_NEW_ARRAY(bool, n)};
@@ -279,6 +280,6 @@ int kp_seal_join(struct kp_seal *seal, struct kp_error *err)
     kp_segment_builder_destroy(builder);
     kp_free(join.any_dead);
     if (rc == KP_CORRUPT)
-        find_rotten(seal);
+        find_rotten(seal, cancelled);
     return rc;
 }

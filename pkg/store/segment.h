@@ -180,7 +180,8 @@ struct kp_segment_options {
     const char *namespace;
     uint32_t keep_s;
     enum kp_keep_original keep_original;
-    int level;                              // of zstd; 0 = 7
+    int level;            // of zstd; 0 = 7
+    const int *cancelled; // joining stops with KP_CANCELED when it becomes other than 0; NULL = never
     bool (*doubt)(const uint64_t space[2]); // tests: for which spaces to fail; NULL = none
 };
 struct kp_segment_builder *kp_segment_builder_create(const struct kp_segment_options *options);

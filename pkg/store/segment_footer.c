@@ -61,7 +61,7 @@ static uint32_t n_rollup_series(const struct kp_segment *s)
     return n;
 }
 
-static void put_meta(const struct kp_segment *s, struct kp_column *out)
+static int put_meta(const struct kp_segment *s, struct kp_column *out, struct kp_error *err)
 {
     const struct kp_segment_private *p = s->private;
     kp_auto_strbuf w;
@@ -87,7 +87,10 @@ static void put_meta(const struct kp_segment *s, struct kp_column *out)
     kp_wire_put_uint(&w, F_SERIES_BLOCK, p->first_series_block);
     for (uint32_t i = 0; i < s->n_replaces; i++)
         kp_wire_put_str(&w, F_REPLACES, s->replaces[i]);
+    if (w.overflow)
+        return kp_fail(err, KP_LIMIT, "a segment made of %u others has too long a footer", s->n_replaces);
     kp_column_put_bytes(out, w.data, w.len);
+    return 0;
 }
 
 static void put_runs(const struct kp_segment *s, struct kp_column *c)
@@ -135,11 +138,13 @@ static void put_blocks(const struct kp_segment *s, struct kp_column *c)
     }
 }
 
-void kp_segment_footer_put(const struct kp_segment *s, struct kp_columns *columns)
+int kp_segment_footer_put(const struct kp_segment *s, struct kp_columns *columns, struct kp_error *err)
 {
     kp_columns_reset(columns, N_TABLES);
     struct kp_column *c = columns->items;
-    put_meta(s, &c[META]);
+    int rc = put_meta(s, &c[META], err);
+    if (rc != 0)
+        return rc;
     put_runs(s, &c[RUNS]);
     put_rollups(s, &c[ROLLUPS]);
     for (uint32_t i = 0; i < n_rollup_series(s); i++)
@@ -158,6 +163,7 @@ void kp_segment_footer_put(const struct kp_segment *s, struct kp_columns *column
         put64(&c[ROLLUP_KEYS], s->private->rollup_keys[i][0]);
         put64(&c[ROLLUP_KEYS], s->private->rollup_keys[i][1]);
     }
+    return 0;
 }
 
 // ---- reading ----

@@ -73,7 +73,7 @@ static void put_footer(struct maker *m, const struct kp_segment *s)
     struct kp_columns columns = {0};
     struct kp_column raw = {0};
     uint8_t head_bytes[KP_SEGMENT_HEAD_BYTES];
-    kp_segment_footer_put(s, &columns);
+    assert_int_equal(kp_segment_footer_put(s, &columns, NULL), 0);
     kp_columns_join(&columns, &raw);
     change(m, raw.data, raw.len, 5);
     struct kp_segment_head head = {.footer_offset = m->file.len, .footer_raw = (uint32_t)raw.len};

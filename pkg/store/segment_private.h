@@ -77,7 +77,8 @@ void kp_segment_row_get(const uint8_t in[KP_SEGMENT_ROW_BYTES], struct kp_segmen
 
 // Fields and arrays to columns and back (segment_footer.c). Reading allocates in the private arena and
 // checks that everything that refers to something refers to something that is there.
-void kp_segment_footer_put(const struct kp_segment *segment, struct kp_columns *columns);
+KP_MUST_CHECK int kp_segment_footer_put(
+    const struct kp_segment *segment, struct kp_columns *columns, struct kp_error *err);
 KP_MUST_CHECK int kp_segment_footer_get(
     const void *data, size_t len, struct kp_segment *segment, struct kp_error *err);
 

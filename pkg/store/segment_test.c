@@ -231,6 +231,41 @@ static void test_join(void **state)
     givens_finish(&g);
 }
 
+struct stopping {
+    int cancelled;
+    uint32_t n, after;
+};
+
+static bool keep_until(void *user, size_t segment, const struct kp_segment_row *row)
+{
+    struct stopping *s = user;
+    (void)segment;
+    (void)row;
+    s->cancelled = ++s->n >= s->after;
+    return true;
+}
+
+static void test_stopped_join(void **state)
+{
+    (void)state;
+    struct givens g = {0};
+    struct made m;
+    give_program(&g, &tiny, 1, 2, 2, 50);
+    make_segment(&g, KP_ORIGINAL_NEVER, &m);
+    const uint32_t after[] = {0, 1, m.n_rows, m.n_rows + 1};
+    for (size_t i = 0; i < KP_COUNT(after); i++) {
+        struct stopping s = {.cancelled = after[i] == 0, .after = after[i]};
+        const struct kp_segment_options options = {.namespace = "shop", .cancelled = &s.cancelled};
+        struct kp_segment_builder *b = kp_segment_builder_create(&options);
+        int rc = kp_segment_builder_join(b, &m.segment, 1, keep_until, &s, NULL);
+        assert_int_equal(rc, i < 3 ? KP_CANCELED : 0);
+        assert_true(i > 1 || s.n < m.n_rows); // at once
+        kp_segment_builder_destroy(b);
+    }
+    made_finish(&m);
+    givens_finish(&g);
+}
+
 static void test_join_of_a_broken_one(void **state)
 {
     (void)state;
@@ -258,7 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_flipped_bit_is_found),
         cmocka_unit_test(test_other_versions_and_errors), cmocka_unit_test(test_what_is_not_there),
-        cmocka_unit_test(test_blocks), cmocka_unit_test(test_join),
+        cmocka_unit_test(test_blocks), cmocka_unit_test(test_join), cmocka_unit_test(test_stopped_join),
         cmocka_unit_test(test_join_of_a_broken_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
