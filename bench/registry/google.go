@@ -51,7 +51,8 @@ func parse(args []string) error {
 				took = append(took, time.Since(began))
 			}
 		}
-		fmt.Printf("google/pprof Parse %-9s %8.3f ms\n", kind, ms(median(took)))
+		m := median(took) // sorts
+		fmt.Printf("google/pprof Parse %-9s best %.3f ms, median %.3f ms\n", kind, ms(took[0]), ms(m))
 	}
 	return nil
 }
