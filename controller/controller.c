@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "controller/confirm.h"
 #include "controller/inventory.h"
+#include "controller/nodes.h"
 #include "controller/pipeline.h"
 #include "controller/report.h"
 #include "controller/secrets.h"
@@ -42,6 +43,7 @@ struct kp_controller {
     struct kp_watches *watches;
     struct kp_capturer *capturer;
     struct kp_secrets *secrets;
+    struct kp_nodes *nodes;
     struct kp_confirm *confirm;
     struct kp_sink *sink;
     struct kp_pipeline *pipeline;
@@ -183,6 +185,7 @@ static void create_kube(struct kp_controller *controller, struct kp_metrics *met
     controller->statuses =
         kp_statuses_create(controller->loop, controller->kube, controller->events, FIELD_MANAGER, metrics);
     controller->secrets = kp_secrets_create(controller->loop, controller->kube);
+    controller->nodes = kp_nodes_create(&(struct kp_nodes_options){.kube = controller->kube});
     if (config->leader_elect) {
         struct kp_lease_options lease = {
             .namespace = config->lease_namespace, .name = config->lease_name, .identity = config->identity};
@@ -220,6 +223,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
     struct kp_pipeline_options pipeline = {.plan = controller->plan,
         .capturer = controller->capturer,
         .secrets = controller->secrets,
+        .nodes = controller->nodes,
         .metrics = metrics,
         .on_outcome = on_outcome,
         .on_references = on_references,
@@ -337,6 +341,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_statuses_destroy(controller->statuses);
     kp_secrets_destroy(controller->secrets);
     kp_confirm_destroy(controller->confirm);
+    kp_nodes_destroy(controller->nodes);
     kp_sink_destroy(controller->sink);
     kp_pipeline_destroy(controller->pipeline);
     kp_inventory_destroy(controller->inventory);

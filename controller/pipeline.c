@@ -95,12 +95,23 @@ void kp_pipeline_on_delivered(
     conclude(user, record, outcome, message);
 }
 
+// As late as can be: the node was asked for when the capture started.
+static void add_architecture(struct kp_pipeline *pipeline, struct kp_record *record)
+{
+    const char *architecture = kp_nodes_architecture(pipeline->options.nodes, record->node);
+    if (architecture == NULL)
+        return;
+    kp_free(record->architecture);
+    record->architecture = kp_strdup(architecture);
+}
+
 void kp_pipeline_on_verdict(
     void *user, struct kp_capture_result *result, enum kp_outcome outcome, const char *message)
 {
     struct kp_pipeline *pipeline = user;
     if (outcome == KP_OUTCOME_SUCCEEDED) {
         kp_metric_add(pipeline->bytes, (double)result->bytes);
+        add_architecture(pipeline, &result->record);
         kp_sink_put(pipeline->sink, &result->record, result->body);
     } else {
         conclude(pipeline, &result->record, outcome, message);
@@ -217,6 +228,7 @@ static void on_order(void *user, struct kp_order *order)
     r->order = *order;
     HASH_ADD(hh, pipeline->running, id, sizeof r->id, r);
     kp_metric_observe(kp_metric_with(pipeline->lag, NULL), (double)(kp_now_ms() - order->start_ms) / 1e3);
+    kp_nodes_ask(pipeline->options.nodes, order->target->pod->node);
     const struct kp_endpoint *endpoint = order->wanted->endpoint;
     if (kp_endpoint_needs_secrets(endpoint)) {
         kp_secrets_resolve(pipeline->options.secrets, endpoint, order->target->pod->namespace, on_secrets, r);

@@ -8,6 +8,7 @@
 #include "capture/capture.h"
 #include "controller/confirm.h"
 #include "controller/inventory.h"
+#include "controller/nodes.h"
 #include "controller/secrets.h"
 #include "plan/plan.h"
 #include "sink/sink.h"
@@ -19,6 +20,7 @@ struct kp_pipeline_options {
     struct kp_plan *plan;
     struct kp_capturer *capturer;
     struct kp_secrets *secrets;
+    struct kp_nodes *nodes;
     struct kp_metrics *metrics;
     // A final outcome of one target and type was noted.
     void (*on_outcome)(void *user, const char *namespace);

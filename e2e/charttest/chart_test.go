@@ -104,12 +104,18 @@ func TestLeastRights(t *testing.T) {
 	out := rendered(t)
 	role := out[strings.Index(out, "kind: ClusterRole\n"):]
 	role = role[:strings.Index(role, "\n---")]
-	for _, bad := range []string{"secrets", `"*"`, "create, delete", "pods/exec", "pods/proxy", "nodes"} {
+	for _, bad := range []string{"secrets", `"*"`, "create, delete", "pods/exec", "pods/proxy", "nodes/"} {
 		if strings.Contains(strings.ReplaceAll(role, "# No right on Secrets", ""), "resources: ["+bad) {
 			t.Errorf("the controller's role has %s:\n%s", bad, role)
 		}
 	}
+	if strings.Count(role, "nodes") != 2 || !strings.Contains(role, "  resources: [nodes]\n  verbs: [get]\n") {
+		t.Errorf("of nodes the controller gets one at a time, for the architecture, and no more:\n%s", role)
+	}
 	multi := rendered(t, "watchNamespaces={a,b}")
+	if strings.Contains(multi, "nodes") {
+		t.Error("nodes cannot be read without cluster-wide rights")
+	}
 	if strings.Contains(multi, "kind: ClusterRoleBinding") || strings.Count(multi, "kind: RoleBinding") != 2 {
 		t.Error("with watchNamespaces there must be a RoleBinding per namespace and nothing cluster-wide")
 	}

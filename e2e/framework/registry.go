@@ -14,10 +14,10 @@ import (
 
 // Profile is one of the registry's list.
 type Profile struct {
-	ID, Namespace, Service, Type, Pod, PodUID, Container, Revision, Version, Workload, Key string
-	Port                                                                                   int
-	StartTime, EndTime, SlotTime                                                           time.Time
-	Labels                                                                                 map[string]string
+	ID, Namespace, Service, Type, Pod, PodUID, Container, Revision, Version, Workload, Key, Architecture string
+	Port                                                                                                 int
+	StartTime, EndTime, SlotTime                                                                         time.Time
+	Labels                                                                                               map[string]string
 }
 
 // Target is one of the registry's targets, or a pod left out.

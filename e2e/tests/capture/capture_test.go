@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,7 @@ func TestAPolicyMakesProfilesAppear(t *testing.T) {
 	}
 	columns(t, ns)
 	contents(t, ns)
+	architecture(t, ns)
 }
 
 func columns(t *testing.T, ns string) {
@@ -102,6 +104,28 @@ func contents(t *testing.T, ns string) {
 			t.Errorf("what was captured is not all there: %+v", p)
 		}
 	}
+}
+
+// The node is read while the first captures run; those that are over before go without.
+func architecture(t *testing.T, ns string) {
+	f.Within(t, 20*time.Second+f.Slack, "a profile says the architecture of its node", func() error {
+		items, err := f.List("namespace=" + ns)
+		if err != nil {
+			return err
+		}
+		known := 0
+		for _, p := range items {
+			if p.Architecture == runtime.GOARCH {
+				known++
+			} else if p.Architecture != "" {
+				return fmt.Errorf("profile %s is of %q, the node of %q", p.ID, p.Architecture, runtime.GOARCH)
+			}
+		}
+		if known == 0 {
+			return fmt.Errorf("none of %d profiles says it", len(items))
+		}
+		return nil
+	})
 }
 
 // Programs nobody here wrote, from their Go modules.

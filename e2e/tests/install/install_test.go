@@ -35,12 +35,12 @@ func TestTheControllerMayNotReadSecrets(t *testing.T) {
 	f.NeedCluster(t)
 	as := "--as=system:serviceaccount:" + f.Namespace + ":kube-pprof-controller"
 	for _, no := range []string{"get secrets", "list secrets", "create pods", "delete pods", "get pods --subresource=log", "create pods --subresource=exec",
-		"get pods --subresource=proxy", "update profilingpolicies", "delete profilingpolicies", "get nodes --subresource=proxy", "get configmaps"} {
+		"get pods --subresource=proxy", "update profilingpolicies", "delete profilingpolicies", "get nodes --subresource=proxy", "list nodes", "get configmaps"} {
 		if out, _ := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(no)...)...); strings.TrimSpace(out) != "no" {
 			t.Errorf("may it %s? %s", no, out)
 		}
 	}
-	for _, yes := range []string{"list pods", "watch pods", "list profilingpolicies.kube-pprof.dev", "watch clusterprofilingpolicies.kube-pprof.dev"} {
+	for _, yes := range []string{"list pods", "watch pods", "get nodes", "list profilingpolicies.kube-pprof.dev", "watch clusterprofilingpolicies.kube-pprof.dev"} {
 		if out, err := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(yes)...)...); err != nil || strings.TrimSpace(out) != "yes" {
 			t.Errorf("may it %s? %s", yes, out)
 		}
