@@ -12,6 +12,7 @@
 #include "controller/pipeline.h"
 #include "controller/report.h"
 #include "controller/secrets.h"
+#include "controller/serviceranges.h"
 #include "controller/watches.h"
 #include "kube/client.h"
 #include "kube/events.h"
@@ -44,6 +45,7 @@ struct kp_controller {
     struct kp_capturer *capturer;
     struct kp_secrets *secrets;
     struct kp_nodes *nodes;
+    struct kp_serviceranges *serviceranges;
     struct kp_confirm *confirm;
     struct kp_sink *sink;
     struct kp_pipeline *pipeline;
@@ -135,6 +137,12 @@ static void on_synced(void *user)
     decide(controller);
 }
 
+static size_t on_service_ranges(void *user, const char *const *cidrs)
+{
+    struct kp_controller *controller = user;
+    return controller->capturer != NULL ? kp_capturer_learn_denied(controller->capturer, cidrs) : 0;
+}
+
 static void on_change(void *user, const char *namespace)
 {
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
@@ -186,6 +194,9 @@ static void create_kube(struct kp_controller *controller, struct kp_metrics *met
         kp_statuses_create(controller->loop, controller->kube, controller->events, FIELD_MANAGER, metrics);
     controller->secrets = kp_secrets_create(controller->loop, controller->kube);
     controller->nodes = kp_nodes_create(&(struct kp_nodes_options){.kube = controller->kube});
+    struct kp_serviceranges_options ranges = {
+        .kube = controller->kube, .on_ranges = on_service_ranges, .user = controller};
+    controller->serviceranges = kp_serviceranges_create(controller->loop, &ranges);
     if (config->leader_elect) {
         struct kp_lease_options lease = {
             .namespace = config->lease_namespace, .name = config->lease_name, .identity = config->identity};
@@ -276,6 +287,7 @@ int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config
 void kp_controller_start(struct kp_controller *controller)
 {
     kp_watches_start(controller->watches);
+    kp_serviceranges_start(controller->serviceranges);
     if (controller->lease != NULL)
         kp_lease_start(controller->lease);
     decide(controller);
@@ -335,6 +347,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_pipeline_connect(
         controller->pipeline, controller->inventory, controller->confirm, controller->sink, NULL);
     kp_watches_destroy(controller->watches);
+    kp_serviceranges_destroy(controller->serviceranges);
     kp_lease_destroy(controller->lease);
     kp_events_destroy(controller->events);
     kp_kube_destroy(controller->kube); // answers that are outstanding come now, as canceled

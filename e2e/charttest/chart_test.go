@@ -109,12 +109,18 @@ func TestLeastRights(t *testing.T) {
 			t.Errorf("the controller's role has %s:\n%s", bad, role)
 		}
 	}
+	if !strings.Contains(role+"\n", "- apiGroups: [networking.k8s.io]\n  resources: [servicecidrs]\n  verbs: [list]\n") {
+		t.Errorf("the controller's role must let it list the service ranges, and no more of them:\n%s", role)
+	}
 	if strings.Count(role, "nodes") != 2 || !strings.Contains(role, "  resources: [nodes]\n  verbs: [get]\n") {
 		t.Errorf("of nodes the controller gets one at a time, for the architecture, and no more:\n%s", role)
 	}
 	multi := rendered(t, "watchNamespaces={a,b}")
 	if strings.Contains(multi, "nodes") {
 		t.Error("nodes cannot be read without cluster-wide rights")
+	}
+	if strings.Contains(multi, "servicecidrs") {
+		t.Error("with watchNamespaces there must be no right on ServiceCIDRs")
 	}
 	if strings.Contains(multi, "kind: ClusterRoleBinding") || strings.Count(multi, "kind: RoleBinding") != 2 {
 		t.Error("with watchNamespaces there must be a RoleBinding per namespace and nothing cluster-wide")

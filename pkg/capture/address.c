@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -15,6 +16,7 @@ struct network {
     unsigned char bytes[16];
     unsigned bits;
     char text[64], what[40];
+    bool learned; // while running
 };
 
 struct kp_denylist {
@@ -52,6 +54,7 @@ static int parse_network(const char *cidr, const char *what, struct network *ret
     char ip[64];
     bool four = false;
     int64_t bits;
+    ret->learned = false;
     const char *slash = strchr(cidr, '/');
     size_t n = slash != NULL ? (size_t)(slash - cidr) : strlen(cidr);
     if (n < sizeof ip) {
@@ -108,6 +111,25 @@ void kp_denylist_forget(struct kp_denylist *list, const char *cidr)
         if (!kp_streq(list->networks.items[i].text, cidr))
             list->networks.items[kept++] = list->networks.items[i];
     list->networks.n = kept;
+}
+
+size_t kp_denylist_learn(struct kp_denylist *list, const char *const *cidrs)
+{
+    size_t kept = 0, learned = 0;
+    for (size_t i = 0; i < list->networks.n; i++)
+        if (!list->networks.items[i].learned)
+            list->networks.items[kept++] = list->networks.items[i];
+    list->networks.n = kept;
+    for (size_t i = 0; cidrs != NULL && cidrs[i] != NULL; i++) {
+        struct kp_error err = {0};
+        if (add(list, cidrs[i], "the cluster's services", &err) != 0) {
+            KP_DEBUG("network left out of those never scraped", KP_E(&err));
+            continue;
+        }
+        list->networks.items[list->networks.n - 1].learned = true;
+        learned++;
+    }
+    return learned;
 }
 
 static bool within(const struct network *network, const unsigned char bytes[16])

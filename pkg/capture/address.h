@@ -3,6 +3,7 @@
 #define KP_CAPTURE_ADDRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -14,6 +15,9 @@ struct kp_denylist; // networks never to be scraped
 KP_MUST_CHECK int kp_denylist_create(
     const char *const *cidrs, struct kp_denylist **ret, struct kp_error *err);
 void kp_denylist_destroy(struct kp_denylist *list);
+// Puts the networks of the cluster's services, learned while running, in the place of those an earlier call
+// put in; what create() was given stays. A text that is no network is left out. Returns how many were put in.
+size_t kp_denylist_learn(struct kp_denylist *list, const char *const *cidrs);
 // Takes a network out again, named as it was put in. For tests.
 void kp_denylist_forget(struct kp_denylist *list, const char *cidr);
 // v4-in-v6 is un-mapped first. KP_DENIED names the address and the network.

@@ -64,6 +64,33 @@ static void test_wrong_networks(void **state)
     }
 }
 
+static void test_learned(void **state)
+{
+    static const char *const configured[] = {"10.1.0.0/16", NULL};
+    static const char *const first[] = {"10.96.0.0/16", "rubbish", "10.97.0.0/33", "fd00:1::/112", NULL};
+    static const char *const second[] = {"10.98.0.0/16", NULL};
+    struct kp_denylist *list;
+    struct kp_error err = {0};
+    (void)state;
+    assert_int_equal(kp_denylist_create(configured, &list, NULL), 0);
+    assert_int_equal(kp_denylist_learn(list, first), 2);
+    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", &err), KP_DENIED);
+    assert_non_null(strstr(err.text, "10.96.0.0/16 (the cluster's services)"));
+    assert_int_equal(check(list, "::ffff:10.96.0.1"), KP_DENIED);
+    assert_int_equal(check(list, "fd00:1::9"), KP_DENIED);
+    assert_int_equal(check(list, "10.97.0.1"), 0);
+    assert_int_equal(kp_denylist_learn(list, second), 1); // in the place of the first
+    assert_int_equal(check(list, "10.96.0.1"), 0);
+    assert_int_equal(check(list, "fd00:1::9"), 0);
+    assert_int_equal(check(list, "10.98.0.1"), KP_DENIED);
+    assert_int_equal(check(list, "10.1.0.1"), KP_DENIED); // what was configured stays
+    assert_int_equal(check(list, "127.0.0.1"), KP_DENIED);
+    assert_int_equal(kp_denylist_learn(list, NULL), 0);
+    assert_int_equal(check(list, "10.98.0.1"), 0);
+    assert_int_equal(check(list, "10.1.0.1"), KP_DENIED);
+    kp_denylist_destroy(list);
+}
+
 static void test_socket_addresses(void **state)
 {
     struct sockaddr_in6 mapped = {.sin6_family = AF_INET6};
@@ -86,6 +113,7 @@ int main(void)
         cmocka_unit_test(test_always_denied),
         cmocka_unit_test(test_configured),
         cmocka_unit_test(test_wrong_networks),
+        cmocka_unit_test(test_learned),
         cmocka_unit_test(test_socket_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

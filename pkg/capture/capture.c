@@ -363,6 +363,11 @@ void kp_capturer_allow(struct kp_capturer *capturer, const char *cidr)
     kp_denylist_forget(capturer->denied, cidr);
 }
 
+size_t kp_capturer_learn_denied(struct kp_capturer *capturer, const char *const *cidrs)
+{
+    return kp_denylist_learn(capturer->denied, cidrs);
+}
+
 int kp_capturer_running(const struct kp_capturer *capturer)
 {
     return (int)HASH_COUNT(capturer->scrapes);

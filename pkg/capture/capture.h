@@ -38,6 +38,9 @@ struct kp_capturer *kp_capturer_create(
     struct kp_loop *loop, const struct kp_capture_options *options, struct kp_error *err);
 // Cancels everything; every on_done has come (Cancelled) when this returns.
 void kp_capturer_destroy(struct kp_capturer *capturer);
+// Networks never to be scraped from now on, beside those of the options: the cluster's services. Replaces
+// what an earlier call gave; see kp_denylist_learn().
+size_t kp_capturer_learn_denied(struct kp_capturer *capturer, const char *const *cidrs);
 int kp_capturer_running(const struct kp_capturer *capturer);
 
 // result is the receiver's to finish after use; given by pointer for the time of the call (kp_take what you

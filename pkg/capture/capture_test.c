@@ -262,6 +262,25 @@ static void forbidden_addresses_get_no_packet(void **state)
     kp_peer_stop(peer);
 }
 
+static void services_learned_while_running_get_no_packet(void **state)
+{
+    static const struct kp_step script[] = {KP_STEP_TEXT(ANSWER("200 OK", FIXTURE_PROFILE)), KP_STEP_CLOSE};
+    static const char *const services[] = {"127.0.0.0/16", NULL};
+    struct kp_peer *peer = kp_peer_start_script(script);
+    struct bench *bench = fixture_start((struct kp_capture_options){0}, true);
+    (void)state;
+    bench->target.port = (uint16_t)kp_peer_port(peer);
+    assert_int_equal(fixture_capture(bench, 0, NULL)->outcome, KP_OUTCOME_SUCCEEDED);
+    int connections = kp_peer_connections(peer);
+    assert_int_equal(kp_capturer_learn_denied(bench->capturer, services), 1);
+    const struct result_seen *seen = fixture_capture(bench, 0, NULL);
+    assert_int_equal(seen->outcome, KP_OUTCOME_REFUSED);
+    assert_non_null(strstr(seen->message, "127.0.0.0/16"));
+    assert_int_equal(kp_peer_connections(peer), connections);
+    fixture_end(bench);
+    kp_peer_stop(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +291,7 @@ int main(void)
         cmocka_unit_test(plain_http_behind_https_is_a_tls_error),
         cmocka_unit_test(credentials_want_verified_https),
         cmocka_unit_test(forbidden_addresses_get_no_packet),
+        cmocka_unit_test(services_learned_while_running_get_no_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
