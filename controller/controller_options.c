@@ -54,7 +54,7 @@ static const struct kp_option rows[] = {
     {"path-prefixes", "PATHS", KP_OPTION_LIST, AT(path_prefixes), "/debug/", 0, 0,
         "Every path that is scraped starts with one of these."},
     {"denied-cidrs", "CIDRS", KP_OPTION_LIST, AT(denied_cidrs), NULL, 0, 0,
-        "Networks never scraped, beside loopback, link-local, multicast, the API server and the service\n"
+        "Networks never scraped, beside loopback, link-local, multicast, the API server and the service "
         "ranges that it tells (ServiceCIDRs, since Kubernetes 1.33): older service ranges, nodes ..."},
     {"min-interval", "DURATION", KP_OPTION_DURATION, AT(min_interval_ms), "10s", 1000, DAY_MS,
         "Shortest interval a policy gets."},
