@@ -3,12 +3,14 @@
 #ifndef KP_API_ANSWERS_H
 #define KP_API_ANSWERS_H
 
+#include "api/admit.h"
 #include "api/call.h"
 #include "api/json.h"
 #include "api/query.h"
 
 struct kp_api_tag {
-    unsigned query_for; // enum kp_query_for; 0 = the route reads its parameters itself
+    struct kp_admission admission; // who may ask
+    unsigned query_for;            // enum kp_query_for; 0 = the route reads its parameters itself
     // In a job; call->data is the struct kp_query. NULL = the route has a handler of its own.
     void (*work)(struct kp_call *call);
     // What the table of parameters cannot say; sets defaults. On the loop. May be NULL.

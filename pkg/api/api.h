@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "http/server.h"
+#include "serve/gate.h"
 #include "store/store.h"
 
 struct kp_api;
@@ -30,7 +31,9 @@ struct kp_api_options {
     // Profiles stay in the log because they could not be sealed; it is tried again. NULL = not told.
     void (*on_seal_failed)(void *user, const struct kp_error *err);
     void *user;
-    bool accept_empty; // /api/0 takes profiles without samples
+    bool accept_empty;     // /api/0 takes profiles without samples
+    struct kp_gate gate;   // who is it, may he; zero = everyone
+    const char *namespace; // the registry's own: who may do what to it there may write captures; NULL = ""
 };
 
 struct kp_api *kp_api_create(const struct kp_api_options *options);
@@ -42,6 +45,9 @@ void kp_api_destroy(struct kp_api *api); // NULL is fine
 // the api.
 #define KP_API_ROUTES 33
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
+
+// The gate of listeners with these rows (user: the api).
+void kp_api_gate(struct kp_http_exchange *x, void *user);
 
 // Ends answers that have no end of their own (watches), so that the server can drain.
 void kp_api_end_watches(struct kp_api *api);

@@ -13,6 +13,12 @@ void kp_identity_free(struct kp_identity *identity)
     for (size_t i = 0; i < identity->n_groups; i++)
         kp_free(identity->groups[i]);
     kp_free(identity->groups);
+    for (size_t i = 0; i < identity->n_extra; i++) {
+        kp_free(identity->extra[i].key);
+        kp_free(identity->extra[i].value);
+    }
+    kp_free(identity->extra);
+    kp_free(identity->uid);
     kp_free(identity->namespace);
     kp_free(identity->name);
     kp_free(identity);
@@ -60,68 +66,13 @@ struct kp_gate kp_gate_everyone(void)
     return (struct kp_gate){.ops = &everyone};
 }
 
-static bool is_local(const char *address)
+int kp_access_denied(const struct kp_identity *identity, const struct kp_access *access, struct kp_error *err)
 {
-    return kp_starts_with(address, "127.") || kp_starts_with(address, "localhost:") ||
-           kp_starts_with(address, "[::1]:") || kp_starts_with(address, "unix:");
-}
-
-int kp_gate_check_listener(
-    const struct kp_gate *gate, const char *address, bool allow_everyone, struct kp_error *err)
-{
-    if (gate->ops != &everyone || allow_everyone || is_local(address))
-        return 0;
+    bool all = access->namespace == NULL || access->namespace[0] == '\0';
     return kp_fail(err, KP_DENIED,
-        "cannot listen on '%s': without authentication everyone who reaches it could read and write all "
-        "profiles; "
-        "listen on 127.0.0.1, or give --insecure-allow-everyone if that is what you want",
-        address);
-}
-
-// ---- passing ----
-
-struct passing {
-    struct kp_gate gate;
-    struct kp_http_exchange *x;
-};
-
-static void destroy_identity(void *thing)
-{
-    kp_identity_free(thing);
-}
-
-static void on_authenticated(void *user, struct kp_identity *identity, const struct kp_error *err)
-{
-    struct passing *passing = user;
-    struct kp_http_exchange *x = passing->x;
-    kp_free(passing);
-    kp_http_on_gone(x, NULL, NULL);
-    if (identity == NULL) {
-        if (err->code == KP_UNAUTHENTICATED)
-            kp_http_set_header(x, "WWW-Authenticate", "Bearer");
-        kp_http_reply_error(x, err);
-        return;
-    }
-    kp_http_attach(x, identity, destroy_identity);
-    kp_http_gate_open(x);
-}
-
-static void on_gone(void *user)
-{
-    struct passing *passing = user;
-    passing->gate.ops->cancel(passing->gate.self, passing);
-    kp_free(passing);
-}
-
-void kp_gate_pass(const struct kp_gate *gate, struct kp_http_exchange *x)
-{
-    struct passing *passing = KP_NEW(struct passing);
-    *passing = (struct passing){.gate = *gate, .x = x};
-    kp_http_on_gone(x, on_gone, passing);
-    gate->ops->authenticate(gate->self, x, on_authenticated, passing);
-}
-
-const struct kp_identity *kp_gate_identity(const struct kp_http_exchange *x)
-{
-    return kp_http_attached(x);
+        "%s.data.kube-pprof.dev is forbidden: User \"%.80s\" cannot %s resource \"%s%s%s\" in API group "
+        "\"data.kube-pprof.dev\" %s%s%s",
+        access->resource, identity->name, access->verb, access->resource, access->subresource ? "/" : "",
+        access->subresource ? access->subresource : "", all ? "at the cluster scope" : "in the namespace \"",
+        all ? "" : access->namespace, all ? "" : "\"");
 }

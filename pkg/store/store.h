@@ -191,6 +191,11 @@ KP_MUST_CHECK int kp_store_verify(struct kp_store *store,
 
 // ---- upkeep (writer thread) ----
 KP_MUST_CHECK int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err);
+// Everything of the namespace that was received, or whose capture began, before before_ms is gone, also what
+// of it is yet to come: one durable note, in constant time; the bytes go with the next upkeep. Of several
+// calls the latest time stands. "" is a namespace like any other.
+KP_MUST_CHECK int kp_store_forget_namespace(
+    struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err);
 // Drops what is past its age, then, over max_bytes, the oldest of the namespace furthest over its share.
 // Small steps: call it again at once while *ret_more.
 KP_MUST_CHECK int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err);

@@ -1,0 +1,3 @@
+#include "auth/auth.h"
+
+#include "base/banned.h"

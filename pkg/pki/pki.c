@@ -1,0 +1,3 @@
+#include "pki/pki.h"
+
+#include "base/banned.h"
