@@ -2,11 +2,11 @@
 // memory, time to read. Each folder holds the captures of one build, TYPE.NN.pb.gz.
 //
 //     segment_bench [--types cpu,heap,goroutine] [--level N] [--builds N] FOLDER...
-//     segment_bench [--types ...] [--level N] --pods N --rounds N [--stacks N]
+//     segment_bench [--types ...] [--level N] [--builds N] --pods N --rounds N [--stacks N]
 //
-// --builds: the folders are taken N times, as so many builds. --pods: generated captures of one build, 3 % of
-// the stacks of each new. --join N: also as N segments that are then joined. KP_BENCH_OUT: where to leave the
-// segment.
+// --builds: the folders are taken N times, as so many builds. --pods: generated captures, 3 % of the stacks
+// of each new; of one build, or with --builds of so many programs, --pods of each. --join N: also as N
+// segments that are then joined. --write-only: reads nothing back. KP_BENCH_OUT: where to leave the segment.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +39,7 @@ struct bench {
     const char *types;
     int level;
     unsigned pods, rounds, builds, stacks, joined;
+    bool is_writing_only;
     KP_ARRAY(struct capture) captures;
     uint64_t random;
 };
@@ -97,17 +98,19 @@ static void load(struct bench *b, const char *folder, uint64_t space)
 }
 
 // Captures of one made-up program.
-static void make_pods(struct bench *b)
+static void make_pods(struct bench *b, unsigned build)
 {
-    const struct kp_gen_program program = {.seed = 7, .stacks = b->stacks, .new_percent = 3, .depth = 20};
+    const struct kp_gen_program program = {
+        .seed = 7 + build, .stacks = b->stacks, .new_percent = 3, .depth = 20};
     struct kp_gen *gen = kp_gen_create(&program);
     for (int kind = 0; kind < KP_GEN_KINDS; kind++) {
         kp_auto_free char *name = kp_asprintf("%s.01.pb.gz", kp_gen_kind_name((enum kp_gen_kind)kind));
         for (unsigned pod = 0; wanted(b, name) && pod < b->pods; pod++)
             for (unsigned round = 0; round < b->rounds; round++) {
                 struct capture c = {.type = kp_strdup(kp_gen_kind_name((enum kp_gen_kind)kind)),
+                    .space = build,
                     .order = (uint64_t)pod << 32 | round,
-                    .pod = pod,
+                    .pod = build * b->pods + pod,
                     .start_ms = MADE_T0 + (int64_t)round * 60000 + pod};
                 c.body = kp_gen_bytes(gen, (enum kp_gen_kind)kind, pod, round, 1, &c.len);
                 *kp_array_add(&b->captures) = c;
@@ -273,7 +276,8 @@ static void report(
         usage.ru_maxrss / 1024, in >> 20);
     kp_auto_free char *types = kp_strdup(b->types);
     char *save = NULL;
-    for (char *type = strtok_r(types, ",", &save); type; type = strtok_r(NULL, ",", &save))
+    for (char *type = strtok_r(types, ",", &save); type && !b->is_writing_only;
+         type = strtok_r(NULL, ",", &save))
         for (int i = 0; i < 2; i++)
             read_type(s, type, b, rows);
     kp_segment_unref(s);
@@ -354,6 +358,8 @@ int main(int argc, char **argv)
             b.stacks = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--join") == 0 && i + 1 < argc)
             b.joined = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--write-only") == 0)
+            b.is_writing_only = true;
         else if (strcmp(argv[i], "--builds") == 0 && i + 1 < argc)
             b.builds = (unsigned)strtoul(argv[++i], NULL, 10);
         else
@@ -367,8 +373,8 @@ int main(int argc, char **argv)
             c.pod = (uint32_t)c.space;
             *kp_array_add(&b.captures) = c;
         }
-    if (b.pods > 0)
-        make_pods(&b);
+    for (unsigned k = 0; b.pods > 0 && k < b.builds; k++)
+        make_pods(&b, k);
     qsort(b.captures.items, b.captures.n, sizeof b.captures.items[0], by_space);
     struct kp_segment_row *rows;
     struct kp_error err = {0};

@@ -29,7 +29,8 @@ struct kp_symbols_index {
         cap_labels;
 };
 
-#define FIRST_SLOTS 64
+#define FIRST_SLOTS  64
+#define MAX_EXPECTED (1U << 16) // slots
 
 static void table_init(struct table *t)
 {
@@ -63,6 +64,16 @@ static void table_put(struct table *t, uint32_t hash, uint32_t id)
         at = (at + 1) & t->mask;
     t->slots[at] = (struct slot){hash, id + 1};
     t->n++;
+}
+
+// Makes room for n in an empty table.
+static void table_expect(struct table *t, uint32_t n)
+{
+    uint32_t n_slots = t->mask + 1;
+    while (n_slots / 2 <= n && n_slots < MAX_EXPECTED)
+        n_slots *= 2;
+    if (n_slots > t->mask + 1)
+        table_resize(t, n_slots);
 }
 
 #define table_foreach(t, h, id)                                                                              \
@@ -109,6 +120,18 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     s->label_sets[0] = 0;
     (void)kp_symbols_label_set(s, NULL, 0);
     return s;
+}
+
+void kp_symbols_expect(struct kp_symbols *s, const struct kp_profile *p)
+{
+    struct kp_symbols_index *x = s->index;
+    if (s->n_nodes > 1 || s->n_locations > 0)
+        return;
+    table_expect(&x->strings, p->n_strings);
+    table_expect(&x->functions, p->n_functions);
+    table_expect(&x->locations, p->n_locations);
+    table_expect(&x->stacks, p->n_samples);
+    table_expect(&x->nodes, (uint32_t)(p->n_frames / 4)); // stacks share most of their frames
 }
 
 void kp_symbols_destroy(struct kp_symbols *s)

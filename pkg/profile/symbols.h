@@ -75,6 +75,10 @@ uint32_t kp_symbols_label_set(struct kp_symbols *symbols, struct kp_sample_label
 // does no harm): map it instead.
 bool kp_symbols_adopt(struct kp_symbols *symbols, const struct kp_symbols *from);
 
+// That a profile will be mapped into the space: while it is empty, it is made as large as that takes at
+// least.
+void kp_symbols_expect(struct kp_symbols *symbols, const struct kp_profile *profile);
+
 // Maps the ids of one profile, or of another symbol space, to ids here; made lazily, entity by entity. The
 // source must stay as it is while the map lives.
 struct kp_symbols_map;

@@ -143,10 +143,14 @@ void kp_builder_forget_space(struct kp_segment_builder *b);
 // A decoded profile into the space entered.
 void kp_builder_take_profile(
     struct kp_segment_builder *b, const struct kp_profile *profile, const struct kp_pending_capture *capture);
+static inline uint32_t kp_entry_hash(uint32_t node, uint32_t labels)
+{
+    return (uint32_t)kp_digest_mix((uint64_t)node << 32 | labels, 5);
+}
 // Entry of a stack and a label set of the open space.
 uint32_t kp_builder_entry(struct kp_space_builder *space, uint32_t node, uint32_t labels);
-// Gives new entries, from base on, the order of the tree, so that their ids say little new. The samples from
-// first_sample on are those that may name them.
+// (builder_order.c) Gives new entries, from base on, the order of the tree, so that their ids say little new.
+// The samples from first_sample on are those that may name them.
 void kp_builder_sort_entries(struct kp_space_builder *space, uint32_t base, size_t first_sample);
 uint32_t kp_builder_shape(
     struct kp_space_builder *space, const struct kp_profile *profile, const uint32_t *mappings);

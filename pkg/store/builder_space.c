@@ -1,12 +1,10 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "store/builder_private.h"
 #include "base/banned.h"
 
-#define FIRST_SLOTS    1024
-#define MAX_SORT_STEPS 4000000 // new stacks times frames beyond which they keep the order of arrival
+#define FIRST_SLOTS 1024
 
 // ---- entries ----
 
@@ -17,8 +15,7 @@ static void grow_slots(struct kp_space_builder *s)
     s->slots = KP_NEW_ARRAY(uint32_t, n);
     s->slot_mask = n - 1;
     for (uint32_t id = 0; id < s->n_entries; id++) {
-        uint64_t h = kp_digest_mix((uint64_t)s->entry_node[id] << 32 | s->entry_labels[id], 5);
-        uint32_t at = (uint32_t)h & s->slot_mask;
+        uint32_t at = kp_entry_hash(s->entry_node[id], s->entry_labels[id]) & s->slot_mask;
         while (s->slots[at] != 0)
             at = (at + 1) & s->slot_mask;
         s->slots[at] = id + 1;
@@ -29,7 +26,7 @@ uint32_t kp_builder_entry(struct kp_space_builder *s, uint32_t node, uint32_t la
 {
     if (s->slots == NULL || s->n_entries >= s->slot_mask / 2)
         grow_slots(s);
-    uint32_t at = (uint32_t)kp_digest_mix((uint64_t)node << 32 | labels, 5) & s->slot_mask;
+    uint32_t at = kp_entry_hash(node, labels) & s->slot_mask;
     for (; s->slots[at] != 0; at = (at + 1) & s->slot_mask) {
         uint32_t id = s->slots[at] - 1;
         if (s->entry_node[id] == node && s->entry_labels[id] == labels)
@@ -44,94 +41,6 @@ uint32_t kp_builder_entry(struct kp_space_builder *s, uint32_t node, uint32_t la
     s->entry_labels[s->n_entries] = labels;
     s->slots[at] = s->n_entries + 1;
     return s->n_entries++;
-}
-
-static uint32_t slot_of(const struct kp_space_builder *s, uint32_t id)
-{
-    uint32_t at =
-        (uint32_t)kp_digest_mix((uint64_t)s->entry_node[id] << 32 | s->entry_labels[id], 5) & s->slot_mask;
-    while (s->slots[at] != id + 1)
-        at = (at + 1) & s->slot_mask;
-    return at;
-}
-
-static int compare_locations(const struct kp_symbols *s, uint32_t a, uint32_t b)
-{
-    const struct kp_sym_location *x = &s->locations[a];
-    const struct kp_sym_location *y = &s->locations[b];
-    if (x->mapping != y->mapping)
-        return x->mapping < y->mapping ? -1 : 1;
-    if (x->address != y->address)
-        return x->address < y->address ? -1 : 1;
-    return (a > b) - (a < b);
-}
-
-// The order in which the dictionary will number nodes.
-static int compare_nodes(const struct kp_space_builder *s, uint32_t a, uint32_t b)
-{
-    const struct kp_sym_node *nodes = s->symbols->nodes;
-    uint32_t depth_a = s->depths.items[a];
-    uint32_t depth_b = s->depths.items[b];
-    for (uint32_t d = depth_a; d > depth_b; d--)
-        a = nodes[a].parent;
-    for (uint32_t d = depth_b; d > depth_a; d--)
-        b = nodes[b].parent;
-    if (a == b)
-        return (depth_a > depth_b) - (depth_a < depth_b);
-    while (nodes[a].parent != nodes[b].parent) {
-        a = nodes[a].parent;
-        b = nodes[b].parent;
-    }
-    return compare_locations(s->symbols, nodes[a].location, nodes[b].location);
-}
-
-static int by_node(const void *x, const void *y, void *space)
-{
-    const struct kp_space_builder *s = space;
-    uint32_t a = *(const uint32_t *)x;
-    uint32_t b = *(const uint32_t *)y;
-    int order = compare_nodes(s, s->entry_node[a], s->entry_node[b]);
-    if (order != 0)
-        return order;
-    return (s->entry_labels[a] > s->entry_labels[b]) - (s->entry_labels[a] < s->entry_labels[b]);
-}
-
-static void measure_depths(struct kp_space_builder *s)
-{
-    for (uint32_t i = (uint32_t)s->depths.n; i < s->symbols->n_nodes; i++) {
-        uint32_t depth = i == 0 ? 0 : s->depths.items[s->symbols->nodes[i].parent] + 1;
-        *kp_array_add(&s->depths) = depth;
-    }
-}
-
-void kp_builder_sort_entries(struct kp_space_builder *s, uint32_t base, size_t first_sample)
-{
-    uint32_t n = s->n_entries - base;
-    size_t steps = 0;
-    measure_depths(s);
-    for (uint32_t i = base; i < s->n_entries; i++)
-        steps += s->depths.items[s->entry_node[i]];
-    if (n < 2 || steps > MAX_SORT_STEPS)
-        return;
-    kp_auto_free uint32_t *order = kp_grow(NULL, n, sizeof *order);
-    kp_auto_free uint32_t *place = kp_grow(NULL, (size_t)3 * n, sizeof *place);
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = base + i;
-    qsort_r(order, n, sizeof *order, by_node, s);
-    for (uint32_t i = 0; i < n; i++) {
-        place[order[i] - base] = base + i;
-        place[n + i] = s->entry_node[order[i]];
-        place[2 * n + i] = s->entry_labels[order[i]];
-    }
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = slot_of(s, base + i);
-    for (uint32_t i = 0; i < n; i++)
-        s->slots[order[i]] = place[i] + 1;
-    memcpy(s->entry_node + base, place + n, n * sizeof *place);
-    memcpy(s->entry_labels + base, place + 2 * (size_t)n, n * sizeof *place);
-    for (size_t i = first_sample; i < s->entries.n; i++)
-        if (s->entries.items[i] >= base)
-            s->entries.items[i] = place[s->entries.items[i] - base];
 }
 
 // ---- shapes ----
@@ -161,6 +70,7 @@ void kp_builder_take_profile(
     struct kp_segment_builder *b, const struct kp_profile *p, const struct kp_pending_capture *capture)
 {
     struct kp_space_builder *s = b->space;
+    kp_symbols_expect(s->symbols, p);
     struct kp_symbols_map *map = kp_symbols_map_profile(s->symbols, p);
     uint32_t base = s->n_entries;
     size_t first = s->entries.n;
@@ -250,23 +160,22 @@ int kp_builder_enter(struct kp_segment_builder *b, const uint64_t id[2], const c
     return 0;
 }
 
-// What is written must read back as it is here.
-static bool same_space(const struct kp_space_parts *parts, const struct kp_space *space)
+// What is written must read back as it is here. a: of the parts' symbols, as far as they are known.
+static bool same_space(
+    const struct kp_space_parts *parts, struct kp_symbol_hashes *a, const struct kp_space *space)
 {
-    struct kp_symbol_hashes a = {0};
     struct kp_symbol_hashes c = {0};
     bool same = space->n_entries == parts->n_entries && space->n_shapes == parts->n_shapes;
-    kp_symbol_hashes_extend(&a, parts->symbols);
+    kp_symbol_hashes_extend(a, parts->symbols);
     kp_symbol_hashes_extend(&c, &space->symbols);
     for (uint32_t i = 0; same && i < parts->n_entries; i++)
-        same = a.nodes[parts->entry_node[i]] == c.nodes[space->entry_node[i]] &&
-               a.sets[parts->entry_labels[i]] == c.sets[space->entry_labels[i]];
+        same = a->nodes[parts->entry_node[i]] == c.nodes[space->entry_node[i]] &&
+               a->sets[parts->entry_labels[i]] == c.sets[space->entry_labels[i]];
     for (uint32_t i = 0; same && i < parts->n_shapes; i++) {
         same = parts->shapes[i].profile->n_mappings == space->shapes[i]->n_mappings;
         for (uint32_t k = 0; same && k < space->shapes[i]->n_mappings; k++)
-            same = a.mappings[parts->shapes[i].mappings[k]] == c.mappings[space->shape_mappings[i][k]];
+            same = a->mappings[parts->shapes[i].mappings[k]] == c.mappings[space->shape_mappings[i][k]];
     }
-    kp_symbol_hashes_finish(&a);
     kp_symbol_hashes_finish(&c);
     return same;
 }
@@ -292,7 +201,7 @@ int kp_builder_leave(struct kp_segment_builder *b, struct kp_error *err)
     rc = b->raw.len > KP_MAX_BLOCK_RAW ? kp_fail(err, KP_LIMIT, "a symbol space is too large")
                                        : kp_dictionary_get(b->raw.data, b->raw.len, &space, err);
     bool doubt = b->doubt && b->doubt(s->id);
-    if (rc == 0 && (doubt || !same_space(&parts, space)))
+    if (rc == 0 && (doubt || !same_space(&parts, &s->hashes, space)))
         rc = kp_fail(err, KP_INTERNAL, "a symbol space would read back unequal");
     if (rc == 0) {
         struct kp_segment_space_info *info = &b->spaces.items[s->index];

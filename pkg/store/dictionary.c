@@ -1,5 +1,4 @@
 // A space to columns; see dictionary_private.h.
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -44,27 +43,9 @@ static void number(struct numbering *x, uint32_t old)
 
 // ---- the order ----
 
-static int by_address(const void *a, const void *b, void *symbols)
-{
-    const struct kp_symbols *s = symbols;
-    uint32_t i = *(const uint32_t *)a;
-    uint32_t k = *(const uint32_t *)b;
-    const struct kp_sym_location *x = &s->locations[i];
-    const struct kp_sym_location *y = &s->locations[k];
-    if (x->mapping != y->mapping)
-        return x->mapping < y->mapping ? -1 : 1;
-    if (x->address != y->address)
-        return x->address < y->address ? -1 : 1;
-    return (i > k) - (i < k);
-}
-
 static void number_locations(struct writer *w)
 {
-    struct kp_symbols symbols = *w->s;
-    for (uint32_t i = 0; i < w->s->n_locations; i++)
-        w->locations.old_id[i] = i;
-    if (w->s->n_locations > 1)
-        qsort_r(w->locations.old_id, w->s->n_locations, sizeof(uint32_t), by_address, &symbols);
+    kp_order_locations(w->s, w->locations.old_id);
     for (uint32_t i = 0; i < w->s->n_locations; i++)
         w->locations.new_id[w->locations.old_id[i]] = i;
 }
@@ -91,46 +72,11 @@ static void number_strings(struct writer *w)
         number(&w->strings, i);
 }
 
-// Sorts ids 1..n-1 of nodes by a key below n_keys, keeping the order of equals.
-static void sort_nodes(const uint32_t *from, uint32_t *to, uint32_t n, const uint32_t *keys, uint32_t n_keys,
-    uint32_t *ret_starts)
-{
-    memset(ret_starts, 0, ((size_t)n_keys + 1) * sizeof *ret_starts);
-    for (uint32_t i = 0; i < n; i++)
-        ret_starts[keys[from[i]] + 1]++;
-    for (uint32_t k = 0; k < n_keys; k++)
-        ret_starts[k + 1] += ret_starts[k];
-    for (uint32_t i = 0; i < n; i++)
-        to[ret_starts[keys[from[i]]]++] = from[i];
-    memmove(ret_starts + 1, ret_starts, n_keys * sizeof *ret_starts);
-    ret_starts[0] = 0;
-}
-
 static void number_nodes(struct writer *w)
 {
-    uint32_t n = w->s->n_nodes;
-    uint32_t n_keys = w->s->n_locations > n ? w->s->n_locations : n;
-    kp_auto_free uint32_t *keys = kp_grow(NULL, n, sizeof *keys);
-    kp_auto_free uint32_t *a = kp_grow(NULL, n, sizeof *a);
-    kp_auto_free uint32_t *b = kp_grow(NULL, n, sizeof *b);
-    kp_auto_free uint32_t *starts = kp_grow(NULL, (size_t)n_keys + 2, sizeof *starts);
-    for (uint32_t i = 1; i < n; i++) {
-        a[i - 1] = i;
-        keys[i] = w->locations.new_id[w->s->nodes[i].location];
-    }
-    sort_nodes(a, b, n - 1, keys, w->s->n_locations, starts);
-    for (uint32_t i = 1; i < n; i++)
-        keys[i] = w->s->nodes[i].parent;
-    sort_nodes(b, a, n - 1, keys, n, starts);
-    // b becomes the stack of what is still to be visited
-    size_t n_stack = 0;
-    b[n_stack++] = 0;
-    while (n_stack > 0) {
-        uint32_t node = b[--n_stack];
-        number(&w->nodes, node);
-        for (uint32_t i = starts[node + 1]; i-- > starts[node];)
-            b[n_stack++] = a[i];
-    }
+    kp_order_nodes(w->s, w->locations.new_id, w->nodes.old_id);
+    for (uint32_t i = 0; i < w->s->n_nodes; i++)
+        w->nodes.new_id[w->nodes.old_id[i]] = i;
 }
 
 // ---- the columns ----

@@ -96,6 +96,12 @@ void kp_shape_put(const struct kp_profile *profile, struct kp_column *out, size_
 KP_MUST_CHECK int kp_shape_get(
     const void *data, size_t len, struct kp_arena **arena, struct kp_profile **ret, struct kp_error *err);
 
+// ---- the order of a dictionary (symbol_order.c) ----
+// Ids in the order of mapping and address.
+void kp_order_locations(const struct kp_symbols *symbols, uint32_t *ret_order);
+// Ids depth first, the children of a node in the order of their locations' ranks.
+void kp_order_nodes(const struct kp_symbols *symbols, const uint32_t *location_ranks, uint32_t *ret_order);
+
 // ---- dictionary (dictionary.c, dictionary_read.c) ----
 struct kp_shape {
     uint8_t *bytes;
