@@ -13,8 +13,6 @@
 #include "controller/options_file.h"
 #include "base/banned.h"
 
-#define DAY_MS INT64_C(86400000)
-
 const char *kp_option_env(char out[KP_OPTION_ENV_TEXT], const char *flag)
 {
     kp_copy(out, KP_OPTION_ENV_TEXT, "KUBE_PPROF_");
@@ -89,16 +87,11 @@ static int parse_decimal(
 
 static int parse_duration(const char *text, int64_t *ret, struct kp_error *err)
 {
-    size_t digits = strspn(text, "0123456789");
-    if (digits > 0 && digits < 6 && kp_streq(text + digits, "d")) {
-        *ret = strtoll(text, NULL, 10) * DAY_MS;
-        return 0;
-    }
     if (kp_streq(text, "0")) {
         *ret = 0;
         return 0;
     }
-    if (kp_duration_parse(text, ret, NULL) != 0)
+    if (kp_duration_parse_days(text, ret, NULL) != 0)
         return kp_fail(err, KP_INVALID, "'%.40s' is not a duration; write it like 90s, 1h30m or 5d", text);
     return 0;
 }

@@ -19,7 +19,7 @@ enum kp_option_type {
     KP_OPTION_INT,      // int64_t within [min, max]
     KP_OPTION_PERCENT,  // double within [0, 100]; "1", "0.5" or "1%"
     KP_OPTION_DECIMAL,  // double within [min, max]; "0.5"
-    KP_OPTION_DURATION, // int64_t, milliseconds; "1h30m", and whole days: "5d"
+    KP_OPTION_DURATION, // int64_t, milliseconds; "1h30m", "5d", "2w"
     KP_OPTION_BYTES,    // int64_t; "64Mi"
 };
 

@@ -168,19 +168,6 @@ int kp_time_parse(const char *text, int64_t *ret_ms, struct kp_error *err)
     return 0;
 }
 
-// A duration, or days: people look back by days, which durations of policies do not know.
-static bool parse_ago(const char *text, int64_t *ret_ms)
-{
-    const size_t n = strspn(text, "0123456789");
-    int64_t days = 0;
-    for (size_t i = 0; i < n && n <= 5; i++)
-        days = days * 10 + (text[i] - '0');
-    if (n == 0 || n > 5 || strcmp(text + n, "d") != 0)
-        return kp_duration_parse(text, ret_ms, NULL) == 0;
-    *ret_ms = days * 24 * 3600 * 1000;
-    return true;
-}
-
 int kp_time_parse_relative(const char *text, int64_t now_ms, int64_t *ret_ms, struct kp_error *err)
 {
     int64_t v;
@@ -188,7 +175,7 @@ int kp_time_parse_relative(const char *text, int64_t now_ms, int64_t *ret_ms, st
         *ret_ms = now_ms;
         return 0;
     }
-    if (parse_ago(text[0] == '-' ? text + 1 : text, &v)) {
+    if (kp_duration_parse_days(text[0] == '-' ? text + 1 : text, &v, NULL) == 0) {
         *ret_ms = now_ms - v;
         return 0;
     }

@@ -104,6 +104,8 @@ static void test_reads_what_people_type(void **state)
         {"1h", 1795521600000},
         {"-90s", 1795525110000},
         {"-7d", 1795525200000 - INT64_C(7) * 86400000},
+        {"2w", 1795525200000 - INT64_C(14) * 86400000},
+        {"1d1h", 1795525200000 - INT64_C(25) * 3600000},
         {"99999d", 1795525200000 - INT64_C(99999) * 86400000},
         {"1795525200", 1795525200000},
         {"0", 0},
@@ -115,7 +117,7 @@ static void test_reads_what_people_type(void **state)
         assert_int_equal(ms, cases[i].ms);
     }
     static const char *const wrong[] = {"tomorrow", "--1h", "-", "+1h", "1.5h", "-1795525200",
-        "99999999999999999999", "d", "-d", "1.5d", "1d1h", "100000d"};
+        "99999999999999999999", "d", "-d", "1.5d", "1y", "100000d"};
     for (size_t i = 0; i < KP_COUNT(wrong); i++) {
         struct kp_error err = {0};
         int64_t ms = 77;

@@ -22,6 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (ms < 100000ll * 3600000 && (kp_duration_parse(out, &back, NULL) != 0 || back != ms))
             abort();
     }
+    if (kp_duration_parse_days(text, &ms, NULL) == 0) {
+        if (ms < 0 || strlen(text) > 4 * 7)
+            abort();
+        if (kp_duration_parse(text, &back, NULL) == 0 && back != ms)
+            abort();
+    }
     if (size >= sizeof ms) {
         memcpy(&ms, data, sizeof ms);
         if (strlen(kp_duration_format(out, ms)) >= sizeof out)

@@ -61,6 +61,30 @@ static void test_refuses_the_rest(void **state)
     assert_string_equal(err.text, "'1d' is not a duration; write it like 90s or 1h30m (units h, m, s, ms)");
 }
 
+static void test_reads_days_and_weeks_where_asked_to(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {{"1d", 86400000}, {"5d", 432000000}, {"120h", 432000000}, {"2w", 1209600000},
+        {"1d12h", 129600000}, {"1w1d1h1m", 694860000}, {"30s", 30000}, {"5ms", 5},
+        {"99999w", 60479395200000}};
+    static const char *const wrong[] = {"", "d", "1", "1.5d", "-1d", "1day", "123456d", "1d1d1d1d1d", "1W"};
+    struct kp_error err = {0};
+    int64_t ms = 77;
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        if (kp_duration_parse_days(cases[i].text, &ms, &err) != 0 || ms != cases[i].ms)
+            fail_msg("'%s' gave %lld, not %lld", cases[i].text, (long long)ms, (long long)cases[i].ms);
+    }
+    for (size_t i = 0; i < KP_COUNT(wrong); i++)
+        if (kp_duration_parse_days(wrong[i], &ms, NULL) != KP_INVALID)
+            fail_msg("'%s' was taken as %lld", wrong[i], (long long)ms);
+    assert_int_equal(kp_duration_parse_days("1y", &ms, &err), KP_INVALID);
+    assert_string_equal(
+        err.text, "'1y' is not a duration; write it like 90s or 1h30m (units w, d, h, m, s, ms)");
+}
+
 static void test_writes_the_shortest_form(void **state)
 {
     (void)state;
@@ -90,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_what_gep_2257_allows),
         cmocka_unit_test(test_refuses_the_rest),
+        cmocka_unit_test(test_reads_days_and_weeks_where_asked_to),
         cmocka_unit_test(test_writes_the_shortest_form),
         cmocka_unit_test(test_reads_what_it_writes),
     };

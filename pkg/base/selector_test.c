@@ -38,10 +38,10 @@ static void test_kubectl_grammar(void **state)
     static const char *const yes[] = {"", "  ", "app", "app=web", "app==web", "app = web",
         " app=web ,env=prod ", "app!=db", "gone!=x", "app in (web)", "app in (db, web)", "app in(web)",
         "app  in  ( web ,db )", "app notin (db,x)", "gone notin (a)", "!gone", "! gone", "empty",
-        "empty=", "empty in (x,)", "empty in ()", "app=web,empty=,env", "!gone,env in (prod,dev),app!=db",
-        "app\tin\t(web)"};
-    static const char *const no[] = {"gone", "app=db", "app=", "gone=", "app!=web", "app in (db)",
-        "gone in (web)", "app notin (web)", "!app", "app=web,env=dev", "empty=x", "app=We"};
+        "empty=", "empty==", "empty==,env", "empty in (x,)", "empty in ()", "app=web,empty=,env",
+        "!gone,env in (prod,dev),app!=db", "app\tin\t(web)"};
+    static const char *const no[] = {"gone", "app=db", "app=", "app==", "gone==", "gone=", "app!=web",
+        "app in (db)", "gone in (web)", "app notin (web)", "!app", "app=web,env=dev", "empty=x", "app=We"};
     for (size_t i = 0; i < KP_COUNT(yes); i++)
         if (!matches(yes[i], false) || !matches(yes[i], true))
             fail_msg("'%s' does not match", yes[i]);
