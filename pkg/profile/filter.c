@@ -16,11 +16,19 @@ struct matcher {
     const struct kp_profile *p;
     const struct kp_regex *regex; // NULL matches nothing
     uint8_t *known;               // by string
+    const struct kp_stop *stop;
 };
 
-static struct matcher matcher_of(const struct kp_profile *p, const struct kp_regex *regex)
+static struct matcher matcher_of(
+    const struct kp_profile *p, const struct kp_regex *regex, const struct kp_stop *stop)
 {
-    return (struct matcher){p, regex, regex ? KP_NEW_ARRAY(uint8_t, p->n_strings) : NULL};
+    return (struct matcher){p, regex, regex ? KP_NEW_ARRAY(uint8_t, p->n_strings) : NULL, stop};
+}
+
+static bool look(const struct matcher *m, struct kp_str s)
+{
+    size_t len = s.len < KP_FILTER_MAX_NAME ? s.len : KP_FILTER_MAX_NAME;
+    return kp_stop_check(m->stop, NULL) == 0 && kp_regex_finds(m->regex, s.data, len);
 }
 
 static bool matches(struct matcher *m, uint32_t string)
@@ -28,8 +36,7 @@ static bool matches(struct matcher *m, uint32_t string)
     if (m->regex == NULL)
         return false;
     if (m->known[string] == UNKNOWN)
-        m->known[string] =
-            kp_regex_finds(m->regex, m->p->strings[string].data, m->p->strings[string].len) ? YES : NO;
+        m->known[string] = look(m, m->p->strings[string]) ? YES : NO;
     return m->known[string] == YES;
 }
 
@@ -80,8 +87,10 @@ static void hide_lines(
 
 static uint8_t *judge_locations(struct kp_profile *p, const struct kp_profile_filter *filter)
 {
-    struct matcher focus = matcher_of(p, filter->focus), ignore = matcher_of(p, filter->ignore);
-    struct matcher hide = matcher_of(p, filter->hide), show = matcher_of(p, filter->show);
+    struct matcher focus = matcher_of(p, filter->focus, filter->stop),
+                   ignore = matcher_of(p, filter->ignore, filter->stop);
+    struct matcher hide = matcher_of(p, filter->hide, filter->stop),
+                   show = matcher_of(p, filter->show, filter->stop);
     uint8_t *verdicts = KP_NEW_ARRAY(uint8_t, (size_t)p->n_locations + 1);
     for (uint32_t i = 0; i < p->n_locations; i++) {
         struct kp_location *l = &p->locations[i];

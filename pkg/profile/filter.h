@@ -4,15 +4,21 @@
 #define KP_PROFILE_FILTER_H
 
 #include "base/regex.h"
+#include "base/stop.h"
 #include "profile/profile.h"
 
 // Keeps samples with a frame that matches focus and none that matches ignore; drops frames that match hide,
 // and all but those that match show. A frame matches by function name, file name or mapping file; an
 // expression may match any part of them (kp_regex_finds). NULL = not asked for. Returns how many samples are
-// left. A location's lines must be its own (they are in what is decoded or merged).
+// left. A location's lines must be its own (they are in what is decoded or merged). Of longer names only the
+// first KP_FILTER_MAX_NAME bytes are looked at. An expression can take a good part of a second for one name,
+// so stop is asked before each; ask it yourself afterwards: when it says stop, the profile is good for
+// nothing.
+#define KP_FILTER_MAX_NAME 4096
 struct kp_profile_filter {
     const struct kp_regex *focus, *ignore, *hide, *show;
     const struct kp_regex *tag_focus, *tag_ignore; // "key:value" of text labels, or "value"
+    const struct kp_stop *stop;                    // NULL = takes as long as it takes
 };
 uint32_t kp_profile_filter(struct kp_profile *profile, const struct kp_profile_filter *filter);
 

@@ -53,7 +53,8 @@ static void say_filter(struct kp_strbuf *b, const char *const *row)
         regex[i] = regex_of(row[i + 1]);
         kp_strbuf_addf(&title, " %s", row[i + 1] ? row[i + 1] : "");
     }
-    const struct kp_profile_filter filter = {regex[0], regex[1], regex[2], regex[3], regex[4], regex[5]};
+    const struct kp_profile_filter filter = {
+        regex[0], regex[1], regex[2], regex[3], regex[4], regex[5], NULL};
     uint32_t n = kp_profile_filter(p, &filter);
     assert_int_equal(n, p->n_samples);
     fixture_check(p);

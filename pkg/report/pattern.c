@@ -4,9 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/regex.h"
+#include "profile/filter.h"
 #include "base/banned.h"
-
-#define MAX_TEXT 4096 // of a name that is looked at
 
 int kp_pattern_init(struct kp_pattern *pattern, const struct kp_profile *profile, const char *what,
     const char *text, const struct kp_stop *stop, struct kp_error *err)
@@ -17,8 +16,7 @@ int kp_pattern_init(struct kp_pattern *pattern, const struct kp_profile *profile
     if (strpbrk(text, "\\|()[]{}.^$*+?") == NULL) {
         pattern->literal = text;
     } else {
-        kp_auto_free char *anywhere = kp_asprintf(".*(?:%s).*", text);
-        int rc = kp_regex_compile(anywhere, &pattern->regex, err);
+        int rc = kp_regex_compile(text, &pattern->regex, err);
         if (rc < 0) {
             kp_wrap(err, "cannot use '%.60s' as %s", text, what);
             return rc;
@@ -39,11 +37,7 @@ static bool look(const struct kp_pattern *pattern, struct kp_str s)
 {
     if (pattern->literal)
         return memmem(s.data, s.len, pattern->literal, strlen(pattern->literal)) != NULL;
-    char text[MAX_TEXT + 1];
-    size_t n = s.len < MAX_TEXT ? s.len : MAX_TEXT;
-    memcpy(text, s.data, n);
-    text[n] = '\0';
-    return kp_regex_matches(pattern->regex, text);
+    return kp_regex_finds(pattern->regex, s.data, s.len < KP_FILTER_MAX_NAME ? s.len : KP_FILTER_MAX_NAME);
 }
 
 bool kp_pattern_matches(struct kp_pattern *pattern, uint32_t string)
