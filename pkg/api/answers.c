@@ -149,10 +149,40 @@ static int report_options(struct kp_call *call, struct kp_report_options *ret)
 
 // ---- merge ----
 
+static int compile(const char *text, struct kp_regex **ret, struct kp_error *err)
+{
+    return text && text[0] ? kp_regex_compile(text, ret, err) : 0;
+}
+
+// What `go tool pprof -proto` writes with the same -focus, -ignore and -hide.
+static int filter(struct kp_call *call, struct kp_profile **profile)
+{
+    const struct kp_query *q = call->data;
+    struct kp_regex *focus = NULL, *ignore = NULL, *hide = NULL;
+    if (q->focus == NULL && q->ignore == NULL && q->hide == NULL)
+        return 0;
+    int rc = compile(q->focus, &focus, &call->error);
+    if (rc == 0)
+        rc = compile(q->ignore, &ignore, &call->error);
+    if (rc == 0)
+        rc = compile(q->hide, &hide, &call->error);
+    if (rc == 0) {
+        kp_profile_filter(*profile,
+            &(struct kp_profile_filter){.focus = focus, .ignore = ignore, .hide = hide, .stop = &call->stop});
+        rc = kp_stop_check(&call->stop, &call->error);
+    }
+    if (rc == 0)
+        rc = kp_profile_compact(profile, &call->error);
+    kp_regex_destroy(focus);
+    kp_regex_destroy(ignore);
+    kp_regex_destroy(hide);
+    return rc;
+}
+
 static void merge_work(struct kp_call *call)
 {
     struct sums sums;
-    if (take_sums(call, &sums) == 0) {
+    if (take_sums(call, &sums) == 0 && filter(call, &sums.profile) == 0) {
         call->file_name = kp_strdup("merge.pb.gz");
         kp_answer_pprof(call, sums.profile, PPROF_LEVEL);
     }
@@ -195,16 +225,34 @@ static void top_work(struct kp_call *call)
 const struct kp_api_tag kp_answer_top = {
     .query_for = KP_Q_TOP, .work = top_work, .check = kp_answer_check_type};
 
+// Scales the base to the totals of the profile.
+static void normalize(const struct kp_profile *profile, struct kp_profile *base)
+{
+    uint32_t n = base->n_sample_types;
+    kp_auto_free double *factors = KP_NEW_ARRAY(double, n + 1);
+    for (uint32_t t = 0; t < n; t++) {
+        double total = (double)kp_profile_total(base, t);
+        factors[t] =
+            total > 0 && t < profile->n_sample_types ? (double)kp_profile_total(profile, t) / total : 1;
+    }
+    kp_profile_scale(base, factors);
+}
+
 // As `go tool pprof -diff_base` would hold it: the base negated and marked.
 static void diff_pprof(struct kp_call *call, struct sums *sums)
 {
+    const struct kp_query *q = call->data;
     struct kp_profile *both = NULL;
+    if (q->normalize)
+        normalize(sums->profile, sums->base);
     kp_profile_mark_base(sums->base);
     const struct kp_profile *const parts[] = {sums->profile, sums->base};
     if (kp_profile_merge(parts, 2, &both, &call->error) != 0)
         return;
-    call->file_name = kp_strdup("diff.pb.gz");
-    kp_answer_pprof(call, both, PPROF_LEVEL);
+    if (filter(call, &both) == 0) {
+        call->file_name = kp_strdup("diff.pb.gz");
+        kp_answer_pprof(call, both, PPROF_LEVEL);
+    }
     kp_profile_free(both);
 }
 

@@ -7,7 +7,9 @@
 #include "base/duration.h"
 #include "base/limits.h"
 #include "base/quantity.h"
+#include "base/regex.h"
 #include "base/text.h"
+#include "http/query.h"
 #include "base/banned.h"
 
 #define MAX_LIST    10000
@@ -15,12 +17,13 @@
 #define MAX_NODES   200000
 #define MAX_STEP_MS (INT64_C(31) * 24 * 3600 * 1000)
 
-enum kind { TEXT, CHOICE, TIME, SELECTOR, IDS, NUMBER, DURATION, BYTES, SHARE, YES_NO };
+enum kind { TEXT, REGEX, CHOICE, TIME, SELECTOR, IDS, NUMBER, DURATION, BYTES, SHARE, YES_NO };
 
 enum {
     WHERE = KP_Q_LIST | KP_Q_LABELS,
     SUMS = KP_Q_MERGE | KP_Q_DIFF | KP_Q_TOP | KP_Q_FLAME | KP_Q_SERIES | KP_Q_PEERS | KP_Q_PGO,
     REPORTS = KP_Q_DIFF | KP_Q_TOP | KP_Q_FLAME | KP_Q_PEERS,
+    FILTERED = REPORTS | KP_Q_MERGE,
     BASED = KP_Q_DIFF | KP_Q_FLAME,
 };
 
@@ -59,9 +62,9 @@ static const struct row {
     {"by", TEXT, AT(by), KP_Q_DIFF | KP_Q_TOP, 0, 0, NULL},
     {"sort", CHOICE, AT(sort), KP_Q_DIFF | KP_Q_TOP, 0, 0, "flat|cum"},
     {"limit", NUMBER, AT(limit), KP_Q_DIFF | KP_Q_TOP | KP_Q_PEERS, 0, MAX_LIST, NULL},
-    {"focus", TEXT, AT(focus), REPORTS, 0, 0, NULL},
-    {"ignore", TEXT, AT(ignore), REPORTS, 0, 0, NULL},
-    {"hide", TEXT, AT(hide), REPORTS, 0, 0, NULL},
+    {"focus", REGEX, AT(focus), FILTERED, 0, 0, NULL},
+    {"ignore", REGEX, AT(ignore), FILTERED, 0, 0, NULL},
+    {"hide", REGEX, AT(hide), FILTERED, 0, 0, NULL},
     {"minShare", SHARE, AT(min_share), KP_Q_DIFF | KP_Q_TOP | KP_Q_FLAME, 0, 0, NULL},
     {"maxNodes", NUMBER, AT(max_nodes), KP_Q_FLAME, 1, MAX_NODES, NULL},
     {"below", TEXT, AT(below), KP_Q_FLAME, 0, 0, NULL},
@@ -105,6 +108,16 @@ static int parse_ids(const char *text, struct kp_query_ids *ret, struct kp_error
     return 0;
 }
 
+static int parse_regex(const char *text, char **ret, struct kp_error *err)
+{
+    struct kp_regex *regex = NULL;
+    int rc = kp_regex_compile(text, &regex, err);
+    kp_regex_destroy(regex);
+    if (rc == 0)
+        *ret = kp_strdup(text);
+    return rc;
+}
+
 static int check_number(const struct row *row, int64_t value, int64_t *ret, struct kp_error *err)
 {
     if (value < row->min || value > row->max)
@@ -139,6 +152,8 @@ static int parse_value(
     case TEXT:
         *(char **)value = kp_strdup(text);
         return 0;
+    case REGEX:
+        return parse_regex(text, value, err);
     case CHOICE:
         return parse_choice(text, row->choices, value, err);
     case TIME:
@@ -150,7 +165,7 @@ static int parse_value(
     case NUMBER:
         return kp_parse_int(text, row->min, row->max, value, err);
     case DURATION:
-        if (kp_duration_parse(text, &number, err) != 0)
+        if (kp_duration_parse_days(text, &number, err) != 0)
             return err->code;
         return check_number(row, number, value, err);
     case BYTES:
@@ -175,11 +190,10 @@ static const struct row *find_row(const char *name, unsigned query_for)
     return NULL;
 }
 
-static int check_names(const struct kp_http_exchange *x, unsigned query_for, struct kp_error *err)
+static int check_names(const struct kp_http_query *args, unsigned query_for, struct kp_error *err)
 {
-    const char *name;
-    const char *value;
-    for (size_t i = 0; kp_http_arg_at(x, i, &name, &value); i++) {
+    for (size_t i = 0; i < args->n; i++) {
+        const char *name = args->args[i].name;
         char shown[48];
         if (find_row(name, query_for) == NULL)
             return kp_fail(err, KP_INVALID,
@@ -189,14 +203,13 @@ static int check_names(const struct kp_http_exchange *x, unsigned query_for, str
     return 0;
 }
 
-int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms, struct kp_query *ret,
-    struct kp_error *err)
+static int parse_args(const struct kp_http_query *args, unsigned query_for, int64_t now_ms,
+    struct kp_query *ret, struct kp_error *err)
 {
-    *ret = (struct kp_query){.now_ms = now_ms};
-    if (check_names(x, query_for, err) != 0)
+    if (check_names(args, query_for, err) != 0)
         return err->code;
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
-        const char *text = kp_http_arg(x, rows[i].name);
+        const char *text = kp_http_query_get(args, rows[i].name);
         if ((rows[i].query_for & query_for) == 0 || text == NULL || text[0] == '\0')
             continue;
         if (parse_value(&rows[i], text, now_ms, (char *)ret + rows[i].offset, err) != 0)
@@ -207,6 +220,24 @@ int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t
     if (ret->base_from_ms != 0 && ret->base_to_ms != 0 && ret->base_from_ms >= ret->base_to_ms)
         return kp_fail(err, KP_INVALID, "baseFrom is not before baseTo");
     return 0;
+}
+
+int kp_query_parse_text(
+    const char *text, unsigned query_for, int64_t now_ms, struct kp_query *ret, struct kp_error *err)
+{
+    struct kp_http_query args;
+    struct kp_error why = {0};
+    *ret = (struct kp_query){.now_ms = now_ms};
+    kp_http_query_parse(&args, text);
+    int rc = parse_args(&args, query_for, now_ms, ret, &why);
+    kp_http_query_finish(&args);
+    return rc == 0 ? 0 : kp_fail(err, why.code, "%s", why.text);
+}
+
+int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms, struct kp_query *ret,
+    struct kp_error *err)
+{
+    return kp_query_parse_text(kp_http_query(x), query_for, now_ms, ret, err);
 }
 
 static void ids_free(struct kp_query_ids *ids)
@@ -220,7 +251,7 @@ void kp_query_finish(struct kp_query *q)
 {
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
         char **text = (char **)(void *)((char *)q + rows[i].offset);
-        if (rows[i].kind != TEXT && rows[i].kind != CHOICE)
+        if (rows[i].kind != TEXT && rows[i].kind != REGEX && rows[i].kind != CHOICE)
             continue;
         kp_free(*text);
         *text = NULL;

@@ -49,6 +49,9 @@ struct kp_query {
 // Checks that the route takes every parameter of the request, and each value. Finish it also after an error.
 KP_MUST_CHECK int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms,
     struct kp_query *ret, struct kp_error *err);
+// The same of the part of a URL behind '?'.
+KP_MUST_CHECK int kp_query_parse_text(
+    const char *text, unsigned query_for, int64_t now_ms, struct kp_query *ret, struct kp_error *err);
 void kp_query_finish(struct kp_query *q);
 
 // The i-th parameter of a route: its name, or NULL past the end.
