@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "aio/http.h"
 #include "aio/loop.h"
 #include "base/alloc.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -20,7 +22,7 @@ struct bench {
     struct kp_http *client;
     int port, status;
     bool done;
-    char id[80];
+    char id[80], body[512];
     // the access line
     int n_lines, line_status;
     size_t line_bytes;
@@ -45,7 +47,22 @@ static void on_hello(struct kp_http_exchange *x, void *user)
     kp_http_reply_text(x, 200, "text/plain", "hello");
 }
 
+// Each header that begins with X, as it came, between bars; then what X-Remote-User is.
+static void on_headers(struct kp_http_exchange *x, void *user)
+{
+    const char *name, *value, *who = kp_http_header(x, "X-Remote-User");
+    kp_auto_strbuf out;
+    (void)user;
+    kp_strbuf_init(&out, 4096);
+    for (size_t i = 0; kp_http_header_at(x, i, &name, &value); i++)
+        if (name[0] == 'X' || name[0] == 'x')
+            kp_strbuf_addf(&out, "%s=%s|", name, value);
+    kp_strbuf_adds(&out, who ? who : "nobody");
+    kp_http_reply_text(x, 200, "text/plain", out.data);
+}
+
 static const struct kp_http_route routes[] = {
+    {.method = "GET", .path = "/headers", .handler = on_headers},
     {.method = "GET", .path = "/hello", .handler = on_hello},
     {0},
 };
@@ -86,17 +103,18 @@ static void on_done(void *user, const struct kp_http_result *result)
 {
     struct bench *b = user;
     b->status = result->status;
+    snprintf(b->body, sizeof b->body, "%.*s", result->body ? (int)result->body->len : 0,
+        result->body ? (const char *)result->body->data : "");
     b->done = true;
 }
 
-static void request(struct bench *b, const char *path, const char *header)
+static void request_with(struct bench *b, const char *path, const char *const *headers)
 {
-    const char *const headers[] = {header, NULL};
     kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d%s", b->port, path);
     struct kp_http_call *call;
     const struct kp_http_request get = {.method = "GET",
         .url = url,
-        .headers = header ? headers : NULL,
+        .headers = headers,
         .on_header = on_header,
         .on_done = on_done,
         .user = b};
@@ -109,6 +127,11 @@ static void request(struct bench *b, const char *path, const char *header)
     for (int i = 0; i < 1000 && b->n_lines == lines; i++)
         kp_loop_run_until(b->loop, &never, 5);
     assert_int_equal(b->n_lines, lines + 1);
+}
+
+static void request(struct bench *b, const char *path, const char *header)
+{
+    request_with(b, path, (const char *const[]){header, NULL});
 }
 
 static void test_every_answer_has_an_id(void **state)
@@ -150,9 +173,23 @@ static void test_each_answer_is_told_once(void **state)
     assert_true(b->line_bytes > 5);
 }
 
+static void test_headers_are_what_was_sent(void **state)
+{
+    struct bench *b = *state;
+    const char *const two[] = {"x-remote-GROUP: a b/\xc3\xbc%c", "X_remote_user: root", "X-Remote-Group: a b",
+        "X-Remote-Group:  c ", NULL};
+    request_with(b, "/headers", two);
+    assert_string_equal(b->body,
+        "x-remote-GROUP=a b/\xc3\xbc%c|X_remote_user=root|X-Remote-Group=a b|X-Remote-Group=c|nobody");
+    const char *const first[] = {"X-Remote-User: one", "x-remote-user: two", NULL};
+    request_with(b, "/headers", first);
+    assert_string_equal(b->body, "X-Remote-User=one|x-remote-user=two|one");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_headers_are_what_was_sent, start, stop),
         cmocka_unit_test_setup_teardown(test_every_answer_has_an_id, start, stop),
         cmocka_unit_test_setup_teardown(test_the_clients_id_is_taken_over_if_it_is_harmless, start, stop),
         cmocka_unit_test_setup_teardown(test_each_answer_is_told_once, start, stop),

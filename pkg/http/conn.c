@@ -82,7 +82,7 @@ void kp_conn_free(struct kp_conn *conn)
     kp_list_remove(&conn->node);
     kp_metric_set(server->connections, (double)--server->n_conns);
     kp_http_parser_finish(&conn->parser);
-    kp_free(conn->client_cn);
+    kp_conn_forget_trusted(conn);
     kp_free(conn);
     if (!server->closed)
         kp_listener_accept_again(server);
@@ -357,10 +357,8 @@ int kp_conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *slot
         return 0;
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         listener = lws_vhost_user(in);
-        listener->ssl_ctx = slot_memory;
+        kp_http_tls_set_up(listener, slot_memory);
         return 0;
-    case LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION:
-        return len != 0 ? 0 : 1; // OpenSSL's own verdict stands
     default:
         return 0;
     }

@@ -132,6 +132,16 @@ const char *kp_http_header(const struct kp_http_exchange *x, const char *name)
     return kp_http_parser_header(x->parser, name);
 }
 
+bool kp_http_header_at(
+    const struct kp_http_exchange *x, size_t i, const char **ret_name, const char **ret_value)
+{
+    if (i >= x->parser->n_fields)
+        return false;
+    *ret_name = x->parser->text + x->parser->fields[i].name;
+    *ret_value = x->parser->text + x->parser->fields[i].value;
+    return true;
+}
+
 const char *kp_http_param(const struct kp_http_exchange *x, const char *name)
 {
     return kp_http_match_param(&x->match, name);
@@ -175,25 +185,6 @@ const char *kp_http_peer(const struct kp_http_exchange *x)
 bool kp_http_peer_is_loopback(const struct kp_http_exchange *x)
 {
     return x->conn != NULL && x->conn->peer_is_loopback;
-}
-
-const char *kp_http_client_cn(const struct kp_http_exchange *x)
-{
-    struct kp_conn *conn = x->conn;
-    union lws_tls_cert_info_results *info;
-    char room[sizeof *info + 256];
-    if (conn == NULL || conn->listener->client_ca_file == NULL)
-        return NULL;
-    if (conn->asked_cn)
-        return conn->client_cn;
-    conn->asked_cn = true;
-    info = (union lws_tls_cert_info_results *)(void *)room;
-    if (lws_tls_peer_cert_info(conn->wsi, LWS_TLS_CERT_INFO_VERIFIED, info, 0) != 0 || info->verified == 0)
-        return NULL;
-    memset(room, 0, sizeof room);
-    if (lws_tls_peer_cert_info(conn->wsi, LWS_TLS_CERT_INFO_COMMON_NAME, info, 256) == 0)
-        conn->client_cn = kp_strdup(info->ns.name);
-    return conn->client_cn;
 }
 
 const char *kp_http_request_id(const struct kp_http_exchange *x)

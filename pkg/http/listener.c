@@ -253,15 +253,20 @@ static int make_vhost(struct kp_listener *listener, struct kp_error *err)
         info.ssl_private_key_filepath = listener->key_file;
         info.alpn = "http/1.1";
     }
-    if (listener->client_ca_file != NULL) {
-        info.options |=
-            LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT | LWS_SERVER_OPTION_PEER_CERT_NOT_REQUIRED;
-        info.ssl_ca_filepath = listener->client_ca_file;
-    }
     listener->vhost = lws_create_vhost(listener->server->lws, &info);
     if (listener->vhost == NULL)
         return kp_fail(err, KP_INTERNAL, "libwebsockets does not take the listener");
     return 0;
+}
+
+static struct kp_listener *listener_create(struct kp_http_server *server, const union address *address)
+{
+    struct kp_listener *listener = KP_NEW(struct kp_listener);
+    kp_list_init(&listener->node);
+    listener->server = server;
+    if (address->any.sa_family == AF_UNIX)
+        listener->unix_path = kp_strdup(address->local.sun_path);
+    return listener;
 }
 
 int kp_listener_open(struct kp_http_server *server, const struct kp_http_listener *options,
@@ -270,28 +275,26 @@ int kp_listener_open(struct kp_http_server *server, const struct kp_http_listene
     union address address;
     socklen_t size;
     int fd = -1;
-    if (parse_address(options->address, &address, &size, err) != 0 || kp_http_tls_check(options, err) != 0 ||
-        open_socket(options->address, &address, size, &fd, err) != 0)
-        return err != NULL ? err->code : KP_INVALID;
-    struct kp_listener *listener = KP_NEW(struct kp_listener);
-    kp_list_init(&listener->node);
-    listener->server = server;
-    listener->cert_file = kp_strdup(options->cert_file);
-    listener->key_file = kp_strdup(options->key_file);
-    listener->client_ca_file = kp_strdup(options->client_ca_file);
-    if (address.any.sa_family == AF_UNIX)
-        listener->unix_path = kp_strdup(address.local.sun_path);
-    listener->port = port_of(fd);
-    int code = make_vhost(listener, err);
+    int code = parse_address(options->address, &address, &size, err);
+    if (code != 0)
+        return code;
+    struct kp_listener *listener = listener_create(server, &address);
+    code = kp_http_tls_open(listener, options, err);
+    if (code == 0)
+        code = open_socket(options->address, &address, size, &fd, err);
+    if (code == 0)
+        code = make_vhost(listener, err);
     if (code == 0 && start_accepting(listener, fd) != 0)
         code = kp_fail(err, KP_INTERNAL, "cannot watch the socket of '%s'", options->address);
     if (code != 0) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         if (listener->vhost != NULL)
             lws_vhost_destroy(listener->vhost);
         kp_listener_free(listener);
         return code;
     }
+    listener->port = port_of(fd);
     *ret = listener;
     return 0;
 }
@@ -299,9 +302,7 @@ int kp_listener_open(struct kp_http_server *server, const struct kp_http_listene
 void kp_listener_free(struct kp_listener *listener)
 {
     kp_list_remove(&listener->node);
-    kp_free(listener->cert_file);
-    kp_free(listener->key_file);
-    kp_free(listener->client_ca_file);
+    kp_http_tls_finish(listener);
     kp_free(listener->unix_path);
     kp_free(listener);
 }

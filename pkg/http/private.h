@@ -43,6 +43,11 @@ struct kp_out { // a piece of what is to be sent
     size_t sent;
 };
 
+struct kp_trusted {              // an answer of kp_http_client_trusted()
+    struct kp_http_trust *trust; // referenced; NULL = none
+    char *name;
+};
+
 struct kp_conn {
     struct kp_list node; // of server->conns
     struct kp_http_server *server;
@@ -53,8 +58,9 @@ struct kp_conn {
     struct kp_http_exchange *x;
     char peer[64];
     bool peer_is_loopback;
-    char *client_cn;
-    bool asked_cn, handshake_over, rx_off, paused, in_pump;
+    struct kp_trusted trusted[2]; // what is known of its certificate
+    size_t next_trusted;
+    bool handshake_over, rx_off, paused, in_pump;
     bool doomed; // the next tick ends it
     // input that cannot be used yet
     uint8_t *stash;
@@ -105,6 +111,14 @@ struct kp_http_exchange {
 };
 
 struct kp_listen_socket;
+struct kp_http_pair;
+
+struct kp_http_file { // what tells that a file is another one now; zero = it was not there
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed, moved;
+};
 
 struct kp_listener {
     struct kp_list node; // of server->listeners
@@ -114,8 +128,10 @@ struct kp_listener {
     kp_http_handler_fn gate;
     void *user;
     struct kp_listen_socket *socket; // NULL when it no longer accepts
-    char *cert_file, *key_file, *client_ca_file, *unix_path;
-    void *ssl_ctx; // of the vhost
+    char *cert_file, *key_file, *unix_path;
+    bool ask_client_cert;
+    struct kp_http_pair *pair; // what is served
+    struct kp_http_file cert_seen, key_seen;
     struct lws_protocols protocols[2];
     int port;
 };
@@ -144,8 +160,14 @@ void kp_listener_stop(struct kp_listener *listener); // accepting
 void kp_listener_accept_again(struct kp_http_server *server);
 void kp_listener_free(struct kp_listener *listener);
 // tls.c
-int kp_http_tls_check(const struct kp_http_listener *options, struct kp_error *err);
+int kp_http_tls_open(
+    struct kp_listener *listener, const struct kp_http_listener *options, struct kp_error *err);
 int kp_http_tls_reload(struct kp_listener *listener, struct kp_error *err);
+void kp_http_tls_set_up(struct kp_listener *listener, void *ssl_ctx);
+void kp_http_tls_finish(struct kp_listener *listener);
+int kp_http_tls_fail(struct kp_error *err, const char *what, const char *subject); // OpenSSL's last error
+// trust.c
+void kp_conn_forget_trusted(struct kp_conn *conn);
 // conn.c
 int kp_conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *slot, void *in, size_t len);
 struct kp_conn *kp_conn_create(struct kp_listener *listener, const struct sockaddr *peer);

@@ -22,14 +22,14 @@ struct kp_http_exchange; // a request and its answer
 
 struct kp_http_listener {
     const char *address;              // "127.0.0.1:10100", ":10100" (all, v4 and v6), "[::1]:0", "unix:/path"
-    const char *cert_file, *key_file; // both or none; re-read by kp_http_server_reload()
+    const char *cert_file, *key_file; // both or none; re-read by kp_http_server_reload(). TLS 1.2 and up
     // Asks for a client certificate and verifies in the handshake no more than that the client holds its key:
     // whether anything is to be believed of it, kp_http_client_trusted() says. Sessions are not resumed.
     bool ask_client_cert;
-    const char *client_ca_file; // asks for client certificates signed by it
 };
 
-// CA certificates that client certificates may come from; counted references.
+// CA certificates that client certificates may come from; counted references. pem: one or more, what is no
+// CA's among them is left out; KP_TLS if none is left or one cannot be read.
 struct kp_http_trust;
 KP_MUST_CHECK int kp_http_trust_create(const char *pem, struct kp_http_trust **ret, struct kp_error *err);
 void kp_http_trust_unref(struct kp_http_trust *trust); // NULL is fine
@@ -70,7 +70,8 @@ struct kp_http_server *kp_http_server_create(
 KP_MUST_CHECK int kp_http_server_listen(struct kp_http_server *server,
     const struct kp_http_listener *listener, const struct kp_http_route *routes, kp_http_handler_fn gate,
     void *user, int *ret_port, struct kp_error *err);
-// Swaps certificates live; open connections stay. Files that are as they were are left alone.
+// Swaps certificates live; open connections stay. Files that are as they were are left alone, and as long as
+// a certificate and its key cannot be read or do not belong together, what was served goes on to be.
 KP_MUST_CHECK int kp_http_server_reload(struct kp_http_server *server, struct kp_error *err);
 // Stops accepting, closes idle connections, lets running requests finish for at most grace_ms, then calls
 // on_drained.
@@ -94,10 +95,9 @@ bool kp_http_arg_at(
 struct kp_blob *kp_http_body(const struct kp_http_exchange *x); // borrowed; never NULL in a handler
 const char *kp_http_peer(const struct kp_http_exchange *x);     // IP text
 bool kp_http_peer_is_loopback(const struct kp_http_exchange *x);
-const char *kp_http_client_cn(
-    const struct kp_http_exchange *x); // of a verified client certificate, else NULL
-// The common name of the client's certificate if it was issued, for client authentication, by one of `trust`
-// and is valid now; else NULL. Borrowed until the answer is complete. Checked once per connection and trust.
+// The common name ("" if it has none) of the client's certificate if it was issued, for client
+// authentication, by one of `trust` and is valid now; else NULL. Copy it to keep it beyond this turn of the
+// loop. The chain is checked once per connection and trust.
 const char *kp_http_client_trusted(const struct kp_http_exchange *x, struct kp_http_trust *trust);
 // Each header of the request in order, names as they were sent; false past the end.
 bool kp_http_header_at(
