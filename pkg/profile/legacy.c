@@ -1,5 +1,4 @@
-// Tells the forms apart and makes a profile of what was read. Left out: the Java forms (heapz, contentionz
-// with format = java), which nothing has written for years.
+// Tells the forms apart and makes a profile of what was read.
 #include "profile/legacy.h"
 
 #include <string.h>
@@ -7,7 +6,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "profile/inflate.h"
-#include "profile/keyed.h"
 #include "profile/legacy_private.h"
 #include "base/banned.h"
 
@@ -73,42 +71,49 @@ void kp_legacy_drop_frame(struct kp_legacy *l, struct kp_legacy_sample *s, uint3
 struct making {
     struct kp_legacy *l;
     struct kp_profile *p;
-    KP_ARRAY(struct kp_str) strings;
-    KP_ARRAY(uint64_t) places; // the address of each location
-    uint32_t *frames;          // location of each address
+    struct kp_symbols *strings;
+    struct kp_legacy_places places;
+    uint32_t *frames; // location of each address
 };
 
 static uint32_t add_string(struct making *m, const char *text)
 {
-    size_t len = strlen(text);
-    for (size_t i = 0; i < m->strings.n && i < 16; i++) // the few of types, mostly
-        if (m->strings.items[i].len == len && memcmp(m->strings.items[i].data, text, len) == 0)
-            return (uint32_t)i;
-    *kp_array_add(&m->strings) = (struct kp_str){kp_arena_memdup(&m->p->arena, text, len + 1), (uint32_t)len};
-    return (uint32_t)m->strings.n - 1;
+    return kp_symbols_string(m->strings, text, (uint32_t)strlen(text));
+}
+
+static uint32_t *find_slot(const struct kp_legacy_places *places, uint64_t address)
+{
+    size_t at = kp_keyed_pair(&places->key, places->key.start, address, 0) & (places->n_slots - 1);
+    while (places->slots[at] != 0 && places->addresses.items[places->slots[at] - 1] != address)
+        at = (at + 1) & (places->n_slots - 1);
+    return &places->slots[at];
+}
+
+uint32_t kp_legacy_find_place(const struct kp_legacy_places *places, uint64_t address)
+{
+    return *find_slot(places, address) - 1;
 }
 
 // A location for each address, in the order of first use.
 static void number_locations(struct making *m)
 {
-    const struct kp_keyed key = kp_keyed_random();
-    size_t n_slots = 64;
-    while (n_slots < 2 * m->l->addresses.n)
-        n_slots *= 2;
-    kp_auto_free uint32_t *slots = KP_NEW_ARRAY(uint32_t, n_slots);
+    struct kp_legacy_places *places = &m->places;
+    places->key = kp_keyed_random();
+    places->n_slots = 64;
+    while (places->n_slots < 2 * m->l->addresses.n)
+        places->n_slots *= 2;
+    places->slots = KP_NEW_ARRAY(uint32_t, places->n_slots);
     m->frames = KP_NEW_ARRAY(uint32_t, m->l->addresses.n + 1);
     for (size_t i = 0; i < m->l->samples.n; i++) {
         const struct kp_legacy_sample *s = &m->l->samples.items[i];
         for (size_t k = s->first; k < s->first + s->n; k++) {
             uint64_t address = m->l->addresses.items[k];
-            size_t at = kp_keyed_pair(&key, key.start, address, 0) & (n_slots - 1);
-            while (slots[at] != 0 && m->places.items[slots[at] - 1] != address)
-                at = (at + 1) & (n_slots - 1);
-            if (slots[at] == 0) {
-                *kp_array_add(&m->places) = address;
-                slots[at] = (uint32_t)m->places.n;
+            uint32_t *slot = find_slot(places, address);
+            if (*slot == 0) {
+                *kp_array_add(&places->addresses) = address;
+                *slot = (uint32_t)places->addresses.n;
             }
-            m->frames[k] = slots[at] - 1;
+            m->frames[k] = *slot - 1;
         }
     }
 }
@@ -129,16 +134,24 @@ static void drop_leaf_twins(struct making *m)
 static int add_locations(struct making *m)
 {
     struct kp_profile *p = m->p;
-    uint32_t n = (uint32_t)m->places.n;
-    kp_legacy_tidy_mappings(m->l);
-    kp_auto_free uint32_t *mappings = KP_NEW_ARRAY(uint32_t, (size_t)n + 1);
-    int rc = kp_legacy_place(m->l, m->places.items, n, mappings);
+    uint64_t *addresses = m->places.addresses.items;
+    uint32_t n = (uint32_t)m->places.addresses.n;
+    p->locations = KP_ARENA_ARRAY(&p->arena, struct kp_location, (size_t)n + 1);
+    int rc = m->l->java ? kp_legacy_java_frames(m->l, &m->places, m->strings, p) : 0;
     if (rc != 0)
         return rc;
-    p->locations = KP_ARENA_ARRAY(&p->arena, struct kp_location, (size_t)n + 1);
-    for (; p->n_locations < n; p->n_locations++)
-        p->locations[p->n_locations] = (struct kp_location){
-            .address = m->places.items[p->n_locations], .mapping = mappings[p->n_locations]};
+    for (uint32_t i = 0; i < n; i++)
+        if (p->locations[i].n_lines > 0)
+            addresses[i] = 0; // the number of a frame that is told by name: it lies nowhere
+    kp_legacy_tidy_mappings(m->l);
+    kp_auto_free uint32_t *mappings = KP_NEW_ARRAY(uint32_t, (size_t)n + 1);
+    rc = kp_legacy_place(m->l, addresses, n, mappings);
+    if (rc != 0)
+        return rc;
+    for (; p->n_locations < n; p->n_locations++) {
+        p->locations[p->n_locations].address = m->l->java ? 0 : addresses[p->n_locations];
+        p->locations[p->n_locations].mapping = mappings[p->n_locations];
+    }
     p->mappings = KP_ARENA_ARRAY(&p->arena, struct kp_mapping, m->l->mappings.n + 1);
     for (; p->n_mappings < m->l->mappings.n; p->n_mappings++) {
         const struct kp_legacy_mapping *from = &m->l->mappings.items[p->n_mappings];
@@ -178,7 +191,6 @@ static void add_head(struct making *m)
 {
     struct kp_profile *p = m->p;
     const struct kp_legacy *l = m->l;
-    add_string(m, "");
     p->sample_types = KP_ARENA_ARRAY(&p->arena, struct kp_value_type, 4);
     for (; p->n_sample_types < l->n_types; p->n_sample_types++) {
         p->sample_types[p->n_sample_types].type = add_string(m, l->types[p->n_sample_types]);
@@ -194,9 +206,26 @@ static void add_head(struct making *m)
     p->keep_frames = add_string(m, keep);
 }
 
+// What decoding and encoding expect to be there.
+static void add_rest(struct making *m)
+{
+    struct kp_profile *p = m->p;
+    p->strings = KP_ARENA_ARRAY(&p->arena, struct kp_str, m->strings->n_strings);
+    for (; p->n_strings < m->strings->n_strings; p->n_strings++) {
+        struct kp_str s = m->strings->strings[p->n_strings];
+        p->strings[p->n_strings] = (struct kp_str){kp_arena_memdup(&p->arena, s.data, s.len), s.len};
+    }
+    if (p->lines == NULL)
+        p->lines = KP_ARENA_ARRAY(&p->arena, struct kp_line, 1);
+    if (p->functions == NULL)
+        p->functions = KP_ARENA_ARRAY(&p->arena, struct kp_function, 1);
+    p->comments = KP_ARENA_ARRAY(&p->arena, uint32_t, 1);
+}
+
 static int make(struct kp_legacy *l, struct kp_profile **ret)
 {
-    struct making m = {.l = l, .p = KP_NEW(struct kp_profile)};
+    struct making m = {
+        .l = l, .p = KP_NEW(struct kp_profile), .strings = kp_symbols_create(KP_SYMBOLS_EXACT)};
     m.p->legacy = true;
     add_head(&m);
     number_locations(&m);
@@ -204,24 +233,22 @@ static int make(struct kp_legacy *l, struct kp_profile **ret)
     const struct {
         size_t n;
         const char *what;
-    } rows[] = {{m.places.n, "locations"}, {l->mappings.n, "mappings"}, {m.strings.n, "strings"}};
+    } rows[] = {
+        {m.places.addresses.n, "locations"}, {l->mappings.n, "mappings"}, {m.strings->n_strings, "strings"}};
     for (size_t i = 0; i < KP_COUNT(rows) && rc == 0; i++)
         if (rows[i].n > l->max_samples)
             rc = kp_fail(l->err, KP_LIMIT, "more than %zu %s", l->max_samples, rows[i].what);
     if (rc == 0) {
         drop_leaf_twins(&m);
         add_samples(&m);
-        m.p->strings = kp_arena_memdup(&m.p->arena, m.strings.items, m.strings.n * sizeof *m.p->strings);
-        m.p->n_strings = (uint32_t)m.strings.n;
-        m.p->lines = KP_ARENA_ARRAY(&m.p->arena, struct kp_line, 1);
-        m.p->functions = KP_ARENA_ARRAY(&m.p->arena, struct kp_function, 1);
-        m.p->comments = KP_ARENA_ARRAY(&m.p->arena, uint32_t, 1);
+        add_rest(&m);
         *ret = kp_take(m.p);
     }
     kp_profile_free(m.p);
+    kp_symbols_destroy(m.strings);
     kp_free(m.frames);
-    kp_array_free(&m.strings);
-    kp_array_free(&m.places);
+    kp_free(m.places.slots);
+    kp_array_free(&m.places.addresses);
     return rc;
 }
 
@@ -240,7 +267,7 @@ static void clear(struct kp_legacy *l)
 static int parse(struct kp_legacy *l, const void *data, size_t len)
 {
     int (*const texts[])(struct kp_legacy *, struct kp_text) = {
-        kp_legacy_heap, kp_legacy_count, kp_legacy_threads, kp_legacy_contention};
+        kp_legacy_heap, kp_legacy_count, kp_legacy_threads, kp_legacy_contention, kp_legacy_java};
     int rc = kp_legacy_cpu(l, data, len);
     for (size_t i = 0; i < KP_COUNT(texts) && rc == KP_NOT_FOUND; i++) {
         const struct kp_legacy fresh = {.max_samples = l->max_samples,
@@ -296,8 +323,10 @@ int kp_profile_check_legacy(const void *data, size_t len, const struct kp_profil
         .duration_ns = p->duration_ns,
         .period = p->period,
         .legacy = true};
-    copy_string(ret->first_type, sizeof ret->first_type, p->strings[p->sample_types[0].type]);
-    copy_string(ret->first_unit, sizeof ret->first_unit, p->strings[p->sample_types[0].unit]);
+    if (p->n_sample_types > 0) {
+        copy_string(ret->first_type, sizeof ret->first_type, p->strings[p->sample_types[0].type]);
+        copy_string(ret->first_unit, sizeof ret->first_unit, p->strings[p->sample_types[0].unit]);
+    }
     if (p->n_mappings > 0)
         copy_string(ret->build_id, sizeof ret->build_id, p->strings[p->mappings[0].build_id]);
     return 0;

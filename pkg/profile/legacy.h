@@ -1,5 +1,6 @@
-// The forms from before profile.proto: texts of /debug/pprof/X?debug=1 and gperftools' binary CPU profile, as
-// google/pprof reads them (profile/legacy_profile.go). Pure; safe on any bytes.
+// The forms from before profile.proto: texts of /debug/pprof/X?debug=1, gperftools' texts and binary CPU
+// profile, and Java's of both, as google/pprof reads them (profile/legacy_profile.go,
+// legacy_java_profile.go). Pure; safe on any bytes.
 #ifndef KP_PROFILE_LEGACY_H
 #define KP_PROFILE_LEGACY_H
 

@@ -1,5 +1,6 @@
-// gperftools' binary CPU profile: words of 32 or 64 bits in either order. Header 0, 3, 0, period in
-// microseconds, 0; then count, depth, addresses of each stack; 0, 1, 0 at the end; the memory map as text.
+// gperftools' binary CPU profile: words of 32 or 64 bits in either order. Header 0, 3, 0 (1: of
+// Java), period in microseconds, 0; then count, depth, addresses of each stack; 0, 1, 0 at the end; the
+// memory map as text, or Java's frames.
 #include <string.h>
 
 #include "profile/legacy_private.h"
@@ -26,12 +27,15 @@ static uint64_t next(struct words *w)
     return v;
 }
 
-static bool take_header(struct words *w, uint64_t *ret_period_us)
+static bool take_header(struct words *w, uint64_t *ret_java, uint64_t *ret_period_us)
 {
-    const uint64_t want[] = {0, 3, 0};
+    const uint64_t want[] = {0, 3};
     for (size_t i = 0; i < KP_COUNT(want); i++)
         if (next(w) != want[i])
             return false;
+    *ret_java = next(w);
+    if (*ret_java > 1)
+        return false;
     *ret_period_us = next(w);
     return next(w) == 0 && !w->ended && *ret_period_us > 0;
 }
@@ -56,7 +60,8 @@ static int take_samples(struct kp_legacy *l, struct words *w)
         s->values[0] = (int64_t)count;
         s->values[1] = (int64_t)(count * (uint64_t)l->period);
         for (uint64_t i = 0; i < depth && rc == 0; i++)
-            rc = kp_legacy_add_address(l, next(w) - (i > 0 ? 1 : 0)); // onto the call, but the leaf is none
+            // onto the call, but the leaf is none
+            rc = kp_legacy_add_address(l, next(w) - (i > 0 && !l->java ? 1 : 0));
         if (rc != 0)
             return rc;
     }
@@ -94,11 +99,12 @@ static void drop_handler(struct kp_legacy *l)
 int kp_legacy_cpu(struct kp_legacy *l, const uint8_t *data, size_t len)
 {
     uint64_t period_us = 0;
+    uint64_t java = 0;
     struct words w = {0};
     unsigned i = 0;
     for (; i < 4; i++) {
         w = (struct words){data, data + len, i < 2 ? 4 : 8, i % 2 == 1, false};
-        if (take_header(&w, &period_us))
+        if (take_header(&w, &java, &period_us))
             break;
     }
     if (i == 4)
@@ -109,7 +115,8 @@ int kp_legacy_cpu(struct kp_legacy *l, const uint8_t *data, size_t len)
         .period_type = "cpu",
         .period_unit = "nanoseconds",
         .period = (int64_t)(period_us * 1000),
-        .leaf_twins = true,
+        .leaf_twins = java == 0,
+        .java = java == 1,
         .max_samples = l->max_samples,
         .max_depth = l->max_depth,
         .max_addresses = l->max_addresses,
@@ -117,6 +124,10 @@ int kp_legacy_cpu(struct kp_legacy *l, const uint8_t *data, size_t len)
     int rc = take_samples(l, &w);
     if (rc != 0)
         return rc;
+    if (l->java) {
+        l->symbols = (struct kp_text){(const char *)w.p, (size_t)(w.end - w.p)};
+        return 0;
+    }
     drop_handler(l);
     drop_handler(l); // there may be two
     struct kp_legacy_lines lines = {.p = (const char *)w.p, .end = (const char *)w.end};

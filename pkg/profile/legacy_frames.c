@@ -26,7 +26,8 @@ static const char profiler[] =
 
 const char *kp_legacy_drop_frames(const char *first_type, unsigned n_types, const char **ret_keep)
 {
-    bool heap = kp_streq(first_type, "objects") || kp_streq(first_type, "alloc_objects");
+    bool heap = kp_streq(first_type, "objects") || kp_streq(first_type, "alloc_objects") ||
+                kp_streq(first_type, "inuse_objects");
     *ret_keep = heap ? allocator_keep : "";
     if (heap)
         return allocator;

@@ -78,12 +78,12 @@ static bool take_kind(struct kp_legacy *l, const char *p, const char *end, struc
         *ret_rc = KP_NOT_FOUND;
     h->alloc = (!same(c.number[2], c.number[0]) && !is_zero(c.number[2])) ||
                (!same(c.number[3], c.number[1]) && !is_zero(c.number[3]));
-    if (same(kind, (struct kp_text){"heap", 4})) {
+    if (kp_text_is(kind, "heap")) {
         h->scaled = true;
         l->period /= 2;
-    } else if (same(kind, (struct kp_text){"heapprofile", 11})) {
+    } else if (kp_text_is(kind, "heapprofile")) {
         l->period = 1;
-    } else if (same(kind, (struct kp_text){"heap_v2", 7}) || same(kind, (struct kp_text){"heapz_v2", 8})) {
+    } else if (kp_text_is(kind, "heap_v2") || kp_text_is(kind, "heapz_v2")) {
         h->scaled = true;
     } else {
         *ret_rc = KP_NOT_FOUND;
@@ -126,7 +126,7 @@ static int64_t to_int(double v)
 }
 
 // A block of the average size is sampled with probability 1 - exp(-size / rate).
-static void scale(int64_t *count, int64_t *bytes, int64_t rate)
+void kp_legacy_unsample(int64_t *count, int64_t *bytes, int64_t rate)
 {
     if (*count == 0 || *bytes == 0) {
         *count = *bytes = 0;
@@ -153,7 +153,7 @@ static int take_pair(struct kp_legacy *l, const struct kp_legacy_lines *lines, b
     if (count != 0) {
         s->block_bytes = count == -1 ? (int64_t) - (uint64_t)bytes : bytes / count;
         if (scaled)
-            scale(&count, &bytes, l->period);
+            kp_legacy_unsample(&count, &bytes, l->period);
     }
     s->values[at] = count;
     s->values[at + 1] = bytes;

@@ -52,6 +52,11 @@ struct kp_text kp_text_trim(struct kp_text t)
     return t;
 }
 
+bool kp_text_is(struct kp_text text, const char *word)
+{
+    return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
+}
+
 bool kp_text_starts(struct kp_text text, const char *prefix)
 {
     size_t n = strlen(prefix);

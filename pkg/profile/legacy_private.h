@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "base/array.h"
+#include "profile/keyed.h"
 #include "profile/legacy.h"
+#include "profile/symbols.h"
 
 // ---- text ----
 
@@ -26,6 +28,7 @@ struct kp_legacy_lines {
 
 bool kp_legacy_next(struct kp_legacy_lines *lines);
 struct kp_text kp_text_trim(struct kp_text text);
+bool kp_text_is(struct kp_text text, const char *word);
 bool kp_text_starts(struct kp_text text, const char *prefix);
 const char *kp_text_find(struct kp_text text, const char *part); // NULL: it is not there
 bool kp_text_is_comment(struct kp_text text);                    // or empty
@@ -59,12 +62,14 @@ struct kp_legacy {
     const char *types[4], *units[4];
     unsigned n_types;
     const char *period_type, *period_unit;
-    char *name; // where a type's name is from the text
+    char *name; // where a type's name or unit is from the text
     int64_t period, duration_ns;
     KP_ARRAY(struct kp_legacy_sample) samples;
     KP_ARRAY(uint64_t) addresses; // leaf first
     KP_ARRAY(struct kp_legacy_mapping) mappings;
-    bool leaf_twins; // the leaf may stand there twice, from the signal and from unwinding
+    bool leaf_twins;        // the leaf may stand there twice, from the signal and from unwinding
+    bool java;              // addresses are numbers of frames, told in:
+    struct kp_text symbols; // of the bytes that are read
     size_t max_samples, max_depth, max_addresses;
     struct kp_error *err;
 };
@@ -74,6 +79,16 @@ int kp_legacy_add_address(struct kp_legacy *l, uint64_t address);               
 void kp_legacy_drop_frame(struct kp_legacy *l, struct kp_legacy_sample *s, uint32_t at);
 // All 0x... in the text, each less `back`. KP_INVALID past 64 bits.
 int kp_legacy_add_addresses(struct kp_legacy *l, struct kp_text text, uint64_t back);
+
+// The addresses of samples, each once, in the order of first use.
+struct kp_legacy_places {
+    KP_ARRAY(uint64_t) addresses;
+    struct kp_keyed key;
+    uint32_t *slots; // number + 1; 0: free
+    size_t n_slots;
+};
+
+uint32_t kp_legacy_find_place(const struct kp_legacy_places *places, uint64_t address); // UINT32_MAX: none
 
 bool kp_legacy_is_map_start(struct kp_text line);
 // Reads on to the memory map, if there is one, and takes it in.
@@ -93,5 +108,12 @@ int kp_legacy_heap(struct kp_legacy *l, struct kp_text text);
 int kp_legacy_count(struct kp_legacy *l, struct kp_text text);
 int kp_legacy_threads(struct kp_legacy *l, struct kp_text text);
 int kp_legacy_contention(struct kp_legacy *l, struct kp_text text);
+int kp_legacy_java(struct kp_legacy *l, struct kp_text text);
+
+// What was sampled at this rate, made what it stands for.
+void kp_legacy_unsample(int64_t *count, int64_t *bytes, int64_t rate);
+// Java: reads what the frames are, and makes functions and lines of the profile's locations.
+int kp_legacy_java_frames(struct kp_legacy *l, const struct kp_legacy_places *places,
+    struct kp_symbols *strings, struct kp_profile *p);
 
 #endif

@@ -8,8 +8,10 @@
 // Texts and binaries, and github.com/google/pprof's view of them (testdata/reference).
 static const char *const files[] = {"block.txt", "contentionz.txt", "cpu-32-big.bin", "cpu-32.bin",
     "cpu-64-big.bin", "cpu-64.bin", "cpu-empty.bin", "cpu-handler.bin", "fragmentation.txt", "goroutine.txt",
-    "growth.txt", "heap-rate-1.txt", "heap-v2.txt", "heap.txt", "heapprofile.txt", "maps.txt", "mutex.txt",
-    "threadcreate.txt", "threads-none.txt", "threads.txt"};
+    "growth.txt", "heap-rate-1.txt", "heap-v2.txt", "heap.txt", "heapprofile.txt", "java-contention.txt",
+    "java-cpu-64-big.bin", "java-cpu-no-end.bin", "java-cpu.bin", "java-heap-none.txt", "java-heap-odd.txt",
+    "java-heap.txt", "java-odd.txt", "maps.txt", "mutex.txt", "threadcreate.txt", "threads-none.txt",
+    "threads.txt"};
 
 // A copy without the lines that begin with this.
 static char *without(const char *text, size_t len, const char *start)
@@ -98,6 +100,17 @@ static void test_refused(void **state)
         {"heap profile: 1: 2 [3: 4] @ heap/8\n1: 9 [1: 1] @ 0x10000000000000000\n", "more than 64 bits"},
         {"heap profile: 1: 2 [3: 4] @ heapx/8\n", ""}, {"--- mutex:\nformat = java\n", ""},
         {"--- mutex:\ncycles/second=x\n", ""}, {"--- mutex:\nnonsense\n", ""},
+        {"--- heapz 1 ---\nformat = cpp\n", ""}, {"--- heapz 1 ---\nsampling period = 1\n", ""},
+        {"--- heapz 1 ---", ""}, {"--- heapz 2 ---\nformat = java\n", ""},
+        {"--- heapz 1 ---\nformat = java\n 8 1 @ 0x1\n", "the Java text does not say its resolution"},
+        {"--- heapz 1 ---\nresolution = bytes\n 8 0 @ 0x1\n", "sample 1 has bytes in no objects"},
+        {"--- heapz 1 ---\nresolution = bytes\n 8 09 @ 0x1\n", "sample 1 holds no number"},
+        {"--- heapz 1 ---\nresolution = bytes\n 8 1 @ 0x12345678901234567\n", "more than 64 bits"},
+        {"--- heapz 1 ---\nresolution = bytes\n 8 1 @ 0x1\n0x12345678901234567 GC\n",
+            "the address of a frame has more than 64 bits"},
+        {"--- contentionz 1 ---\nformat = java\nsampling period = x\n", "the sampling period is no number"},
+        {"--- contentionz 1 ---\nformat = java\nms since reset = 1 2\n", "the milliseconds since reset"},
+        {"--- contentionz 1 ---\nformat = java\nother = 1\n", ""},
         {"--- threadz 1 ---\n\n--- Thread 1 (name: a/1) stack: ---\n0x5\n", ""}, // no end
     };
     for (size_t i = 0; i < KP_COUNT(rows); i++)
@@ -132,6 +145,11 @@ static void test_caps(void **state)
         "sample 1 has more than 2 frames");
     refused(counts, sizeof counts - 1, &(struct kp_profile_limits){.max_entities = 5}, KP_LIMIT,
         "more than 5 locations");
+    const char java[] = "--- heapz 1 ---\nresolution = b\n 8 1 @ 0x1\n0x1 a\n0x1 b\n0x1 c\n";
+    refused(java, sizeof java - 1, &(struct kp_profile_limits){.max_entities = 2}, KP_LIMIT,
+        "more than 2 functions");
+    refused(java, sizeof java - 1, &(struct kp_profile_limits){.max_entities = 5}, KP_LIMIT,
+        "more than 5 strings");
     kp_auto_strbuf maps;
     kp_strbuf_init(&maps, 1 << 20);
     kp_strbuf_adds(&maps, "goroutine profile: total 1\n1 @ 0x1\n--- Memory map: ---\n");

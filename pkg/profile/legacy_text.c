@@ -223,7 +223,7 @@ static int take_attribute(struct kp_legacy *l, struct kp_text line, int64_t *hz)
     } rows[] = {{"cycles/second", hz}, {"sampling period", &l->period}, {"ms since reset", &ms},
         {"discarded samples", NULL}};
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
-        if (key.len != strlen(rows[i].key) || memcmp(key.data, rows[i].key, key.len) != 0)
+        if (!kp_text_is(key, rows[i].key))
             continue;
         if (rows[i].number && !kp_text_int(value, true, rows[i].number))
             return not_this(l);
