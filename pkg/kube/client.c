@@ -46,7 +46,7 @@ struct kp_kube_call {
     size_t max_body;
     int64_t timeout_ms, began_ms, try_began_ms;
     int tries, max_tries;
-    bool token_renewed, urgent;
+    bool token_renewed, urgent, harmless;
     struct kp_backoff backoff;
     struct kp_timer *timer;
     struct kp_http_call *http;
@@ -233,7 +233,7 @@ static void enter_waiting(struct kp_kube_call *call, int64_t wait_ms, int status
 // repeated.
 static bool repeatable(const struct kp_kube_call *call)
 {
-    return strcmp(call->method, "POST") != 0;
+    return call->harmless || strcmp(call->method, "POST") != 0;
 }
 
 static bool worth_repeating(const struct kp_kube_call *call, const struct kp_error *err)
@@ -340,6 +340,7 @@ static struct kp_kube_call *call_create(struct kp_kube *kube, const struct kp_ku
     call->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
     call->max_tries = request->max_tries > 0 ? request->max_tries : DEFAULT_TRIES;
     call->urgent = request->urgent;
+    call->harmless = request->harmless;
     call->began_ms = kp_mono_ms();
     call->on_done = request->on_done;
     call->user = request->user;

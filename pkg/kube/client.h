@@ -37,6 +37,7 @@ struct kp_kube_request {
     int64_t timeout_ms;       // of one try, and no further try begins after it; 0 = 60 s
     int max_tries;            // 0 = 10; 1 = do not repeat
     bool urgent;              // not held back by writes_per_second (the Lease)
+    bool harmless;            // a POST that changes nothing: repeated like a GET
     // json: the parsed answer (borrowed; NULL if empty, not JSON or failed). err: NULL on success; else code
     // and sentence from the Status object ("profilingpolicies.kube-pprof.dev \"x\" is forbidden: ...").
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);

@@ -1,6 +1,7 @@
 // Questions to the API server about others: whose token is this (authentication.k8s.io/v1 TokenReview), may
 // he do that (authorization.k8s.io/v1 SubjectAccessReview). One question, one answer: keeping answers is the
-// caller's. The rights for both: ClusterRole system:auth-delegator. On the loop thread.
+// caller's. A try ends after 10 s, and there are few. Tokens are neither logged nor part of any sentence. The
+// rights for both: ClusterRole system:auth-delegator. On the loop thread.
 #ifndef KP_KUBE_REVIEWS_H
 #define KP_KUBE_REVIEWS_H
 
@@ -23,8 +24,8 @@ struct kp_review_user {
     size_t n_extra;
 };
 
-// Exactly once, later: user (borrowed; NULL: the token is nobody's, not_why says why) or err (the question
-// could not be put: KP_NETWORK, KP_UNAVAILABLE, KP_DENIED: we may not ask ...).
+// Exactly once, later: who (borrowed; NULL: the token is nobody's, not_why says why) or err (the question
+// could not be put, or the answer not read: KP_NETWORK, KP_UNAVAILABLE, KP_DENIED: we may not ask ...).
 typedef void (*kp_review_token_fn)(
     void *user, const struct kp_review_user *who, const char *not_why, const struct kp_error *err);
 // audiences: the token must be for one of them; none = for the API server itself.
@@ -32,7 +33,8 @@ struct kp_review *kp_review_token(struct kp_kube *kube, const char *token, const
     size_t n_audiences, kp_review_token_fn on_done, void *user);
 
 struct kp_review_access {
-    const char *verb, *group, *resource, *subresource, *namespace, *name; // NULL or "" = not said
+    // NULL or "" = not said
+    const char *verb, *group, *version, *resource, *subresource, *namespace, *name;
 };
 typedef void (*kp_review_access_fn)(void *user, bool allowed, const struct kp_error *err);
 struct kp_review *kp_review_may(struct kp_kube *kube, const struct kp_review_user *who,
