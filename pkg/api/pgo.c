@@ -23,18 +23,53 @@ struct pgo {
     bool is_default_window;
 };
 
+// What is told beside the profile.
+struct facts {
+    double start_lines;     // share of the weight with a start line
+    const char *renamed[2]; // functions that are kept from being inlined; see harmful
+    int n_renamed;
+};
+
 struct cut {
     double kept;       // share of the weight
     bool does_not_fit; // larger than was asked for
 };
 
+// ---- what had better not be inlined ----
+
+// Hot calls of these are inlined, which costs more than it brings: processData goes into its caller three
+// times, so that stacks of goroutines grow by a third (golang/go issue 65532). Under another name the
+// compiler finds no such function, and does as without a profile.
+static const char *const harmful[] = {
+    "google.golang.org/grpc/internal/transport.(*loopyWriter).processData", "runtime.gopark"};
+#define NOT_INLINED "NOT TO BE INLINED: "
+
+static void rename_harmful(struct kp_profile *p, struct facts *facts)
+{
+    for (size_t h = 0; h < KP_COUNT(harmful); h++) {
+        bool is_there = false;
+        for (uint32_t i = 0; i < p->n_functions; i++) {
+            struct kp_str *name = &p->strings[p->functions[i].name];
+            if (!kp_profile_str_is(p, p->functions[i].name, harmful[h]))
+                continue;
+            kp_auto_free char *text = kp_asprintf(NOT_INLINED "%s", harmful[h]);
+            *name = (struct kp_str){kp_arena_strdup(&p->arena, text), (uint32_t)strlen(text)};
+            is_there = true;
+        }
+        if (is_there)
+            facts->renamed[facts->n_renamed++] = harmful[h];
+    }
+}
+
 // ---- what the compiler looks at ----
 
 // Function, line, start line. Mappings, files, addresses, labels and comments say where the program runs and
 // keep apart what is the same to the compiler.
-static int strip(struct kp_profile **profile, struct kp_error *err)
+static int strip(struct kp_profile **profile, bool inline_all, struct facts *facts, struct kp_error *err)
 {
     struct kp_profile *p = *profile;
+    if (!inline_all)
+        rename_harmful(p, facts);
     kp_profile_aggregate(p, KP_KEEP_FUNCTION | KP_KEEP_LINE | KP_KEEP_INLINE);
     for (uint32_t i = 0; i < p->n_locations; i++)
         p->locations[i].mapping = KP_NO_MAPPING;
@@ -174,7 +209,7 @@ static int encode_within(
 // ---- the answer ----
 
 static void write_meta(struct kp_call *call, const struct kp_profile *p, const struct kp_merge_stats *stats,
-    double start_lines, const struct cut *cut, size_t bytes, const char *etag)
+    const struct facts *facts, const struct cut *cut, size_t bytes, const char *etag)
 {
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
@@ -182,7 +217,11 @@ static void write_meta(struct kp_call *call, const struct kp_profile *p, const s
     kp_json_open(&j, NULL, '{');
     kp_json_stats(&j, "stats", stats);
     kp_json_number(&j, "cpuSeconds", (double)kp_profile_total(p, p->n_sample_types - 1) / 1e9);
-    kp_json_number(&j, "startLineShare", start_lines);
+    kp_json_number(&j, "startLineShare", facts->start_lines);
+    kp_json_open(&j, "notInlined", '[');
+    for (int i = 0; i < facts->n_renamed; i++)
+        kp_json_text(&j, NULL, facts->renamed[i]);
+    kp_json_close(&j, ']');
     kp_json_number(&j, "keptShare", cut->kept);
     kp_json_bool(&j, "fits", !cut->does_not_fit);
     kp_json_int(&j, "bytes", (int64_t)bytes);
@@ -196,23 +235,35 @@ static bool etag_is_known(const char *if_none_match, const char *etag)
     return if_none_match && (kp_streq(if_none_match, "*") || strstr(if_none_match, etag) != NULL);
 }
 
-static void answer(struct kp_call *call, struct kp_profile *p, const struct kp_merge_stats *stats)
+static void write_headers(struct kp_call *call, const struct kp_profile *p, const struct facts *facts,
+    const struct cut *cut, size_t bytes)
+{
+    kp_call_header(call, "X-CPU-Seconds", "%.3f", (double)kp_profile_total(p, p->n_sample_types - 1) / 1e9);
+    kp_call_header(call, "X-Start-Line-Share", "%.4f", facts->start_lines);
+    kp_call_header(call, "X-Kept-Share", "%.4f", cut->kept);
+    if (facts->n_renamed > 0)
+        kp_call_header(call, "X-Not-Inlined", "%s%s%s", facts->renamed[0], facts->n_renamed > 1 ? ", " : "",
+            facts->n_renamed > 1 ? facts->renamed[1] : "");
+    if (cut->does_not_fit)
+        kp_call_header(call, "X-Larger-Than-MaxBytes", "%zu bytes hold 99 %% of the weight", bytes);
+}
+
+static void answer(
+    struct kp_call *call, struct kp_profile *p, const struct kp_merge_stats *stats, struct facts *facts)
 {
     const struct pgo *pgo = call->data;
     struct cut cut;
-    double start_lines;
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
-    if (check_start_lines(p, &start_lines, &call->error) != 0)
+    if (check_start_lines(p, &facts->start_lines, &call->error) != 0)
         return;
-    double seconds = (double)kp_profile_total(p, p->n_sample_types - 1) / 1e9;
     if (encode_within(call, p, (size_t)pgo->q.max_bytes, &out, &cut) != 0)
         return;
     kp_auto_free char *etag =
         kp_asprintf("\"%016llx%016llx\"", (unsigned long long)kp_hash64(out.data, out.len, 1),
             (unsigned long long)kp_hash64(out.data, out.len, 2));
     if (kp_streq(pgo->q.format, "json")) {
-        write_meta(call, p, stats, start_lines, &cut, out.len, etag);
+        write_meta(call, p, stats, facts, &cut, out.len, etag);
         return;
     }
     kp_call_header(call, "ETag", "%s", etag);
@@ -220,11 +271,7 @@ static void answer(struct kp_call *call, struct kp_profile *p, const struct kp_m
         call->status = 304;
         return;
     }
-    kp_call_header(call, "X-CPU-Seconds", "%.3f", seconds);
-    kp_call_header(call, "X-Start-Line-Share", "%.4f", start_lines);
-    kp_call_header(call, "X-Kept-Share", "%.4f", cut.kept);
-    if (cut.does_not_fit)
-        kp_call_header(call, "X-Larger-Than-MaxBytes", "%zu bytes hold 99 %% of the weight", out.len);
+    write_headers(call, p, facts, &cut, out.len);
     call->content_type = "application/octet-stream";
     call->file_name = kp_strdup("default.pgo");
     kp_call_body(call, &out);
@@ -235,10 +282,12 @@ static void work(struct kp_call *call)
     const struct pgo *pgo = call->data;
     struct kp_merge_query merge = kp_query_merge(&pgo->q, false);
     struct kp_merge_stats stats;
+    struct facts facts = {0};
     struct kp_profile *profile = NULL;
     merge.weigh_by_sampling = merge.equal_durations = true;
-    if (kp_answer_sum(call, &merge, false, &profile, &stats) == 0 && strip(&profile, &call->error) == 0)
-        answer(call, profile, &stats);
+    if (kp_answer_sum(call, &merge, false, &profile, &stats) == 0 &&
+        strip(&profile, pgo->q.inline_all, &facts, &call->error) == 0)
+        answer(call, profile, &stats, &facts);
     else if (call->error.code == KP_NOT_FOUND && pgo->is_default_window)
         (void)kp_wrap(&call->error, "the last 72 h (from= looks further back)");
     kp_profile_free(profile);

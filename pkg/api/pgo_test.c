@@ -134,12 +134,68 @@ static void test_the_lightest_stacks_go_first(void **state)
     stop(b);
 }
 
+static void name_function(struct kp_profile *p, uint32_t function, const char *name)
+{
+    p->strings[p->functions[function].name] = (struct kp_str){name, (uint32_t)strlen(name)};
+}
+
+static unsigned n_called(const struct kp_profile *p, const char *name)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < p->n_functions; i++)
+        n += kp_profile_str_is(p, p->functions[i].name, name) ? 1 : 0;
+    return n;
+}
+
+#define HARMFUL "google.golang.org/grpc/internal/transport.(*loopyWriter).processData"
+
+static void test_what_had_better_not_be_inlined(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    struct kp_gen *gen = kp_gen_create(&(struct kp_gen_program){.seed = 7, .stacks = 50});
+    struct kp_profile *p = kp_gen_profile(gen, KP_GEN_CPU, 0, 0);
+    struct kp_strbuf bytes;
+    kp_strbuf_init(&bytes, (size_t)1 << 20);
+    name_function(p, 0, HARMFUL);
+    name_function(p, 1, "runtime.gopark");
+    name_function(p, 2, "runtime.gopark.func1"); // not the same
+    kp_profile_encode(p, 6, &bytes);
+    int64_t total = kp_profile_total(p, p->n_sample_types - 1);
+    bench_request(b, "POST", "/api/v1/profiles?service=shop&type=cpu", NULL, bytes.data, bytes.len, &answer);
+    assert_int_equal(answer.status, 201);
+    kp_strbuf_finish(&bytes);
+    kp_profile_free(p);
+    kp_gen_destroy(gen);
+
+    bench_get(b, "/api/v1/pgo?service=shop&" FROM, 200, &answer);
+    kp_auto_free char *said = header("X-Not-Inlined");
+    assert_string_equal(said, HARMFUL ", runtime.gopark");
+    p = decoded();
+    assert_int_equal(n_called(p, HARMFUL) + n_called(p, "runtime.gopark"), 0);
+    assert_int_equal(n_called(p, "NOT TO BE INLINED: " HARMFUL), 1);
+    assert_int_equal(n_called(p, "NOT TO BE INLINED: runtime.gopark"), 1);
+    assert_int_equal(n_called(p, "runtime.gopark.func1"), 1);
+    assert_int_equal(kp_profile_total(p, p->n_sample_types - 1), total); // their weight stays
+    kp_profile_free(p);
+    bench_get(b, "/api/v1/pgo?service=shop&format=json&" FROM, 200, &answer);
+    assert_non_null(strstr(answer.body, "\"notInlined\":[\"" HARMFUL "\",\"runtime.gopark\"]"));
+
+    bench_get(b, "/api/v1/pgo?service=shop&inlineAll=true&" FROM, 200, &answer);
+    assert_null(strstr(answer.headers.data, "X-Not-Inlined"));
+    p = decoded();
+    assert_int_equal(n_called(p, HARMFUL) + n_called(p, "runtime.gopark"), 2);
+    kp_profile_free(p);
+    stop(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_what_the_compiler_reads_is_left),
         cmocka_unit_test(test_the_same_captures_give_the_same_bytes),
         cmocka_unit_test(test_the_lightest_stacks_go_first),
+        cmocka_unit_test(test_what_had_better_not_be_inlined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,7 @@ static const struct row {
     {"function", TEXT, AT(function), KP_Q_SERIES | KP_Q_PEERS, 0, 0, NULL},
     {"step", DURATION, AT(step_ms), KP_Q_SERIES, 1000, MAX_STEP_MS, NULL},
     {"groupBy", TEXT, AT(group_by), KP_Q_SERIES, 0, 0, NULL},
+    {"inlineAll", YES_NO, AT(inline_all), KP_Q_PGO, 0, 0, NULL},
     {"maxBytes", BYTES, AT(max_bytes), KP_Q_PGO, 1024, INT64_C(1) << 30, NULL},
 };
 

@@ -43,7 +43,7 @@ struct kp_query {
     int64_t from_ms, to_ms, base_from_ms, base_to_ms; // 0 = open
     int64_t limit, max_nodes, max_bytes, timeout_ms, step_ms;
     double min_share;
-    bool startup, normalize, watch, meta;
+    bool startup, normalize, watch, meta, inline_all;
 };
 
 // Checks that the route takes every parameter of the request, and each value. Finish it also after an error.
