@@ -92,6 +92,33 @@ bool kp_utf8_valid(const char *s, size_t len)
     return true;
 }
 
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+size_t kp_edit_distance(const char *a, const char *b)
+{
+    size_t row[KP_EDIT_MAX + 1]; // from the first i bytes of a to the first k of b
+    size_t n = strlen(a);
+    size_t m = strlen(b);
+    if (n > KP_EDIT_MAX || m > KP_EDIT_MAX)
+        return SIZE_MAX;
+    for (size_t k = 0; k <= m; k++)
+        row[k] = k;
+    for (size_t i = 1; i <= n; i++) {
+        size_t before = row[0]; // of the row above, one to the left
+        row[0] = i;
+        for (size_t k = 1; k <= m; k++) {
+            size_t above = row[k];
+            row[k] = least(above + 1, row[k - 1] + 1, before + (a[i - 1] != b[k - 1]));
+            before = above;
+        }
+    }
+    return row[m];
+}
+
 bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len)
 {
     if (a_len != b_len)

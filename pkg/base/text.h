@@ -21,6 +21,10 @@ KP_MUST_CHECK int kp_parse_bool(
 // Length of the UTF-8 sequence at s (len > 0 bytes are there); 0 if it is not valid (RFC 3629).
 size_t kp_utf8_length(const char *s, size_t len);
 bool kp_utf8_valid(const char *s, size_t len);
+// How many bytes have to be put in, left out or changed to make one of the other: to guess what was meant.
+// Of longer texts than KP_EDIT_MAX: SIZE_MAX.
+#define KP_EDIT_MAX 64
+size_t kp_edit_distance(const char *a, const char *b);
 // Constant-time comparison for secrets.
 bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 // Percent-decodes into out (size >= strlen + 1); false on a bad escape or a NUL.

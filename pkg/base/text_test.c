@@ -152,9 +152,32 @@ static void test_printable(void **state)
     printable(1, "", "");
 }
 
+static void test_edit_distance(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } rows[] = {{"", "", 0}, {"cpu", "cpu", 0}, {"cpuu", "cpu", 1}, {"", "cpu", 3}, {"heap", "hepa", 2},
+        {"goroutines", "goroutine", 1}, {"kitten", "sitting", 3}, {"mutex", "block", 5}};
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        assert_int_equal(kp_edit_distance(rows[i].a, rows[i].b), rows[i].distance);
+        assert_int_equal(kp_edit_distance(rows[i].b, rows[i].a), rows[i].distance);
+    }
+    char text[KP_EDIT_MAX + 2];
+    memset(text, 'x', sizeof text);
+    text[KP_EDIT_MAX] = '\0';
+    assert_int_equal(kp_edit_distance(text, ""), KP_EDIT_MAX);
+    text[KP_EDIT_MAX] = 'x';
+    text[KP_EDIT_MAX + 1] = '\0';
+    assert_true(kp_edit_distance(text, "") == SIZE_MAX);
+    assert_true(kp_edit_distance("", text) == SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_edit_distance),
         cmocka_unit_test(test_comparisons),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_int),
