@@ -212,13 +212,12 @@ static uint32_t add_string(struct kp_profile *p, const char *text)
     return p->n_strings++;
 }
 
-void kp_profile_mark_base(struct kp_profile *p)
+void kp_profile_set_label(struct kp_profile *p, const char *key, const char *value)
 {
-    static const char base[] = "pprof::base";
     uint32_t n = 0;
     size_t total = p->n_samples;
-    uint32_t key = add_string(p, base);
-    uint32_t value = add_string(p, "true");
+    uint32_t key_id = add_string(p, key);
+    uint32_t value_id = add_string(p, value);
     for (uint32_t i = 0; i < p->n_samples; i++)
         total += p->samples[i].n_labels;
     struct kp_sample_label *labels = KP_ARENA_ARRAY(&p->arena, struct kp_sample_label, total + 1);
@@ -226,18 +225,22 @@ void kp_profile_mark_base(struct kp_profile *p)
         struct kp_sample *s = &p->samples[i];
         uint32_t first = n;
         for (uint32_t k = s->first_label; k < s->first_label + s->n_labels; k++)
-            if (p->labels[k].str == 0 || !kp_profile_str_is(p, p->labels[k].key, base))
+            if (p->labels[k].str == 0 || !kp_profile_str_is(p, p->labels[k].key, key))
                 labels[n++] = p->labels[k];
-        labels[n++] = (struct kp_sample_label){.key = key, .str = value};
+        labels[n++] = (struct kp_sample_label){.key = key_id, .str = value_id};
         s->first_label = first;
         s->n_labels = n - first;
-        for (uint32_t t = 0; t < p->n_sample_types; t++) {
-            int64_t *v = &p->values[(size_t)i * p->n_sample_types + t];
-            *v = scaled(*v, -1);
-        }
     }
     p->labels = labels;
     p->n_labels = n;
+}
+
+void kp_profile_mark_base(struct kp_profile *p)
+{
+    size_t n_values = (size_t)p->n_samples * p->n_sample_types;
+    kp_profile_set_label(p, "pprof::base", "true");
+    for (size_t i = 0; i < n_values; i++)
+        p->values[i] = scaled(p->values[i], -1);
 }
 
 // ---- tables ----

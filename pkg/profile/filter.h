@@ -25,6 +25,9 @@ uint32_t kp_profile_filter(struct kp_profile *profile, const struct kp_profile_f
 // Multiplies each type by its factor, rounds, drops samples that are nothing but zeros.
 void kp_profile_scale(struct kp_profile *profile, const double *factors);
 
+// Gives every sample this label, in the place of what it has of the key.
+void kp_profile_set_label(struct kp_profile *profile, const char *key, const char *value);
+
 // Marks every sample as base (label pprof::base=true) and negates it: for -diff_base. `go tool pprof` then
 // shows percentages of the base's total.
 void kp_profile_mark_base(struct kp_profile *profile);
