@@ -1,5 +1,7 @@
 #include "api/answers.h"
 
+#include "api/hint.h"
+#include "api/split.h"
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -60,8 +62,10 @@ int kp_answer_sum(struct kp_call *call, struct kp_merge_query *merge, bool base,
     *ret_stats = (struct kp_merge_stats){0};
     merge->cancelled = &call->cancelled;
     merge->deadline_ms = call->stop.deadline_ms;
-    if (kp_store_merge(call->api->options.store, merge, ret, ret_stats, &call->error) != 0)
+    if (kp_store_merge(call->api->options.store, merge, ret, ret_stats, &call->error) != 0) {
+        kp_hint_types(call, merge);
         return base ? kp_wrap(&call->error, "base") : call->error.code;
+    }
     stats_headers(call, base, ret_stats);
     return 0;
 }
@@ -104,16 +108,23 @@ struct sums {
     struct kp_merge_stats stats, base_stats;
 };
 
-static int take_sums(struct kp_call *call, struct sums *ret)
+static int take_sum(
+    struct kp_call *call, bool base, struct kp_profile **ret, struct kp_merge_stats *ret_stats)
 {
     const struct kp_query *q = call->data;
-    struct kp_merge_query merge = kp_query_merge(q, false);
+    struct kp_merge_query merge = kp_query_merge(q, base);
+    const char *field = kp_split_field(q->by);
+    int rc = kp_answer_sum(call, &merge, base, ret, ret_stats);
+    return rc == 0 && field ? kp_split_sum(call, &merge, field, ret) : rc;
+}
+
+static int take_sums(struct kp_call *call, struct sums *ret)
+{
     *ret = (struct sums){0};
-    int rc = kp_answer_sum(call, &merge, false, &ret->profile, &ret->stats);
-    if (rc != 0 || !kp_query_has_base(q))
+    int rc = take_sum(call, false, &ret->profile, &ret->stats);
+    if (rc != 0 || !kp_query_has_base(call->data))
         return rc;
-    struct kp_merge_query base = kp_query_merge(q, true);
-    return kp_answer_sum(call, &base, true, &ret->base, &ret->base_stats);
+    return take_sum(call, true, &ret->base, &ret->base_stats);
 }
 
 static void sums_finish(struct sums *s)

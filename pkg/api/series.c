@@ -1,5 +1,6 @@
 // Values over time, and label keys and values.
 #include "api/answers.h"
+#include "api/hint.h"
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -69,8 +70,10 @@ static void series_work(struct kp_call *call)
     kp_json_open(&points.j, "series", '[');
     int rc = kp_store_points(call->api->options.store, &query, on_point, &points, &unit, &call->error);
     close_line(&points);
-    if (rc != 0)
+    if (rc != 0) {
+        kp_hint_types(call, &query.merge);
         return;
+    }
     kp_json_close(&points.j, ']');
     kp_json_seconds(&points.j, "stepSeconds", query.step_ms);
     kp_json_text(&points.j, "unit", unit);
