@@ -146,9 +146,11 @@ static void answer_stored(const struct kp_upload *u)
     kp_json_open(&j, NULL, '{');
     kp_json_text(&j, "id", u->record.id);
     kp_json_close(&j, '}');
-    kp_auto_free char *location = kp_asprintf("/api/v1/profiles/%s", u->record.id);
-    kp_http_set_header(u->x, "Location", location);
-    kp_http_reply_text(u->x, u->append.status == KP_APPEND_KNOWN ? 200 : 201, "application/json", buf.data);
+    if (u->record.id) {
+        kp_auto_free char *location = kp_asprintf("/api/v1/profiles/%s", u->record.id);
+        kp_http_set_header(u->x, "Location", location);
+    }
+    kp_http_reply_text(u->x, u->append.status == KP_APPEND_STORED ? 201 : 200, "application/json", buf.data);
     kp_strbuf_finish(&buf);
 }
 
@@ -156,6 +158,7 @@ static void count(const struct kp_upload *u)
 {
     const char *result = u->status != 0                        ? u->reason
                          : u->append.status == KP_APPEND_KNOWN ? "Known"
+                         : u->append.status == KP_APPEND_GONE  ? "Gone"
                                                                : "Stored";
     if (u->api->m_uploads)
         kp_metric_inc(kp_metric_with(u->api->m_uploads, (const char *const[]){result}));

@@ -38,6 +38,7 @@ struct chunk {
 
 struct key_look {
     const struct kp_store *store;
+    int64_t forgotten_ms; // of the namespace: keys from before are not known any more
     const uint64_t *key;
     struct kp_logfile *file;
     size_t at;
@@ -49,7 +50,8 @@ static bool same_key(void *user, uint64_t number)
     if (!kp_store_locate(look->store, number, &look->file, &look->at))
         return false;
     const struct kp_row *row = &look->file->rows.items[look->at];
-    return row->key[0] == look->key[0] && row->key[1] == look->key[1];
+    return row->key[0] == look->key[0] && row->key[1] == look->key[1] &&
+           !kp_forgotten_is_before(look->forgotten_ms, row->start_ms, row->received_ms);
 }
 
 static void set_id(struct kp_record *record, const struct kp_row *row, uint64_t number)
@@ -68,10 +70,30 @@ void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_rec
     set_id(record, row, file->head.first + row->number_delta);
 }
 
+static int64_t forgotten_ms(const struct kp_store *store, const struct kp_record *record)
+{
+    return kp_forgotten_before(&store->forgotten, record->namespace ? record->namespace : "");
+}
+
+// A late delivery of what belongs to the past of its namespace: as if it had been stored and gone since.
+static bool gone(struct kp_store *store, struct kp_append *entry)
+{
+    struct kp_record *record = entry->record;
+    int64_t now_ms = kp_store_now(store);
+    if (!kp_forgotten_is_before(
+            forgotten_ms(store, record), record->start_ms > 0 ? record->start_ms : now_ms, now_ms))
+        return false;
+    kp_free(record->id);
+    record->id = NULL;
+    entry->status = KP_APPEND_GONE;
+    kp_metric_inc(store->m_dropped);
+    return true;
+}
+
 // The writer reads rows and keys without the lock: only it changes them, but for flags.
 static bool known(struct kp_store *store, struct kp_append *entry, const uint64_t key[2])
 {
-    struct key_look look = {.store = store, .key = key};
+    struct key_look look = {.store = store, .key = key, .forgotten_ms = forgotten_ms(store, entry->record)};
     if ((key[0] | key[1]) == 0 || !kp_keyset_find(&store->keys, key[1], same_key, &look))
         return false;
     kp_store_fill_known(look.file, look.at, entry->record);
@@ -143,7 +165,7 @@ static void take_entry(struct chunk *chunk, struct kp_append *entry)
     struct item item = {.entry = entry, .twin = -1};
     entry->error = (struct kp_error){0};
     (void)kp_key_parse(entry->record->key, item.row.key);
-    if (known(chunk->store, entry, item.row.key))
+    if (gone(chunk->store, entry) || known(chunk->store, entry, item.row.key))
         return;
     item.twin = twin_of(chunk, item.row.key);
     if (item.twin < 0) {

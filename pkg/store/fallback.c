@@ -121,4 +121,5 @@ void kp_tier_fall_back(struct kp_store *store, const struct kp_sealed *lost, boo
             return_rows(&f, store->files.items[i]);
     }
     kp_array_free(&f.deleted);
+    kp_forgotten_rearm(store);
 }

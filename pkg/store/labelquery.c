@@ -60,17 +60,40 @@ static void add_series(struct texts *texts, const struct kp_series *s, uint64_t 
         add(texts, value, n);
 }
 
+// Namespaces of which something is forgotten that still counts in the series.
+struct namespaces {
+    KP_ARRAY(char *) list;
+};
+
+static void find_unsettled(struct kp_store *store, const struct kp_store_query *query, struct namespaces *ret)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    HASH_ITER (hh, store->forgotten.notes, note, next)
+        if (!note->applied && (query->namespace == NULL || kp_streq(query->namespace, note->namespace)))
+            *kp_array_add(&ret->list) = kp_strdup(note->namespace);
+}
+
+static bool is_unsettled(const struct namespaces *unsettled, const struct kp_series *s)
+{
+    for (size_t i = 0; i < unsettled->list.n; i++)
+        if (kp_streq(unsettled->list.items[i], s->fields[KP_SERIES_NAMESPACE]))
+            return true;
+    return false;
+}
+
 // Without a time the counts of the series do.
-static int look_at_series(
-    struct kp_store *store, const struct kp_store_query *query, struct texts *texts, struct kp_error *err)
+static int look_at_series(struct kp_store *store, const struct kp_store_query *query, struct texts *texts,
+    struct namespaces *ret_unsettled, struct kp_error *err)
 {
     struct kp_series_set chosen;
     int rc = kp_series_set_choose_locked(&chosen, store, query, err);
     if (rc != 0)
         return rc;
+    find_unsettled(store, query, ret_unsettled);
     for (size_t i = 0; i < store->series.by_id.n; i++) {
         const struct kp_series *s = store->series.by_id.items[i];
-        if (kp_series_set_has(&chosen, s->id))
+        if (kp_series_set_has(&chosen, s->id) && !is_unsettled(ret_unsettled, s))
             add_series(texts, s, s->n_live);
     }
     pthread_rwlock_unlock(&store->lock);
@@ -96,6 +119,22 @@ static int look_at_hits(
     return 0;
 }
 
+static int look_at_both(
+    struct kp_store *store, const struct kp_store_query *query, struct texts *texts, struct kp_error *err)
+{
+    struct namespaces unsettled = {0};
+    int rc = look_at_series(store, query, texts, &unsettled, err);
+    for (size_t i = 0; i < unsettled.list.n; i++) {
+        struct kp_store_query part = *query;
+        part.namespace = unsettled.list.items[i];
+        if (rc == 0)
+            rc = look_at_hits(store, &part, texts, err);
+        kp_free(unsettled.list.items[i]);
+    }
+    kp_array_free(&unsettled.list);
+    return rc;
+}
+
 static int by_text(const struct text *a, const struct text *b)
 {
     return strcmp(a->text, b->text);
@@ -107,7 +146,7 @@ int kp_store_labels(struct kp_store *store, const struct kp_store_query *query, 
     struct texts texts = {.key = key};
     int rc = 0;
     if (query->from_ms == 0 && query->to_ms == 0)
-        rc = look_at_series(store, query, &texts, err);
+        rc = look_at_both(store, query, &texts, err);
     else
         rc = look_at_hits(store, query, &texts, err);
     HASH_SORT(texts.all, by_text);

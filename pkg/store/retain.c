@@ -261,6 +261,9 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     kp_store_measure(store);
     for (size_t f = 0; f < store->files.n; f++)
         expire_file(store, store->files.items[f], now_ms);
+    int forgotten = kp_forgotten_apply(store, ret_more, err);
+    if (forgotten != 0 || *ret_more)
+        return forgotten;
     struct kp_logfile *active = kp_store_active(store);
     pthread_rwlock_rdlock(&store->lock);
     bool spent = active->n_live == 0 && active->rows.n > 0;

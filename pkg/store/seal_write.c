@@ -234,7 +234,9 @@ static bool should_keep(void *user, size_t segment, const struct kp_segment_row 
     const struct kp_id id = {.start_ms = row->start_ms, .series = row->series, .number = row->number};
     uint32_t at;
     struct kp_segment_row found;
-    if (kp_store_expiry(seal->store, sealed->segment->keep_s, row->received_ms) <= seal->now_ms)
+    if (kp_store_expiry(seal->store, sealed->segment->keep_s, row->received_ms) <= seal->now_ms ||
+        kp_forgotten_is_before(
+            __atomic_load_n(&sealed->forgotten_ms, __ATOMIC_RELAXED), row->start_ms, row->received_ms))
         return false;
     return !join->any_dead[segment] || kp_sealed_find(sealed, &id, &at, &found, NULL) != 0 ||
            !kp_sealed_is_dead(sealed, at);

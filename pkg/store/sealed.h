@@ -24,6 +24,7 @@ struct kp_sealed {
     bool shadowed;             // rows of it are elsewhere as well: not noted in the index
     int damaged;               // atomic: readers found its rows unreadable
     bool is_rotten;            // a part of it cannot be read: it is left as it is
+    int64_t forgotten_ms;      // atomic: rows from before are gone (forgotten.h); 0 = none
     int refs;                  // atomic
 };
 
@@ -40,6 +41,13 @@ static inline void kp_sealed_set_damaged(struct kp_sealed *sealed)
 static inline uint32_t kp_sealed_n_dead(const struct kp_sealed *sealed)
 {
     return __atomic_load_n(&sealed->n_dead, __ATOMIC_RELAXED);
+}
+
+// Whether every row of it is from before the time its namespace was forgotten.
+static inline bool kp_sealed_is_forgotten(const struct kp_sealed *sealed)
+{
+    int64_t before_ms = __atomic_load_n(&sealed->forgotten_ms, __ATOMIC_RELAXED);
+    return sealed->segment->max_start_ms < before_ms || sealed->segment->max_received_ms < before_ms;
 }
 
 bool kp_sealed_is_dead(const struct kp_sealed *sealed, uint32_t row);

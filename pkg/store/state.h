@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "base/array.h"
+#include "store/forgotten.h"
 #include "store/index.h"
 #include "store/io.h"
 #include "store/keys.h"
@@ -42,6 +43,7 @@ struct kp_store {
     KP_ARRAY(struct kp_logfile *) files; // oldest first; the last is written to
     KP_ARRAY(struct kp_sealed *) sealed;
     struct kp_series_table series;
+    struct kp_forgotten forgotten;
     uint64_t next_number;
     uint64_t log_bytes, segment_bytes;
     uint64_t budget; // of bytes, from max_bytes and the file system

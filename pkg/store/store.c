@@ -104,6 +104,8 @@ static int set_up(struct kp_store *store, struct kp_error *err)
     if (rc == 0)
         rc = open_index(store, &fresh, err);
     if (rc == 0)
+        rc = kp_forgotten_load(store, err);
+    if (rc == 0)
         rc = kp_store_recover(store, fresh, err);
     if (rc == 0)
         kp_store_measure(store);
@@ -166,6 +168,7 @@ void kp_store_close(struct kp_store *store)
         store->storage.ops->close(store->storage.self);
     kp_array_free(&store->pending_series);
     kp_series_table_finish(&store->series);
+    kp_forgotten_finish(&store->forgotten);
     kp_keyset_finish(&store->keys);
     kp_index_close(store->index);
     if (store->lock_fd >= 0)
@@ -210,7 +213,8 @@ bool kp_store_locate(
 bool kp_store_row_live(const struct kp_store *store, const struct kp_logfile *file, size_t at, int64_t now_ms)
 {
     const struct kp_row *row = &file->rows.items[at];
-    return file->rows.flags[at] == 0 && kp_store_expiry(store, row->keep_s, row->received_ms) > now_ms;
+    return file->rows.flags[at] == 0 && kp_store_expiry(store, row->keep_s, row->received_ms) > now_ms &&
+           !kp_forgotten_hides_row(store, row);
 }
 
 uint8_t kp_store_flags(struct kp_store *store, const struct kp_logfile *file, size_t at)

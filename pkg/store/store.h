@@ -65,6 +65,7 @@ void kp_store_close(struct kp_store *store);
 enum kp_append_status {
     KP_APPEND_STORED, // 201
     KP_APPEND_KNOWN,  // the key was here already: 200, with the first id
+    KP_APPEND_GONE,   // its namespace was forgotten since it was taken: not kept, no id; 200
     KP_APPEND_FAILED, // see error: KP_LIMIT = store full (507), KP_INTERNAL = I/O
 };
 

@@ -19,6 +19,8 @@ bool kp_sealed_row_live(const struct kp_store *store, const struct kp_sealed *se
     const struct kp_segment_row *row, int64_t now_ms)
 {
     return !kp_sealed_is_dead(sealed, at) &&
+           !kp_forgotten_is_before(
+               __atomic_load_n(&sealed->forgotten_ms, __ATOMIC_RELAXED), row->start_ms, row->received_ms) &&
            kp_store_expiry(store, sealed->segment->keep_s, row->received_ms) > now_ms;
 }
 
@@ -30,7 +32,7 @@ void kp_wanted_gather(struct kp_wanted *wanted_runs, const struct kp_store *stor
         struct kp_sealed *sealed = store->sealed.items[i];
         const struct kp_segment *s = sealed->segment;
         if (s->max_start_ms < query->from_ms || s->min_start_ms >= to ||
-            kp_sealed_n_dead(sealed) == s->n_rows ||
+            kp_sealed_n_dead(sealed) == s->n_rows || kp_sealed_is_forgotten(sealed) ||
             (query->namespace && !kp_streq(query->namespace, s->namespace)))
             continue;
         size_t before = wanted_runs->runs.n;
@@ -84,6 +86,7 @@ void kp_tier_count_series(struct kp_store *store, const struct kp_sealed *sealed
 void kp_tier_add(struct kp_store *store, struct kp_sealed *sealed)
 {
     *kp_array_add(&store->sealed) = sealed;
+    kp_forgotten_note_sealed(store, sealed);
     store->segment_bytes += sealed->segment->file_bytes;
 }
 

@@ -66,6 +66,7 @@ int kp_store_verify(struct kp_store *store, void (*each)(void *user, const char 
     const struct report report = {each, user};
     struct all all = {0};
     int rc = 0;
+    kp_forgotten_verify(store, each, user);
     hold_all(store, &all);
     for (size_t i = 0; i < all.bad.n; i++)
         each(user, all.bad.items[i], "was found damaged and is left out");

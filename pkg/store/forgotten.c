@@ -1,0 +1,395 @@
+#include "store/forgotten.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "store/tier.h"
+#include "base/banned.h"
+
+#define HEAD          "kube-pprof forgotten 1\n"
+#define MAX_NOTES     100000
+#define MAX_FILE      ((size_t)32 * KP_MIB)
+#define MAX_NAMESPACE 253
+#define LINE_MIN      30 // checksum, time, namespace: "%08x %020d NAME"
+#define NAME_AT       30
+#define LATE_MS       (INT64_C(7) * 24 * 3600000) // a spool keeps captures for less
+#define PRUNE_MS      (INT64_C(3600) * 1000)
+#define DROPS_A_STEP  16
+
+static char *path_of(const struct kp_store *store)
+{
+    return kp_asprintf("%s/forgotten", store->dir);
+}
+
+// ---- the file ----
+
+static void add_line(struct kp_strbuf *out, const char *namespace, int64_t before_ms)
+{
+    kp_auto_free char *line = kp_asprintf("%020" PRId64 " %s", before_ms, namespace);
+    kp_strbuf_addf(out, "%08" PRIx32 " %s\n", kp_crc32c(0, line, strlen(line)), line);
+}
+
+// "" is a namespace like any other. False: the line is damaged.
+static bool read_line(const char *line, size_t len, int64_t *ret_before_ms, const char **ret_namespace)
+{
+    char *end;
+    if (len < LINE_MIN || len > LINE_MIN + MAX_NAMESPACE || line[8] != ' ' || line[NAME_AT - 1] != ' ')
+        return false;
+    unsigned long sum = strtoul(line, &end, 16);
+    if (end != line + 8 || sum != kp_crc32c(0, line + 9, len - 9))
+        return false;
+    *ret_before_ms = strtoll(line + 9, &end, 10);
+    *ret_namespace = line + NAME_AT;
+    return end == line + NAME_AT - 1 && *ret_before_ms > 0;
+}
+
+// Calls each for the notes of a file; returns how many lines are damaged, or an error. No file: no notes.
+static int read_file(const char *path, void (*each)(void *user, const char *namespace, int64_t before_ms),
+    void *user, size_t *ret_bad, struct kp_error *err)
+{
+    kp_auto_free char *text = NULL;
+    size_t len = 0;
+    struct kp_error why = {0};
+    *ret_bad = 0;
+    int rc = kp_file_read(path, MAX_FILE, &text, &len, &why);
+    if (rc == KP_NOT_FOUND)
+        return 0;
+    if (rc != 0)
+        return kp_fail(err, rc, "%s", why.text);
+    if (!kp_starts_with(text, HEAD))
+        return kp_fail(err, KP_CORRUPT,
+            "'%s' is damaged, or of a newer program: it says which namespaces were deleted; put back a copy, "
+            "or remove it, and profiles of deleted namespaces may be seen again",
+            path);
+    for (char *line = text + strlen(HEAD); *line;) {
+        size_t n = strcspn(line, "\n");
+        bool whole = line[n] == '\n';
+        int64_t before_ms;
+        const char *namespace;
+        line[n] = '\0';
+        if (whole && read_line(line, n, &before_ms, &namespace))
+            each(user, namespace, before_ms);
+        else
+            ++*ret_bad;
+        line += n + whole;
+    }
+    return 0;
+}
+
+static int write_file(struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    kp_auto_free char *path = path_of(store);
+    kp_auto_strbuf out;
+    kp_strbuf_init(&out, MAX_FILE);
+    kp_strbuf_adds(&out, HEAD);
+    HASH_ITER (hh, store->forgotten.notes, note, next)
+        if (!kp_streq(note->namespace, namespace))
+            add_line(&out, note->namespace, note->before_ms);
+    if (before_ms > 0)
+        add_line(&out, namespace, before_ms);
+    return kp_file_write_atomic(path, out.data, out.len, 0600, err);
+}
+
+// ---- notes ----
+
+static void set_note(struct kp_forgotten *forgotten, const char *namespace, int64_t before_ms)
+{
+    struct kp_forgotten_note *note;
+    HASH_FIND_STR(forgotten->notes, namespace, note);
+    if (note == NULL) {
+        size_t len = strlen(namespace);
+        note = kp_calloc(1, sizeof *note + len + 1);
+        memcpy(note->namespace, namespace, len);
+        HASH_ADD_KEYPTR(hh, forgotten->notes, note->namespace, len, note);
+    }
+    if (before_ms > note->before_ms)
+        note->before_ms = before_ms;
+    note->applied = false;
+}
+
+static void count_pending(struct kp_forgotten *forgotten)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    forgotten->pending_ms = 0;
+    HASH_ITER (hh, forgotten->notes, note, next)
+        if (!note->applied && note->before_ms > forgotten->pending_ms)
+            forgotten->pending_ms = note->before_ms;
+}
+
+static void remove_note(struct kp_forgotten *forgotten, struct kp_forgotten_note *note)
+{
+    HASH_DEL(forgotten->notes, note);
+    kp_free(note);
+}
+
+void kp_forgotten_finish(struct kp_forgotten *forgotten)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    HASH_ITER (hh, forgotten->notes, note, next)
+        remove_note(forgotten, note);
+}
+
+static void on_note(void *user, const char *namespace, int64_t before_ms)
+{
+    set_note(user, namespace, before_ms);
+}
+
+int kp_forgotten_load(struct kp_store *store, struct kp_error *err)
+{
+    kp_auto_free char *path = path_of(store);
+    size_t n_bad = 0;
+    int rc = read_file(path, on_note, &store->forgotten, &n_bad, err);
+    for (size_t i = 0; i < n_bad; i++)
+        kp_store_count_corrupt(store);
+    count_pending(&store->forgotten);
+    return rc;
+}
+
+int64_t kp_forgotten_before(const struct kp_forgotten *forgotten, const char *namespace)
+{
+    struct kp_forgotten_note *note;
+    HASH_FIND_STR(forgotten->notes, namespace, note);
+    return note ? note->before_ms : 0;
+}
+
+bool kp_forgotten_hides_row(const struct kp_store *store, const struct kp_row *row)
+{
+    const struct kp_forgotten *f = &store->forgotten;
+    if (!kp_forgotten_is_before(f->pending_ms, row->start_ms, row->received_ms))
+        return false;
+    const struct kp_series *series = kp_series_of_id(&store->series, row->series);
+    return series && kp_forgotten_is_before(kp_forgotten_before(f, series->fields[KP_SERIES_NAMESPACE]),
+                         row->start_ms, row->received_ms);
+}
+
+void kp_forgotten_note_sealed(struct kp_store *store, struct kp_sealed *sealed)
+{
+    const struct kp_segment *s = sealed->segment;
+    struct kp_forgotten_note *note;
+    HASH_FIND_STR(store->forgotten.notes, s->namespace, note);
+    if (note == NULL)
+        return;
+    __atomic_store_n(&sealed->forgotten_ms, note->before_ms, __ATOMIC_RELAXED);
+    if (kp_forgotten_is_before(note->before_ms, s->min_start_ms, s->min_received_ms)) {
+        note->applied = false;
+        count_pending(&store->forgotten);
+    }
+}
+
+void kp_forgotten_rearm(struct kp_store *store)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    pthread_rwlock_wrlock(&store->lock);
+    HASH_ITER (hh, store->forgotten.notes, note, next)
+        note->applied = false;
+    count_pending(&store->forgotten);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+static int check_namespace(const char *namespace, int64_t before_ms, struct kp_error *err)
+{
+    size_t len = strlen(namespace);
+    bool bad = len > MAX_NAMESPACE || before_ms <= 0;
+    for (size_t i = 0; i < len; i++)
+        bad |= (uint8_t) namespace[i] < ' ';
+    char shown[64];
+    return bad ? kp_fail(err, KP_INVALID, "'%s' cannot be the name of a namespace to forget",
+                     kp_printable(shown, sizeof shown, namespace, len))
+               : 0;
+}
+
+int kp_store_forget_namespace(
+    struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err)
+{
+    struct kp_forgotten *f = &store->forgotten;
+    int rc = check_namespace(namespace, before_ms, err);
+    if (rc != 0 || kp_forgotten_before(f, namespace) >= before_ms)
+        return rc;
+    if (HASH_COUNT(f->notes) >= MAX_NOTES && kp_forgotten_before(f, namespace) == 0)
+        return kp_fail(err, KP_LIMIT, "more than %d namespaces were deleted in the last days", MAX_NOTES);
+    rc = write_file(store, namespace, before_ms, err);
+    if (rc != 0)
+        return rc;
+    pthread_rwlock_wrlock(&store->lock);
+    set_note(f, namespace, before_ms);
+    count_pending(f);
+    for (size_t i = 0; i < store->sealed.n; i++)
+        if (kp_streq(store->sealed.items[i]->segment->namespace, namespace))
+            __atomic_store_n(&store->sealed.items[i]->forgotten_ms, before_ms, __ATOMIC_RELAXED);
+    pthread_rwlock_unlock(&store->lock);
+    return 0;
+}
+
+// ---- upkeep ----
+
+static void mark_rows(struct kp_store *store, struct kp_logfile *file)
+{
+    pthread_rwlock_wrlock(&store->lock);
+    for (size_t i = 0; file->n_live > 0 && i < file->rows.n; i++)
+        if (file->rows.flags[i] == 0 && kp_forgotten_hides_row(store, &file->rows.items[i]))
+            kp_store_mark(store, file, i, KP_ROW_DEAD);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+struct marking {
+    struct kp_store *store;
+    struct kp_sealed *sealed;
+    int64_t before_ms;
+};
+
+static int mark_row(void *user, uint32_t at, const struct kp_segment_row *row)
+{
+    struct marking *m = user;
+    if (!kp_forgotten_is_before(m->before_ms, row->start_ms, row->received_ms) ||
+        kp_sealed_is_dead(m->sealed, at))
+        return 0;
+    pthread_rwlock_wrlock(&m->store->lock);
+    kp_store_mark_sealed(m->store, m->sealed, at, row->series, KP_ROW_DEAD);
+    pthread_rwlock_unlock(&m->store->lock);
+    return 0;
+}
+
+static int apply_to_segment(struct kp_store *store, struct kp_sealed *sealed, int64_t before_ms,
+    size_t *n_drops, struct kp_error *err)
+{
+    const struct kp_segment *s = sealed->segment;
+    struct marking marking = {store, sealed, before_ms};
+    struct kp_error why = {0};
+    if (kp_sealed_is_forgotten(sealed)) {
+        ++*n_drops;
+        return kp_tier_drop(store, sealed, err);
+    }
+    if (!kp_forgotten_is_before(before_ms, s->min_start_ms, s->min_received_ms))
+        return 0;
+    int rc = kp_sealed_each(sealed, 0, s->n_rows, mark_row, &marking, &why);
+    if (rc == KP_CORRUPT) {
+        kp_sealed_set_damaged(sealed);
+        return 0;
+    }
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+}
+
+static int apply_one(
+    struct kp_store *store, struct kp_forgotten_note *note, size_t *n_drops, struct kp_error *err)
+{
+    int rc = 0;
+    for (size_t i = store->sealed.n; rc == 0 && i-- > 0 && *n_drops < DROPS_A_STEP;)
+        if (kp_streq(store->sealed.items[i]->segment->namespace, note->namespace))
+            rc = apply_to_segment(store, store->sealed.items[i], note->before_ms, n_drops, err);
+    if (rc != 0 || *n_drops >= DROPS_A_STEP || note->before_ms > kp_store_now(store))
+        return rc; // what is yet to be received may be hidden as well
+    pthread_rwlock_wrlock(&store->lock);
+    note->applied = true;
+    count_pending(&store->forgotten);
+    pthread_rwlock_unlock(&store->lock);
+    return 0;
+}
+
+// Whether bytes may be left, anywhere, that only the note hides.
+static bool is_needed(const struct kp_store *store, const struct kp_forgotten_note *note)
+{
+    for (size_t i = 0; i < store->sealed.n + store->doomed.n; i++) {
+        const struct kp_segment *s = i < store->sealed.n ? store->sealed.items[i]->segment
+                                                         : store->doomed.items[i - store->sealed.n]->segment;
+        if (kp_streq(s->namespace, note->namespace) &&
+            kp_forgotten_is_before(note->before_ms, s->min_start_ms, s->min_received_ms))
+            return true;
+    }
+    for (size_t f = 0; f < store->files.n; f++) {
+        const struct kp_rows *rows = &store->files.items[f]->rows;
+        for (size_t i = 0; i < rows->n; i++)
+            if (rows->items[i].offset != 0 &&
+                kp_forgotten_is_before(note->before_ms, rows->items[i].start_ms, rows->items[i].received_ms))
+                return true;
+    }
+    return false;
+}
+
+static void prune(struct kp_store *store)
+{
+    struct kp_forgotten *f = &store->forgotten;
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    struct kp_error err = {0};
+    int64_t now_ms = kp_store_now(store);
+    bool any = false;
+    if (now_ms < f->next_prune_ms)
+        return;
+    f->next_prune_ms = now_ms + PRUNE_MS;
+    pthread_rwlock_wrlock(&store->lock);
+    HASH_ITER (hh, f->notes, note, next) {
+        if (!note->applied || note->before_ms + LATE_MS > now_ms || is_needed(store, note))
+            continue;
+        remove_note(f, note);
+        any = true;
+    }
+    pthread_rwlock_unlock(&store->lock);
+    if (any && write_file(store, "", kp_forgotten_before(f, ""), &err) != 0)
+        KP_DEBUG("a note that is not needed any more stays until the next one", KP_E(&err));
+}
+
+int kp_forgotten_apply(struct kp_store *store, bool *ret_more, struct kp_error *err)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    size_t n_drops = 0;
+    int rc = 0;
+    *ret_more = false;
+    if (store->forgotten.pending_ms != 0)
+        for (size_t i = 0; i < store->files.n; i++)
+            mark_rows(store, store->files.items[i]);
+    HASH_ITER (hh, store->forgotten.notes, note, next)
+        if (rc == 0 && !note->applied && n_drops < DROPS_A_STEP)
+            rc = apply_one(store, note, &n_drops, err);
+    *ret_more = n_drops >= DROPS_A_STEP;
+    if (rc == 0 && !*ret_more)
+        prune(store);
+    return rc;
+}
+
+// ---- verify ----
+
+struct comparison {
+    struct kp_store *store;
+    size_t n;
+};
+
+static void compare_note(void *user, const char *namespace, int64_t before_ms)
+{
+    struct comparison *c = user;
+    pthread_rwlock_rdlock(&c->store->lock);
+    c->n += kp_forgotten_before(&c->store->forgotten, namespace) <= before_ms;
+    pthread_rwlock_unlock(&c->store->lock);
+}
+
+void kp_forgotten_verify(
+    struct kp_store *store, void (*each)(void *user, const char *file, const char *what), void *user)
+{
+    kp_auto_free char *path = path_of(store);
+    struct comparison c = {.store = store};
+    struct kp_error err = {0};
+    size_t n_bad = 0;
+    pthread_rwlock_rdlock(&store->lock); // only what was there before
+    size_t n = HASH_COUNT(store->forgotten.notes);
+    pthread_rwlock_unlock(&store->lock);
+    if (read_file(path, compare_note, &c, &n_bad, &err) != 0)
+        each(user, path, err.text);
+    else if (n_bad > 0)
+        each(user, path, "lines are damaged: profiles of deleted namespaces may be seen again");
+    else if (c.n < n)
+        each(user, path, "does not hold every note");
+}
