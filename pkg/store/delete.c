@@ -39,7 +39,7 @@ int kp_store_bury(struct kp_store *store, const struct kp_hit *hits, size_t n, s
 int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err)
 {
     struct kp_hits hits;
-    int rc = kp_hits_of_ids(store, &id, 1, &hits, err);
+    int rc = kp_hits_of_ids(store, NULL, &id, 1, &hits, err);
     if (rc != 0)
         return rc;
     rc = kp_store_bury(store, hits.items, hits.n, err);

@@ -259,14 +259,27 @@ static bool find_in_files(struct kp_store *store, const struct kp_id *id, struct
     return false;
 }
 
-static int find_one(
-    struct kp_store *store, const char *text, struct kp_hits *hits, struct kp_hit *ret, struct kp_error *err)
+// Every id names its series. Lock held.
+static bool is_of_namespace(const struct kp_store *store, const char *namespace, const struct kp_id *id)
+{
+    if (namespace == NULL)
+        return true;
+    const struct kp_series *s = kp_series_of_id(&store->series, id->series);
+    return s && kp_streq(s->fields[KP_SERIES_NAMESPACE], namespace);
+}
+
+static int find_one(struct kp_store *store, const char *namespace, const char *text, struct kp_hits *hits,
+    struct kp_hit *ret, struct kp_error *err)
 {
     struct kp_id id;
     if (!kp_id_parse(text, &id))
         return kp_store_not_here(text, err);
     struct kp_wanted wanted_runs = {0};
     pthread_rwlock_rdlock(&store->lock);
+    if (!is_of_namespace(store, namespace, &id)) {
+        pthread_rwlock_unlock(&store->lock);
+        return kp_store_not_here(text, err);
+    }
     int rc = find_in_files(store, &id, hits, ret, &wanted_runs) ? 0 : KP_NOT_FOUND;
     pthread_rwlock_unlock(&store->lock);
     for (size_t i = 0; rc == KP_NOT_FOUND && i < wanted_runs.held.n; i++) {
@@ -309,12 +322,12 @@ static void copy_series_of_ids(struct kp_store *store, struct kp_hits *hits)
     pthread_rwlock_unlock(&store->lock);
 }
 
-int kp_hits_of_ids(
-    struct kp_store *store, const char *const *ids, size_t n, struct kp_hits *ret, struct kp_error *err)
+int kp_hits_of_ids(struct kp_store *store, const char *namespace, const char *const *ids, size_t n,
+    struct kp_hits *ret, struct kp_error *err)
 {
     struct kp_hits hits = {.items = KP_NEW_ARRAY(struct kp_hit, n + 1)};
     for (size_t i = 0; i < n; i++) {
-        int rc = find_one(store, ids[i], &hits, &hits.items[i], err);
+        int rc = find_one(store, namespace, ids[i], &hits, &hits.items[i], err);
         if (rc != 0) {
             kp_hits_finish(&hits);
             return rc;

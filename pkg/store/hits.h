@@ -35,9 +35,10 @@ struct kp_hits {
 // All live rows that match, at most max (KP_LIMIT beyond); limit and cursor of the query are not looked at.
 KP_MUST_CHECK int kp_hits_find(struct kp_store *store, const struct kp_store_query *query, size_t max,
     struct kp_hits *ret, struct kp_error *err);
-// By ids, in their order, each as often as named. KP_NOT_FOUND names the first that is not there.
-KP_MUST_CHECK int kp_hits_of_ids(
-    struct kp_store *store, const char *const *ids, size_t n, struct kp_hits *ret, struct kp_error *err);
+// By ids, in their order, each as often as named. KP_NOT_FOUND names the first that is not there, or is of
+// another namespace (NULL = all), which is told and found out in the same way.
+KP_MUST_CHECK int kp_hits_of_ids(struct kp_store *store, const char *namespace, const char *const *ids,
+    size_t n, struct kp_hits *ret, struct kp_error *err);
 void kp_hits_finish(struct kp_hits *hits);
 const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id);
 

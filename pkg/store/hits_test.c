@@ -77,7 +77,7 @@ static void test_of_ids(void **state)
     struct kp_store *store = filled(dir, ids);
     struct kp_hits hits;
     const char *const some[] = {ids[7], ids[3], ids[7], ids[50]};
-    assert_int_equal(kp_hits_of_ids(store, some, 4, &hits, NULL), 0);
+    assert_int_equal(kp_hits_of_ids(store, NULL, some, 4, &hits, NULL), 0);
     assert_int_equal(hits.n, 4);
     for (size_t i = 0; i < 4; i++) {
         struct kp_record record;
@@ -93,11 +93,38 @@ static void test_of_ids(void **state)
     kp_hits_finish(&hits);
     assert_int_equal(kp_store_delete(store, ids[3], NULL), 0);
     struct kp_error err = {0};
-    assert_int_equal(kp_hits_of_ids(store, some, 4, &hits, &err), KP_NOT_FOUND);
+    assert_int_equal(kp_hits_of_ids(store, NULL, some, 4, &hits, &err), KP_NOT_FOUND);
     assert_non_null(strstr(err.text, ids[3]));
-    assert_int_equal(kp_hits_of_ids(store, some, 0, &hits, NULL), 0);
+    assert_int_equal(kp_hits_of_ids(store, NULL, some, 0, &hits, NULL), 0);
     assert_int_equal(hits.n, 0);
     kp_hits_finish(&hits);
+    release_all(store, ids, dir);
+}
+
+// An id of somewhere else is answered like one that never was, also when others are named beside it.
+static void test_ids_of_another_namespace_are_not_there(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    char *ids[60];
+    struct kp_store *store = filled(dir, ids);
+    struct kp_hits hits;
+    struct kp_record record;
+    const char *const known[] = {ids[7], "nonsense"};
+    const char *const unknown[] = {"nonsense", ids[7]};
+    const char *const other = "elsewhere";
+    struct kp_error first = {0}, second = {0};
+    assert_int_equal(kp_store_get_in(store, NULL, ids[7], &record, NULL, NULL), 0);
+    kp_auto_free char *home = kp_strdup(record.namespace ? record.namespace : "");
+    kp_record_finish(&record);
+    assert_int_equal(kp_store_get_in(store, home, ids[7], NULL, NULL, NULL), 0);
+    assert_int_equal(kp_store_get_in(store, other, ids[7], NULL, NULL, NULL), KP_NOT_FOUND);
+    assert_int_equal(kp_hits_of_ids(store, home, known, 1, &hits, NULL), 0);
+    kp_hits_finish(&hits);
+    assert_int_equal(kp_hits_of_ids(store, other, known, 2, &hits, &first), KP_NOT_FOUND);
+    assert_non_null(strstr(first.text, ids[7]));
+    assert_int_equal(kp_hits_of_ids(store, other, unknown, 2, &hits, &second), KP_NOT_FOUND);
+    assert_non_null(strstr(second.text, "nonsense"));
     release_all(store, ids, dir);
 }
 
@@ -232,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_of_ids),
+        cmocka_unit_test(test_ids_of_another_namespace_are_not_there),
         cmocka_unit_test(test_nothing_changes_under_a_reader),
         cmocka_unit_test(test_expressions_choose_series),
         cmocka_unit_test(test_slow_expressions_hold_nobody),

@@ -225,7 +225,7 @@ static int find_hits(
     const struct kp_stop stop = {query->cancelled, query->deadline_ms};
     struct kp_store_query select = query->select;
     select.stop = &stop;
-    return query->n_ids > 0 ? kp_hits_of_ids(store, query->ids, query->n_ids, ret, err)
+    return query->n_ids > 0 ? kp_hits_of_ids(store, select.namespace, query->ids, query->n_ids, ret, err)
                             : kp_hits_find(store, &select, max, ret, err);
 }
 

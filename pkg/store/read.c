@@ -9,16 +9,22 @@
 #define DEFAULT_LIMIT 1000
 #define MAX_LIMIT     10000
 
-int kp_store_get(struct kp_store *store, const char *id, struct kp_record *ret_record,
-    struct kp_blob **ret_body, struct kp_error *err)
+int kp_store_get_in(struct kp_store *store, const char *namespace, const char *id,
+    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err)
 {
     struct kp_hits hits;
-    int rc = kp_hits_of_ids(store, &id, 1, &hits, err);
+    int rc = kp_hits_of_ids(store, namespace, &id, 1, &hits, err);
     if (rc != 0)
         return rc;
     rc = kp_hit_read(store, &hits.items[0], ret_record, ret_body, err);
     kp_hits_finish(&hits);
     return rc;
+}
+
+int kp_store_get(struct kp_store *store, const char *id, struct kp_record *ret_record,
+    struct kp_blob **ret_body, struct kp_error *err)
+{
+    return kp_store_get_in(store, NULL, id, ret_record, ret_body, err);
 }
 
 // ---- lists ----

@@ -84,6 +84,10 @@ void kp_store_append(struct kp_store *store, struct kp_append *entries, size_t n
 KP_MUST_CHECK int kp_store_get(struct kp_store *store, const char *id, struct kp_record *ret_record,
     struct kp_blob **ret_body, struct kp_error *err);
 
+// The same; one of another namespace (NULL = all) is not found.
+KP_MUST_CHECK int kp_store_get_in(struct kp_store *store, const char *namespace, const char *id,
+    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err);
+
 struct kp_store_query {
     const char *namespace;      // NULL = all
     const char *service, *type; // NULL = any
@@ -124,7 +128,8 @@ KP_MUST_CHECK int kp_store_services(struct kp_store *store, const char *namespac
 // joined by name and addresses are dropped. A single profile asked for by its id is given as it is.
 struct kp_merge_query {
     struct kp_store_query select; // type is needed; limit and cursor are not looked at
-    const char *const *ids;       // instead of select: exactly these, each as often as named
+    const char *const *ids;       // instead of select, but for its namespace: exactly these, each as often
+                                  // as named
     size_t n_ids;
     bool plain_sum;         // profefe's: everything just adds
     bool with_startup;      // also captures of a container's first 60 s
