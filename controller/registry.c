@@ -101,10 +101,10 @@ static void on_access(
 }
 
 static int listen_on(struct registry *r, const struct kp_http_listener *listener,
-    const struct kp_http_route *routes, void *user, struct kp_error *err)
+    const struct kp_http_route *routes, kp_http_handler_fn gate, void *user, struct kp_error *err)
 {
     int port = 0;
-    if (kp_http_server_listen(r->server, listener, routes, NULL, user, &port, err) != 0)
+    if (kp_http_server_listen(r->server, listener, routes, gate, user, &port, err) != 0)
         return kp_wrap(err, "cannot listen on '%s'", listener->address);
     KP_INFO("listening", KP_S("address", listener->address), KP_I("port", port),
         KP_B("tls", listener->cert_file != NULL));
@@ -139,9 +139,9 @@ static int serve(struct registry *r, struct kp_error *err)
         .cert_file = tls ? o->tls_cert_file : NULL,
         .key_file = tls ? o->tls_key_file : NULL};
     const struct kp_http_listener health = {.address = o->metrics_listen};
-    int rc = listen_on(r, &api, r->routes, r->api, err);
+    int rc = listen_on(r, &api, r->routes, kp_api_gate, r->api, err);
     if (rc == 0 && apart)
-        rc = listen_on(r, &health, kp_serve_routes(r->serve), r->serve, err);
+        rc = listen_on(r, &health, kp_serve_routes(r->serve), NULL, r->serve, err);
     return rc;
 }
 

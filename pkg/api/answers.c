@@ -200,8 +200,10 @@ static void merge_work(struct kp_call *call)
     sums_finish(&sums);
 }
 
-const struct kp_api_tag kp_answer_merge = {
-    .query_for = KP_Q_MERGE, .work = merge_work, .check = kp_answer_check_type};
+const struct kp_api_tag kp_answer_merge = {.admission = KP_ADMIT_SUM(QUERY, "merge"),
+    .query_for = KP_Q_MERGE,
+    .work = merge_work,
+    .check = kp_answer_check_type};
 
 // ---- top and diff ----
 
@@ -233,8 +235,10 @@ static void top_work(struct kp_call *call)
     sums_finish(&sums);
 }
 
-const struct kp_api_tag kp_answer_top = {
-    .query_for = KP_Q_TOP, .work = top_work, .check = kp_answer_check_type};
+const struct kp_api_tag kp_answer_top = {.admission = KP_ADMIT_SUM(QUERY, "top"),
+    .query_for = KP_Q_TOP,
+    .work = top_work,
+    .check = kp_answer_check_type};
 
 // Scales the base to the totals of the profile.
 static void normalize(const struct kp_profile *profile, struct kp_profile *base)
@@ -290,7 +294,8 @@ static int check_diff(struct kp_query *q, struct kp_error *err)
     return kp_answer_check_type(q, err);
 }
 
-const struct kp_api_tag kp_answer_diff = {.query_for = KP_Q_DIFF, .work = diff_work, .check = check_diff};
+const struct kp_api_tag kp_answer_diff = {
+    .admission = KP_ADMIT_SUM(QUERY, "diff"), .query_for = KP_Q_DIFF, .work = diff_work, .check = check_diff};
 
 // ---- flame graph ----
 
@@ -339,8 +344,10 @@ static void flame_work(struct kp_call *call)
     sums_finish(&sums);
 }
 
-const struct kp_api_tag kp_answer_flame = {
-    .query_for = KP_Q_FLAME, .work = flame_work, .check = kp_answer_check_type};
+const struct kp_api_tag kp_answer_flame = {.admission = KP_ADMIT_SUM(QUERY, "flamegraph"),
+    .query_for = KP_Q_FLAME,
+    .work = flame_work,
+    .check = kp_answer_check_type};
 
 // ---- peers ----
 
@@ -365,4 +372,7 @@ static int check_peers(struct kp_query *q, struct kp_error *err)
     return kp_answer_check_type(q, err);
 }
 
-const struct kp_api_tag kp_answer_peers = {.query_for = KP_Q_PEERS, .work = peers_work, .check = check_peers};
+const struct kp_api_tag kp_answer_peers = {.admission = KP_ADMIT_SUM(QUERY, "peers"),
+    .query_for = KP_Q_PEERS,
+    .work = peers_work,
+    .check = check_peers};

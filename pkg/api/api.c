@@ -52,6 +52,10 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
         api->options.max_merges = 4;
     if (api->options.max_unsent_bytes == 0)
         api->options.max_unsent_bytes = (size_t)256 * KP_MIB;
+    if (api->options.gate.ops == NULL)
+        api->options.gate = kp_gate_everyone();
+    kp_list_init(&api->asking);
+    kp_list_init(&api->late);
     kp_list_init(&api->waiting);
     api->states = kp_states_create(api->options.max_state_bytes);
     api->worker = kp_worker_create(options->loop, "store");
@@ -73,6 +77,8 @@ void kp_api_destroy(struct kp_api *api)
         const bool never = false;
         kp_loop_run_until(api->options.loop, &never, 5);
     }
+    kp_api_end_asking(api);
+    kp_api_end_late(api);
     kp_timer_destroy(api->retain_timer);
     kp_api_free_sealing(api);
     kp_api_free_watches(api);

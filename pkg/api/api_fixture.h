@@ -69,7 +69,7 @@ static inline struct bench *bench_start_for(struct kp_api_options options, size_
         fail_msg("%s", err.text);
     size_t n = kp_api_add_routes(b->routes);
     kp_serve_add_routes(b->serve, b->routes + n);
-    if (kp_http_server_listen(b->server, &listener, b->routes, NULL, b->api, &b->port, &err) != 0)
+    if (kp_http_server_listen(b->server, &listener, b->routes, kp_api_gate, b->api, &b->port, &err) != 0)
         fail_msg("%s", err.text);
     b->client = kp_http_create(b->loop, &(struct kp_http_options){.reuse = true});
     return b;

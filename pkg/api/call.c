@@ -44,6 +44,10 @@ static void answer(struct kp_call *call)
     struct kp_http_exchange *x = call->x;
     kp_http_on_gone(x, NULL, NULL);
     check_room(call);
+    if (call->error.code == KP_NOT_FOUND && call->by_id) {
+        kp_api_refuse_id(call->api, x, &call->error);
+        return;
+    }
     if (call->error.code != 0) {
         if (call->dialect == KP_API_PROFEFE)
             kp_profefe_fail(x, &call->error);
@@ -97,6 +101,14 @@ void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
     void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
 {
     struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
+    kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
+}
+
+void kp_call_start_by_id(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
+    void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
+{
+    struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
+    call->by_id = true;
     kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
 }
 

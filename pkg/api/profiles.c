@@ -71,6 +71,7 @@ void kp_api_list_profiles(struct kp_http_exchange *x, void *user)
 
 struct get_one {
     char *id;
+    char *namespace; // where it has to lie; NULL = anywhere
     bool meta;
 };
 
@@ -98,7 +99,8 @@ static void get_work(struct kp_call *call)
     struct get_one *get = call->data;
     struct kp_record record;
     struct kp_store *store = call->api->options.store;
-    if (kp_store_get(store, get->id, &record, get->meta ? NULL : &call->body, &call->error) != 0)
+    if (kp_store_get_in(
+            store, get->namespace, get->id, &record, get->meta ? NULL : &call->body, &call->error) != 0)
         return;
     if (get->meta) {
         kp_auto_strbuf buf;
@@ -117,6 +119,7 @@ static void get_finish(struct kp_call *call)
 {
     struct get_one *get = call->data;
     kp_free(get->id);
+    kp_free(get->namespace);
     kp_free(get);
 }
 
@@ -127,6 +130,15 @@ static bool wants_json(const struct kp_http_exchange *x)
     return accept && strstr(accept, "application/json") && !strstr(accept, "*/*");
 }
 
+bool kp_api_wants_facts(const struct kp_http_exchange *x)
+{
+    const char *meta = kp_http_arg(x, "meta");
+    bool yes = false;
+    if (meta == NULL)
+        return wants_json(x);
+    return meta[0] != '\0' && kp_parse_bool(meta, &yes, NULL) == 0 && yes;
+}
+
 void kp_api_get_profile(struct kp_http_exchange *x, void *user)
 {
     struct kp_query *q = parse(user, x, KP_Q_GET);
@@ -134,10 +146,11 @@ void kp_api_get_profile(struct kp_http_exchange *x, void *user)
         return;
     struct get_one *get = KP_NEW(struct get_one);
     get->id = kp_strdup(kp_http_param(x, "id"));
-    get->meta = q->meta || (kp_http_arg(x, "meta") == NULL && wants_json(x));
+    get->namespace = kp_strdup(kp_api_scope(x)->namespace);
+    get->meta = kp_api_wants_facts(x);
     kp_query_finish(q);
     kp_free(q);
-    kp_call_start(user, x, KP_API_NATIVE, get_work, get_finish, get);
+    kp_call_start_by_id(user, x, KP_API_NATIVE, get_work, get_finish, get);
 }
 
 // ---- services ----

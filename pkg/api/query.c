@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/admit.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/duration.h"
@@ -37,7 +38,8 @@ static const struct row {
     int64_t min, max;
     const char *choices;
 } rows[] = {
-    {"namespace", TEXT, AT(namespace), WHERE | SUMS | KP_Q_SERVICES | KP_Q_TARGETS, 0, 0, NULL},
+    {"namespace", TEXT, AT(namespace), WHERE | SUMS | KP_Q_SERVICES | KP_Q_TARGETS | KP_Q_GET | KP_Q_DELETE,
+        0, 0, NULL},
     {"service", TEXT, AT(service), WHERE | SUMS, 0, 0, NULL},
     {"type", TEXT, AT(type), WHERE | SUMS, 0, 0, NULL},
     {"selector", SELECTOR, AT(selector), WHERE | SUMS, 0, 0, NULL},
@@ -238,7 +240,13 @@ int kp_query_parse_text(
 int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms, struct kp_query *ret,
     struct kp_error *err)
 {
-    return kp_query_parse_text(kp_http_query(x), query_for, now_ms, ret, err);
+    int rc = kp_query_parse_text(kp_http_query(x), query_for, now_ms, ret, err);
+    const char *confined_to = kp_api_scope(x)->namespace;
+    if (confined_to) {
+        kp_free(ret->namespace);
+        ret->namespace = kp_strdup(confined_to);
+    }
+    return rc;
 }
 
 static void ids_free(struct kp_query_ids *ids)

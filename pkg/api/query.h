@@ -28,6 +28,7 @@ enum kp_query_for {
     KP_Q_SERIES = 512,
     KP_Q_PEERS = 1024,
     KP_Q_PGO = 2048,
+    KP_Q_DELETE = 4096,
 };
 
 struct kp_query_ids {
@@ -47,6 +48,7 @@ struct kp_query {
 };
 
 // Checks that the route takes every parameter of the request, and each value. Finish it also after an error.
+// `namespace` is that of the caller's scope, whatever he asks for.
 KP_MUST_CHECK int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms,
     struct kp_query *ret, struct kp_error *err);
 // The same of the part of a URL behind '?'.

@@ -10,16 +10,39 @@
 #define MAX_UPLOAD ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
 #define MAX_PUSH   KP_MAX_PROFILE_BYTES
 
-// Which parameters a route takes; see query.h.
-static const struct kp_api_tag list = {.query_for = KP_Q_LIST}, get = {.query_for = KP_Q_GET},
-                               services = {.query_for = KP_Q_SERVICES}, labels = {.query_for = KP_Q_LABELS},
-                               targets = {.query_for = KP_Q_TARGETS}, pgo = {.query_for = KP_Q_PGO};
+// Who may, and which parameters a route takes; see admit.h, query.h and docs/decisions/0008.
+#define TAG(name, where_, verb_, sub_, query_)                                                               \
+    static const struct kp_api_tag name = {                                                                  \
+        .admission = {.where = KP_ADMIT_##where_, .verb = verb_, .subresource = sub_}, .query_for = query_}
+TAG(list, QUERY, "list", NULL, KP_Q_LIST);
+TAG(get, ID, "get", "download", KP_Q_GET);
+TAG(delete, ID, "delete", NULL, KP_Q_DELETE);
+TAG(delete_id, ID, "delete", NULL, 0);
+TAG(services, QUERY, "list", NULL, KP_Q_SERVICES);
+TAG(labels, QUERY, "list", NULL, KP_Q_LABELS);
+TAG(stats, PATH, "list", NULL, 0); // of everything
+TAG(push, PUSH, "create", NULL, 0);
+TAG(put_targets, SELF, "create", "captures", 0);
+static const struct kp_api_tag targets = {
+    .admission = KP_ADMIT_SUM(QUERY, "targets"), .query_for = KP_Q_TARGETS};
+static const struct kp_api_tag pgo = {.admission = KP_ADMIT_SUM(QUERY, "pgo"), .query_for = KP_Q_PGO};
+static const struct kp_api_tag seal = {
+    .admission = {.where = KP_ADMIT_SELF, .verb = "create", .subresource = "seal", .or_loopback = true}};
+TAG(find, SERVICE, "list", NULL, 0);
+static const struct kp_api_tag merge = {.admission = KP_ADMIT_SUM(SERVICE, "merge")};
+TAG(get_ids, ID, "get", "download", 0);
+TAG(known, KNOWN, NULL, NULL, 0);
+#undef TAG
 
 static const struct kp_http_route routes[] = {
-    {.method = "POST", .path = "/api/v1/profiles", .handler = kp_api_post_profile, .max_body = MAX_UPLOAD},
+    {.method = "POST",
+        .path = "/api/v1/profiles",
+        .handler = kp_api_post_profile,
+        .max_body = MAX_UPLOAD,
+        .tag = &push},
     {.method = "GET", .path = "/api/v1/profiles", .handler = kp_api_list_profiles, .tag = &list},
     {.method = "GET", .path = "/api/v1/profiles/{id}", .handler = kp_api_get_profile, .tag = &get},
-    {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile},
+    {.method = "DELETE", .path = "/api/v1/profiles/{id}", .handler = kp_api_delete_profile, .tag = &delete},
     {.method = "GET", .path = "/api/v1/services", .handler = kp_api_list_services, .tag = &services},
     {.method = "GET", .path = "/api/v1/labels", .handler = kp_api_list_labels, .tag = &labels},
     {.method = "GET", .path = "/api/v1/labels/{key}", .handler = kp_api_list_labels, .tag = &labels},
@@ -30,26 +53,41 @@ static const struct kp_http_route routes[] = {
     {.method = "GET", .path = "/api/v1/series", .handler = kp_api_answer, .tag = &kp_answer_series},
     {.method = "GET", .path = "/api/v1/peers", .handler = kp_api_answer, .tag = &kp_answer_peers},
     {.method = "GET", .path = "/api/v1/pgo", .handler = kp_api_pgo, .tag = &pgo},
-    {.method = "GET", .path = "/api/v1/stats", .handler = kp_api_stats},
-    {.method = "POST", .path = "/api/v1/admin/seal", .handler = kp_api_seal},
-    {.method = "POST", .path = "/api/v1/targets", .handler = kp_api_post_targets, .max_body = MAX_STATES},
+    {.method = "GET", .path = "/api/v1/stats", .handler = kp_api_stats, .tag = &stats},
+    {.method = "POST", .path = "/api/v1/admin/seal", .handler = kp_api_seal, .tag = &seal},
+    {.method = "POST",
+        .path = "/api/v1/targets",
+        .handler = kp_api_post_targets,
+        .max_body = MAX_STATES,
+        .tag = &put_targets},
     {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets, .tag = &targets},
     // profefe's
-    {.method = "POST", .path = "/api/0/profiles", .handler = kp_api_post_profefe, .max_body = MAX_PUSH},
-    {.method = "POST", .path = "/api/0/profiles/", .handler = kp_api_post_profefe, .max_body = MAX_PUSH},
-    {.method = "GET", .path = "/api/0/profiles", .handler = kp_api_profefe_find},
-    {.method = "GET", .path = "/api/0/profiles/", .handler = kp_api_profefe_find},
-    {.method = "GET", .path = "/api/0/profiles/merge", .handler = kp_api_profefe_merge},
-    {.method = "GET", .path = "/api/0/profiles/merge/", .handler = kp_api_profefe_merge},
-    {.method = "POST", .path = "/api/0/profiles/merge", .handler = kp_api_profefe_merge},
-    {.method = "POST", .path = "/api/0/profiles/merge/", .handler = kp_api_profefe_merge},
-    {.method = "DELETE", .path = "/api/0/profiles/merge", .handler = kp_api_profefe_not_a_method},
-    {.method = "GET", .path = "/api/0/profiles/{ids}", .handler = kp_api_profefe_get},
-    {.method = "GET", .path = "/api/0/profiles/{ids}/", .handler = kp_api_profefe_get},
-    {.method = "DELETE", .path = "/api/0/profiles/{id}", .handler = kp_api_profefe_delete},
-    {.method = "GET", .path = "/api/0/services", .handler = kp_api_profefe_services},
-    {.method = "GET", .path = "/api/0/version", .handler = kp_api_profefe_version},
-    {.method = "*", .path = "/api/0/{rest...}", .handler = kp_api_profefe_nothing},
+    {.method = "POST",
+        .path = "/api/0/profiles",
+        .handler = kp_api_post_profefe,
+        .max_body = MAX_PUSH,
+        .tag = &push},
+    {.method = "POST",
+        .path = "/api/0/profiles/",
+        .handler = kp_api_post_profefe,
+        .max_body = MAX_PUSH,
+        .tag = &push},
+    {.method = "GET", .path = "/api/0/profiles", .handler = kp_api_profefe_find, .tag = &find},
+    {.method = "GET", .path = "/api/0/profiles/", .handler = kp_api_profefe_find, .tag = &find},
+    {.method = "GET", .path = "/api/0/profiles/merge", .handler = kp_api_profefe_merge, .tag = &merge},
+    {.method = "GET", .path = "/api/0/profiles/merge/", .handler = kp_api_profefe_merge, .tag = &merge},
+    {.method = "POST", .path = "/api/0/profiles/merge", .handler = kp_api_profefe_merge, .tag = &merge},
+    {.method = "POST", .path = "/api/0/profiles/merge/", .handler = kp_api_profefe_merge, .tag = &merge},
+    {.method = "DELETE",
+        .path = "/api/0/profiles/merge",
+        .handler = kp_api_profefe_not_a_method,
+        .tag = &known},
+    {.method = "GET", .path = "/api/0/profiles/{ids}", .handler = kp_api_profefe_get, .tag = &get_ids},
+    {.method = "GET", .path = "/api/0/profiles/{ids}/", .handler = kp_api_profefe_get, .tag = &get_ids},
+    {.method = "DELETE", .path = "/api/0/profiles/{id}", .handler = kp_api_delete_profile, .tag = &delete_id},
+    {.method = "GET", .path = "/api/0/services", .handler = kp_api_profefe_services, .tag = &find},
+    {.method = "GET", .path = "/api/0/version", .handler = kp_api_profefe_version, .tag = &known},
+    {.method = "*", .path = "/api/0/{rest...}", .handler = kp_api_profefe_nothing, .tag = &known},
 };
 
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES])

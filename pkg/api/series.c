@@ -84,8 +84,10 @@ static void series_work(struct kp_call *call)
     kp_call_body(call, &out);
 }
 
-const struct kp_api_tag kp_answer_series = {
-    .query_for = KP_Q_SERIES, .work = series_work, .check = kp_answer_check_type};
+const struct kp_api_tag kp_answer_series = {.admission = KP_ADMIT_SUM(QUERY, "series"),
+    .query_for = KP_Q_SERIES,
+    .work = series_work,
+    .check = kp_answer_check_type};
 
 // ---- labels ----
 

@@ -3,6 +3,7 @@
 #define KP_API_STATE_H
 
 #include "aio/job.h"
+#include "api/admit.h"
 #include "api/api.h"
 #include "api/call.h"
 #include "api/json.h"
@@ -27,6 +28,9 @@ struct kp_api {
     struct kp_states *states;
     struct kp_sealing *sealing;
     struct kp_watches *watches;
+    struct kp_list asking; // at the door: admit.c
+    struct kp_list late;   // refusals that wait for their time: admitted.c
+    size_t n_late;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
     // writer.c
@@ -47,6 +51,7 @@ struct kp_upload {
     enum kp_api_dialect dialect;
     struct kp_blob *request; // the body as received
     bool framed;             // a record lies before the profile
+    bool plain_names;        // of the scope
     struct kp_record record;
     struct kp_blob *profile;
     int64_t created_ms; // what the request says, if the profile has no time of its own
@@ -58,7 +63,12 @@ struct kp_upload {
     struct kp_list node;
 };
 
+// admit.c, admitted.c: see admit.h
+void kp_api_end_asking(struct kp_api *api); // answers those at the door
+void kp_api_end_late(struct kp_api *api);
+
 // upload.c
+bool kp_api_is_capture(const struct kp_http_exchange *x); // a record lies before the profile
 void kp_api_post_profile(struct kp_http_exchange *x, void *user);
 // Takes record and body over (the record's strings; the body by reference), checks in a job, stores, answers.
 void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
@@ -87,10 +97,10 @@ bool kp_api_namespace_known(struct kp_api *api, const char *namespace);
 // writer.c
 void kp_api_write(struct kp_api *api, struct kp_upload *upload);
 void kp_api_delete_profile(struct kp_http_exchange *x, void *user);
-void kp_api_profefe_delete(struct kp_http_exchange *x, void *user);
 void kp_api_start_retention(struct kp_api *api);
 
 // profiles.c
+bool kp_api_wants_facts(const struct kp_http_exchange *x); // of GET profiles/{id}: not the bytes
 void kp_api_list_profiles(struct kp_http_exchange *x, void *user);
 void kp_api_get_profile(struct kp_http_exchange *x, void *user);
 void kp_api_list_services(struct kp_http_exchange *x, void *user);

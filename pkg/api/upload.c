@@ -80,7 +80,7 @@ static void walk(struct kp_upload *u)
 static bool is_shadowed(struct kp_upload *u)
 {
     const char *slash = strchr(u->record.service, '/');
-    if (u->framed || slash == NULL || slash == u->record.service)
+    if (u->framed || u->plain_names || slash == NULL || slash == u->record.service)
         return false;
     kp_auto_free char *namespace = kp_strndup(u->record.service, (size_t)(slash - u->record.service));
     if (!kp_api_namespace_known(u->api, namespace))
@@ -199,6 +199,9 @@ void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
     u->x = x;
     u->dialect = dialect;
     u->record = *record;
+    if (!framed)
+        u->record.namespace = kp_strdup(kp_api_scope(x)->namespace);
+    u->plain_names = kp_api_scope(x)->plain_names;
     u->created_ms = created_ms;
     u->framed = framed;
     u->bytes = body->len;
@@ -225,7 +228,7 @@ void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
 
 // ---- the request ----
 
-static bool is_capture(const struct kp_http_exchange *x)
+bool kp_api_is_capture(const struct kp_http_exchange *x)
 {
     const char *type = kp_http_header(x, "Content-Type");
     return type && strncmp(type, KP_CAPTURE_MEDIA_TYPE, strlen(KP_CAPTURE_MEDIA_TYPE)) == 0;
@@ -258,8 +261,12 @@ void kp_api_post_profile(struct kp_http_exchange *x, void *user)
     struct kp_record record = {0};
     struct kp_error err = {0};
     int64_t created_ms = 0;
-    bool framed = is_capture(x);
-    if (!framed && parse_push(x, api->options.now_ms(), &record, &created_ms, &err) != 0) {
+    bool framed = kp_api_is_capture(x);
+    if (framed && !kp_api_scope(x)->writer)
+        kp_fail(&err, KP_DENIED, "only the controller sends captures");
+    else if (!framed)
+        (void)!parse_push(x, api->options.now_ms(), &record, &created_ms, &err);
+    if (err.code != 0) {
         kp_http_reply_error(x, &err);
         return;
     }

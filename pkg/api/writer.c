@@ -86,8 +86,8 @@ void kp_api_write(struct kp_api *api, struct kp_upload *upload)
 struct deletion {
     struct kp_api *api;
     struct kp_http_exchange *x;
-    enum kp_api_dialect dialect;
     char *id;
+    char *namespace; // where it has to lie; NULL = anywhere
     struct kp_error error;
 };
 
@@ -100,7 +100,9 @@ static void delete_gone(void *user)
 static void delete_work(void *arg)
 {
     struct deletion *d = arg;
-    (void)!kp_store_delete(d->api->options.store, d->id, &d->error);
+    struct kp_store *store = d->api->options.store;
+    if (d->namespace == NULL || kp_store_get_in(store, d->namespace, d->id, NULL, NULL, &d->error) == 0)
+        (void)!kp_store_delete(store, d->id, &d->error);
 }
 
 static void delete_done(void *arg)
@@ -108,40 +110,29 @@ static void delete_done(void *arg)
     struct deletion *d = arg;
     if (d->x) {
         kp_http_on_gone(d->x, NULL, NULL);
-        if (d->error.code == KP_NOT_FOUND && d->dialect == KP_API_PROFEFE)
-            kp_profefe_error(d->x, 404, "nothing found");
-        else if (d->error.code != 0 && d->dialect == KP_API_PROFEFE)
-            kp_profefe_fail(d->x, &d->error);
+        if (d->error.code == KP_NOT_FOUND)
+            kp_api_refuse_id(d->api, d->x, &d->error);
         else if (d->error.code != 0)
-            kp_http_reply_error(d->x, &d->error);
+            kp_api_refuse(d->x, &d->error);
         else
             kp_http_reply(d->x, 204, NULL, NULL);
     }
     d->api->busy--;
     kp_free(d->id);
+    kp_free(d->namespace);
     kp_free(d);
-}
-
-static void delete_start(struct kp_http_exchange *x, struct kp_api *api, enum kp_api_dialect dialect)
-{
-    struct deletion *d = KP_NEW(struct deletion);
-    d->api = api;
-    d->x = x;
-    d->dialect = dialect;
-    d->id = kp_strdup(kp_http_param(x, "id"));
-    d->api->busy++;
-    kp_http_on_gone(x, delete_gone, d);
-    kp_worker_run(d->api->worker, delete_work, delete_done, d);
 }
 
 void kp_api_delete_profile(struct kp_http_exchange *x, void *user)
 {
-    delete_start(x, user, KP_API_NATIVE);
-}
-
-void kp_api_profefe_delete(struct kp_http_exchange *x, void *user)
-{
-    delete_start(x, user, KP_API_PROFEFE);
+    struct deletion *d = KP_NEW(struct deletion);
+    d->api = user;
+    d->x = x;
+    d->id = kp_strdup(kp_http_param(x, "id"));
+    d->namespace = kp_strdup(kp_api_scope(x)->namespace);
+    d->api->busy++;
+    kp_http_on_gone(x, delete_gone, d);
+    kp_worker_run(d->api->worker, delete_work, delete_done, d);
 }
 
 // ---- retention ----
