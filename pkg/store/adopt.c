@@ -86,8 +86,19 @@ static void remove_replaced(struct kp_store *store)
     }
 }
 
+// Nobody knows any more whose profiles they are. Not yet counted.
+static void forget_run(struct kp_store *store, struct kp_sealed *sealed, const struct kp_segment_run *run)
+{
+    uint32_t id = run->series;
+    store->series.next_id = id >= store->series.next_id ? id + 1 : store->series.next_id;
+    for (uint32_t i = run->first_row; i < run->first_row + run->n_rows; i++)
+        sealed->n_bad += kp_sealed_kill(sealed, i);
+    kp_sealed_set_damaged(sealed);
+    kp_store_count_corrupt(store);
+}
+
 // A series without a living profile stays forgotten, but nobody else gets its id.
-static int note_series(struct kp_store *store, const struct kp_sealed *sealed, struct kp_error *err)
+static int note_series(struct kp_store *store, struct kp_sealed *sealed, struct kp_error *err)
 {
     const struct kp_segment *s = sealed->segment;
     for (uint32_t r = 0; r < s->n_runs; r++) {
@@ -99,9 +110,14 @@ static int note_series(struct kp_store *store, const struct kp_sealed *sealed, s
             store->series.next_id = id >= store->series.next_id ? id + 1 : store->series.next_id;
             continue;
         }
-        int rc = kp_segment_read_series(s, r, &record, err);
+        struct kp_error why = {0};
+        int rc = kp_segment_read_series(s, r, &record, &why);
+        if (rc == KP_CORRUPT) {
+            forget_run(store, sealed, &s->runs[r]);
+            continue;
+        }
         if (rc != 0)
-            return rc;
+            return kp_fail(err, rc, "%s", why.text);
         kp_series_add(&store->series, &record, id);
         *kp_array_add(&store->pending_series) = id;
         kp_record_finish(&record);
@@ -143,7 +159,7 @@ static int shadow_row(void *user, uint32_t at, const struct kp_segment_row *row)
     return 0;
 }
 
-static int shadow_run(const struct kp_sealed *a, struct kp_sealed *b, const struct kp_segment_run *run_a,
+static int shadow_run(struct kp_sealed *a, struct kp_sealed *b, const struct kp_segment_run *run_a,
     const struct kp_segment_run *run_b, struct kp_error *err)
 {
     struct numbers numbers = {0};
@@ -159,7 +175,7 @@ static int shadow_run(const struct kp_sealed *a, struct kp_sealed *b, const stru
 
 // A file that could neither be stored whole nor removed, and was made again later: what b has that a has as
 // well is dead in b.
-static int shadow(const struct kp_sealed *a, struct kp_sealed *b, struct kp_error *err)
+static int shadow(struct kp_sealed *a, struct kp_sealed *b, struct kp_error *err)
 {
     const struct kp_segment *sa = a->segment;
     const struct kp_segment *sb = b->segment;
@@ -306,19 +322,14 @@ static void apply_tombstones(struct kp_store *store)
     }
 }
 
-// What cannot be read is put aside, whole.
+// What cannot be read stays out, and what the log has of it in the log.
 static int adopt_one(struct kp_store *store, struct kp_sealed *sealed, struct kp_error *err)
 {
-    struct kp_error why = {0};
     struct adopt adopt = {store, sealed};
-    int rc = note_series(store, sealed, &why);
+    int rc = note_series(store, sealed, err);
     if (rc == 0 && needs_look(store, sealed))
-        rc = kp_sealed_each(sealed, 0, sealed->segment->n_rows, adopt_row, &adopt, &why);
-    if (rc == KP_CORRUPT) {
-        kp_sealed_set_damaged(sealed);
-        return 0;
-    }
-    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+        rc = kp_sealed_each(sealed, 0, sealed->segment->n_rows, adopt_row, &adopt, err);
+    return rc;
 }
 
 static int compare_name(const void *name, const void *sealed)
@@ -361,9 +372,7 @@ int kp_tier_recover(struct kp_store *store, struct kp_error *err)
         rc = adopt_one(store, store->sealed.items[i], err);
     if (rc != 0)
         return rc;
-    size_t n_whole = store->sealed.n;
-    kp_tier_drop_damaged(store, false);
-    if (store->sealed.n < n_whole || n_bad > 0 || any_missing(store))
+    if (n_bad > 0 || any_missing(store))
         kp_tier_fall_back(store, NULL, false);
     for (size_t i = 0; i < store->files.n; i++)
         merge_lost(store->files.items[i]);

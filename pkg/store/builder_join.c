@@ -31,6 +31,7 @@ struct joiner {
     size_t n_segments;
     bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row);
     void *user;
+    const struct kp_segment_salvage *salvage; // NULL = all can be read
     KP_ARRAY(struct source_row) rows;
     KP_ARRAY(char *) types;
     uint32_t **block_spaces, **block_types; // of each block of each segment
@@ -89,7 +90,11 @@ static int collect_row(
     struct joiner *j, uint32_t segment, uint32_t at, const struct kp_segment_row *row, struct kp_error *err)
 {
     struct source_row source = {.segment = segment, .at = at, .space = UINT32_MAX, .row = *row};
-    if ((row->flags & KP_SROW_OPAQUE) == 0) {
+    bool is_lost = j->salvage && j->salvage->states[at] == KP_SROW_LOST;
+    bool as_received = j->salvage && j->salvage->states[at] == KP_SROW_AS_RECEIVED;
+    if (is_lost)
+        return 0;
+    if ((row->flags & KP_SROW_OPAQUE) == 0 && !as_received) {
         int rc = look_at_block(j, segment, row->block, err);
         if (rc != 0)
             return rc;
@@ -101,6 +106,14 @@ static int collect_row(
     return 0;
 }
 
+static bool is_any_left(const struct joiner *j, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++)
+        if (j->salvage == NULL || j->salvage->states[i] != KP_SROW_LOST)
+            return true;
+    return false;
+}
+
 static int collect(struct joiner *j, uint32_t segment, struct kp_error *err)
 {
     const struct kp_segment *s = j->segments[segment];
@@ -109,6 +122,8 @@ static int collect(struct joiner *j, uint32_t segment, struct kp_error *err)
     for (uint32_t first = 0; rc == 0 && first < s->n_rows; first += KP_RECORD_ROWS) {
         uint32_t n = s->n_rows - first < KP_RECORD_ROWS ? s->n_rows - first : KP_RECORD_ROWS;
         rc = check_cancelled(j, err);
+        if (rc == 0 && !is_any_left(j, first, n))
+            continue;
         if (rc == 0)
             rc = kp_segment_read_rows(s, first, n, rows, err);
         for (uint32_t i = 0; rc == 0 && i < n; i++)
@@ -149,9 +164,12 @@ static int note_series(struct joiner *j, const struct source_row *source, struct
     uint32_t at = (uint32_t)(run - s->runs);
     uint32_t key = s->private->rollup_keys_of_run[at];
     struct kp_record record;
-    int rc = kp_segment_read_series(s, at, &record, err);
+    struct kp_error why = {0};
+    int rc = kp_segment_read_series(s, at, &record, &why);
+    if (rc != 0 && j->salvage && j->salvage->describe)
+        rc = j->salvage->describe(j->salvage->user, source->row.series, &record);
     if (rc != 0)
-        return rc;
+        return kp_fail(err, rc, "%s", why.text);
     kp_auto_strbuf encoded;
     kp_strbuf_init(&encoded, KP_MAX_BLOCK_RAW);
     kp_record_encode(&record, &encoded);
@@ -354,36 +372,52 @@ static int join_all(struct joiner *j, struct kp_error *err)
     return rc;
 }
 
+static int join(struct joiner *j, struct kp_error *err)
+{
+    size_t n = j->n_segments;
+    j->block_spaces = KP_NEW_ARRAY(uint32_t *, n + 1);
+    j->block_types = KP_NEW_ARRAY(uint32_t *, n + 1);
+    j->opened = KP_NEW_ARRAY(struct opened, n + 1);
+    j->blocks = KP_NEW_ARRAY(struct kp_block *, n + 1);
+    j->block_numbers = KP_NEW_ARRAY(uint32_t, n + 1);
+    j->readers = KP_NEW_ARRAY(struct kp_record_reader, n + 1);
+    int rc = join_all(j, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        *kp_array_add(&j->b->replaces) = kp_strdup(j->segments[i]->name);
+    close_spaces(j);
+    for (size_t i = 0; i < n; i++) {
+        kp_block_free(j->blocks[i]);
+        kp_free(j->block_spaces[i]);
+        kp_free(j->block_types[i]);
+        kp_record_reader_finish(&j->readers[i]);
+    }
+    for (size_t i = 0; i < j->types.n; i++)
+        kp_free(j->types.items[i]);
+    kp_array_free(&j->types);
+    kp_array_free(&j->rows);
+    kp_free(j->block_spaces);
+    kp_free(j->block_types);
+    kp_free(j->opened);
+    kp_free(j->readers);
+    kp_free(j->blocks);
+    kp_free(j->block_numbers);
+    return rc;
+}
+
 int kp_segment_builder_join(struct kp_segment_builder *b, struct kp_segment *const *segments, size_t n,
     bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row), void *user,
     struct kp_error *err)
 {
     struct joiner j = {.b = b, .segments = segments, .n_segments = n, .keep = keep, .user = user};
-    j.block_spaces = KP_NEW_ARRAY(uint32_t *, n + 1);
-    j.block_types = KP_NEW_ARRAY(uint32_t *, n + 1);
-    j.opened = KP_NEW_ARRAY(struct opened, n + 1);
-    j.blocks = KP_NEW_ARRAY(struct kp_block *, n + 1);
-    j.block_numbers = KP_NEW_ARRAY(uint32_t, n + 1);
-    j.readers = KP_NEW_ARRAY(struct kp_record_reader, n + 1);
-    int rc = join_all(&j, err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        *kp_array_add(&b->replaces) = kp_strdup(segments[i]->name);
-    close_spaces(&j);
-    for (size_t i = 0; i < n; i++) {
-        kp_block_free(j.blocks[i]);
-        kp_free(j.block_spaces[i]);
-        kp_free(j.block_types[i]);
-        kp_record_reader_finish(&j.readers[i]);
-    }
-    for (size_t i = 0; i < j.types.n; i++)
-        kp_free(j.types.items[i]);
-    kp_array_free(&j.types);
-    kp_array_free(&j.rows);
-    kp_free(j.block_spaces);
-    kp_free(j.block_types);
-    kp_free(j.opened);
-    kp_free(j.readers);
-    kp_free(j.blocks);
-    kp_free(j.block_numbers);
-    return rc;
+    return join(&j, err);
+}
+
+int kp_segment_builder_salvage(struct kp_segment_builder *b, struct kp_segment *segment,
+    const struct kp_segment_salvage *salvage,
+    bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row), void *user,
+    struct kp_error *err)
+{
+    struct joiner j = {
+        .b = b, .segments = &segment, .n_segments = 1, .keep = keep, .user = user, .salvage = salvage};
+    return join(&j, err);
 }

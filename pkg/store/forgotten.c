@@ -268,19 +268,13 @@ static int apply_to_segment(struct kp_store *store, struct kp_sealed *sealed, in
 {
     const struct kp_segment *s = sealed->segment;
     struct marking marking = {store, sealed, before_ms};
-    struct kp_error why = {0};
     if (kp_sealed_is_forgotten(sealed)) {
         ++*n_drops;
         return kp_tier_drop(store, sealed, err);
     }
     if (!kp_forgotten_is_before(before_ms, s->min_start_ms, s->min_received_ms))
         return 0;
-    int rc = kp_sealed_each(sealed, 0, s->n_rows, mark_row, &marking, &why);
-    if (rc == KP_CORRUPT) {
-        kp_sealed_set_damaged(sealed);
-        return 0;
-    }
-    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+    return kp_sealed_each(sealed, 0, s->n_rows, mark_row, &marking, err);
 }
 
 static int apply_one(

@@ -109,7 +109,7 @@ static int find_in_log(struct find *find, struct kp_logfile *file, struct kp_err
 struct find_run {
     struct find *find;
     struct kp_sealed *sealed;
-    uint64_t n_taken;
+    uint64_t n_taken, n_seen;
     struct kp_error *err;
 };
 
@@ -117,6 +117,7 @@ static int find_in_run(void *user, uint32_t at, const struct kp_segment_row *row
 {
     struct find_run *run = user;
     struct find *find = run->find;
+    run->n_seen++;
     if (row->start_ms < find->query->from_ms || row->start_ms >= kp_query_to_ms(find->query) ||
         !kp_sealed_row_live(find->store, run->sealed, at, row, find->now_ms))
         return 0;
@@ -158,11 +159,7 @@ static int find_in_segments(struct find *find, const struct kp_wanted *wanted_ru
         }
         if (rc == 0 && took_all(find, &run))
             note_whole(find->hits, sealed->segment);
-        if (rc == KP_CORRUPT) {
-            kp_sealed_set_damaged(sealed);
-            find->hits->n_damaged += n_rows - run.n_taken;
-            rc = 0;
-        }
+        find->hits->n_damaged += rc == 0 ? n_rows - run.n_seen : 0;
         if (rc != 0)
             kp_fail(err, rc, "%s", why.text);
     }
@@ -282,19 +279,21 @@ static int find_one(struct kp_store *store, const char *namespace, const char *t
     }
     int rc = find_in_files(store, &id, hits, ret, &wanted_runs) ? 0 : KP_NOT_FOUND;
     pthread_rwlock_unlock(&store->lock);
-    for (size_t i = 0; rc == KP_NOT_FOUND && i < wanted_runs.held.n; i++) {
+    struct kp_error why = {0};
+    for (size_t i = 0; (rc == KP_NOT_FOUND || rc == KP_CORRUPT) && i < wanted_runs.held.n; i++) {
         struct kp_sealed *sealed = wanted_runs.held.items[i];
         *ret = (struct kp_hit){.segment = sealed->segment};
-        rc = kp_sealed_find(sealed, &id, &ret->at, &ret->row, err);
+        int found = kp_sealed_find(sealed, &id, &ret->at, &ret->row, &why);
+        rc = rc == KP_CORRUPT && found == KP_NOT_FOUND ? rc : found;
         if (rc == 0 && !kp_sealed_row_live(store, sealed, ret->at, &ret->row, kp_store_now(store)))
             rc = KP_NOT_FOUND;
         if (rc == 0)
             kp_hits_hold_segment(hits, sealed->segment);
-        if (rc == KP_CORRUPT)
-            kp_sealed_set_damaged(sealed);
     }
     kp_wanted_finish(&wanted_runs);
-    return rc == KP_NOT_FOUND ? kp_store_not_here(text, err) : rc;
+    if (rc == KP_NOT_FOUND)
+        return kp_store_not_here(text, err);
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -372,73 +371,4 @@ const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id)
             high = mid;
     }
     return low < hits->n_series && hits->series[low]->id == id ? hits->series[low] : NULL;
-}
-
-// ---- reading ----
-
-static void quarantine(struct kp_store *store, const struct kp_hit *hit)
-{
-    struct kp_logfile *file;
-    size_t at;
-    pthread_rwlock_wrlock(&store->lock);
-    if (hit->file && kp_store_locate(store, hit->row.number, &file, &at))
-        kp_store_mark(store, file, at, KP_ROW_BAD);
-    for (size_t i = 0; hit->segment && i < store->sealed.n; i++)
-        if (store->sealed.items[i]->segment == hit->segment)
-            kp_store_mark_sealed(store, store->sealed.items[i], hit->at, hit->row.series, KP_ROW_BAD);
-    pthread_rwlock_unlock(&store->lock);
-}
-
-const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit)
-{
-    return kp_id_format(out,
-        &(struct kp_id){.start_ms = hit->row.start_ms, .series = hit->row.series, .number = hit->row.number});
-}
-
-static int read_log(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
-    struct kp_blob **ret_body, struct kp_error *err)
-{
-    pthread_rwlock_rdlock(&store->lock); // the writer may be swapping the rows for mapped ones
-    struct kp_row row = hit->file->rows.items[hit->at];
-    pthread_rwlock_unlock(&store->lock);
-    return ret_body ? kp_logfile_read(hit->file, &row, ret_record, ret_body, err)
-                    : kp_logfile_read_record(hit->file, &row, ret_record, err);
-}
-
-static int read_sealed(struct kp_record_reader *reader, const struct kp_hit *hit,
-    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err)
-{
-    int rc = ret_record ? kp_segment_read_record(reader, hit->segment, hit->at, ret_record, err) : 0;
-    if (rc != 0 || ret_body == NULL)
-        return rc;
-    rc = kp_segment_read_body(hit->segment, &hit->row, ret_body, err);
-    if (rc != 0 && ret_record)
-        kp_record_finish(ret_record);
-    return rc;
-}
-
-int kp_hit_read_next(struct kp_store *store, struct kp_record_reader *reader, const struct kp_hit *hit,
-    struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err)
-{
-    if (ret_record == NULL && ret_body == NULL)
-        return 0;
-    int rc = hit->file ? read_log(store, hit, ret_record, ret_body, err)
-                       : read_sealed(reader, hit, ret_record, ret_body, err);
-    if (rc == 0 && ret_record) {
-        char text[KP_ID_TEXT];
-        kp_free(ret_record->id);
-        ret_record->id = kp_strdup(kp_hit_id(text, hit));
-    }
-    if (rc == KP_CORRUPT)
-        quarantine(store, hit);
-    return rc;
-}
-
-int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
-    struct kp_blob **ret_body, struct kp_error *err)
-{
-    struct kp_record_reader reader = {0};
-    int rc = kp_hit_read_next(store, &reader, hit, ret_record, ret_body, err);
-    kp_record_reader_finish(&reader);
-    return rc;
 }

@@ -42,12 +42,20 @@ KP_MUST_CHECK int kp_hits_of_ids(struct kp_store *store, const char *namespace, 
 void kp_hits_finish(struct kp_hits *hits);
 const struct kp_series *kp_hits_series(const struct kp_hits *hits, uint32_t id);
 
-// Record and bytes of a hit (either may be NULL). A profile that is damaged is quarantined: KP_CORRUPT.
+// Record and bytes of a hit (either may be NULL). What a segment lost comes from the log while that has it. A
+// profile that is damaged for good is quarantined: KP_CORRUPT.
 KP_MUST_CHECK int kp_hit_read(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
     struct kp_blob **ret_body, struct kp_error *err);
 // The same for many: hits of one segment in ascending order are cheap. The reader starts from zeroes.
 KP_MUST_CHECK int kp_hit_read_next(struct kp_store *store, struct kp_record_reader *reader,
     const struct kp_hit *hit, struct kp_record *ret_record, struct kp_blob **ret_body, struct kp_error *err);
+
+// The bytes of a sealed hit whose samples cannot be read: received ones that its segment kept, or the log's.
+// KP_CORRUPT: there are none; nothing is put aside.
+KP_MUST_CHECK int kp_hit_read_other(
+    struct kp_store *store, const struct kp_hit *hit, struct kp_blob **ret_body, struct kp_error *err);
+// Something in its segment cannot be read: what is left will be written again.
+void kp_hit_set_damaged(struct kp_store *store, const struct kp_hit *hit);
 
 // The first hits of a query behind a cursor (NULL = from the start), in the order of the query: at most
 // limit. series[] is left empty.

@@ -198,7 +198,7 @@ static void init(struct merge *m, struct kp_store *store)
         .query = m->query,
         .picks = m->picks,
         .builds = &m->builds,
-        .may_use_rollups = true,
+        .may_use_rollups = !m->picks->without_rollups,
         .more_bytes = more_bytes,
         .each = on_capture,
         .user = m};
@@ -212,6 +212,7 @@ int kp_merge_picks(struct kp_store *store, const struct kp_merge_query *query, s
     init(&m, store);
     int rc = kp_walk_run(&m.walk, err);
     kp_walk_finish(&m.walk);
+    picks->lost_rollup = m.walk.lost_rollup;
     m.stats.n_builds = m.builds.n;
     m.stats.n_damaged = m.walk.n_damaged + picks->hits.n_damaged;
     m.stats.n_profiles -= m.walk.n_damaged;
@@ -230,11 +231,19 @@ int kp_merge_picks(struct kp_store *store, const struct kp_merge_query *query, s
 int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, struct kp_profile **ret,
     struct kp_merge_stats *ret_stats, struct kp_error *err)
 {
-    struct kp_picks picks;
-    int rc = kp_picks_find(store, query, &picks, err);
-    if (rc != 0)
-        return rc;
-    rc = kp_merge_picks(store, query, &picks, ret, ret_stats, err);
-    kp_picks_finish(&picks);
-    return rc;
+    bool lost_rollup = false;
+    for (;;) {
+        struct kp_picks picks;
+        struct kp_error why = {0};
+        int rc = kp_picks_find(store, query, &picks, err);
+        if (rc != 0)
+            return rc;
+        picks.without_rollups = lost_rollup;
+        rc = kp_merge_picks(store, query, &picks, ret, ret_stats, &why);
+        bool again = rc == KP_CORRUPT && picks.lost_rollup;
+        kp_picks_finish(&picks);
+        if (!again || lost_rollup)
+            return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
+        lost_rollup = true;
+    }
 }

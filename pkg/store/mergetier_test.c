@@ -394,12 +394,13 @@ static void test_damage_is_counted(void **state)
     struct world *w = *state;
     put_range(w, 0, 80);
     seal_all(w);
+    for (bool more = true; more;) // the log's copies go
+        assert_int_equal(kp_store_retain(w->store, &more, NULL), 0);
     kp_auto_free char *path = segment_path(w);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     uint64_t n_whole = 0;
     unsigned n_damaged = 0;
-    unsigned n_refused = 0;
     for (off_t at = -1; at < st.st_size; at = at < 0 ? 0 : at + 37) {
         struct kp_merge_query query = {.select = {.type = "cpu"}};
         struct kp_merge_stats stats;
@@ -413,7 +414,6 @@ static void test_damage_is_counted(void **state)
             flip(path, at);
         if (rc != 0) {
             assert_int_equal(rc, KP_CORRUPT);
-            n_refused++;
             continue;
         }
         if (at < 0)
@@ -422,7 +422,7 @@ static void test_damage_is_counted(void **state)
         assert_int_equal(stats.n_profiles + stats.n_startup + stats.n_damaged, n_whole);
         kp_profile_free(p);
     }
-    assert_true(n_damaged > 0 && n_refused > 0);
+    assert_true(n_damaged > 0);
 }
 
 #define a_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -153,7 +153,8 @@ static void look_at_row(
         offer(page, &(struct kp_hit){.row = *row, .segment = sealed->segment, .at = at});
 }
 
-// The first row of a run, counted from the better end, that is not before the cursor: found by halving.
+// The first row of a run, counted from the better end, that is not before the cursor: found by halving. All
+// are looked at where rows cannot be read.
 static int skip_to_cursor(
     const struct page *page, const struct kp_wanted_run *wanted_run, uint32_t *ret_skip, struct kp_error *err)
 {
@@ -163,10 +164,15 @@ static int skip_to_cursor(
         uint32_t mid = low + (high - low) / 2;
         uint32_t at = page->query->newest_first ? wanted_run->run->n_rows - 1 - mid : mid;
         struct kp_segment_row row;
+        struct kp_error why = {0};
         int rc =
-            kp_segment_read_rows(wanted_run->sealed->segment, wanted_run->run->first_row + at, 1, &row, err);
+            kp_segment_read_rows(wanted_run->sealed->segment, wanted_run->run->first_row + at, 1, &row, &why);
+        if (rc == KP_CORRUPT) {
+            *ret_skip = 0;
+            return 0;
+        }
         if (rc != 0)
-            return rc;
+            return kp_fail(err, rc, "%s", why.text);
         if (is_before_cursor(page, row.start_ms))
             low = mid + 1;
         else
@@ -181,16 +187,18 @@ static int look_at_run(struct page *page, const struct kp_wanted_run *wanted_run
 {
     const struct kp_segment_run *run = wanted_run->run;
     struct kp_segment_row rows[CHUNK_ROWS];
+    uint32_t at[CHUNK_ROWS];
     uint32_t done = 0;
     int rc = skip_to_cursor(page, wanted_run, &done, err);
     while (rc == 0 && done < run->n_rows) {
         uint32_t n = run->n_rows - done < CHUNK_ROWS ? run->n_rows - done : CHUNK_ROWS;
         uint32_t first =
             page->query->newest_first ? run->first_row + run->n_rows - done - n : run->first_row + done;
-        rc = kp_segment_read_rows(wanted_run->sealed->segment, first, n, rows, err);
-        for (uint32_t i = 0; rc == 0 && i < n; i++)
-            look_at_row(page, wanted_run->sealed, first + i, &rows[i]);
-        if (rc == 0 && is_past(page, rows[page->query->newest_first ? 0 : n - 1].start_ms))
+        uint32_t n_read;
+        rc = kp_sealed_read_rows(wanted_run->sealed, first, n, rows, at, &n_read, err);
+        for (uint32_t i = 0; rc == 0 && i < n_read; i++)
+            look_at_row(page, wanted_run->sealed, at[i], &rows[i]);
+        if (rc == 0 && n_read > 0 && is_past(page, rows[page->query->newest_first ? 0 : n_read - 1].start_ms))
             break;
         done += n;
     }
@@ -205,16 +213,9 @@ static int look_at_segments(struct page *page, struct kp_wanted *wanted_runs, st
             page->query->newest_first ? newest_run_first : oldest_run_first);
     for (size_t i = 0; rc == 0 && i < wanted_runs->runs.n; i++) {
         const struct kp_wanted_run *wanted_run = &wanted_runs->runs.items[i];
-        struct kp_error why = {0};
         if (is_past(page, best_ms(page, wanted_run->run)))
             break;
-        rc = look_at_run(page, wanted_run, &why);
-        if (rc == KP_CORRUPT) {
-            kp_sealed_set_damaged(wanted_run->sealed);
-            rc = 0;
-        }
-        if (rc != 0)
-            kp_fail(err, rc, "%s", why.text);
+        rc = look_at_run(page, wanted_run, err);
     }
     return rc;
 }

@@ -22,6 +22,8 @@ struct kp_picks {
     uint32_t n_pods;
     uint32_t *n_at_a_moment; // by pod: captures that cover no window of time
     uint64_t n_startup, n_other_duration;
+    bool without_rollups; // in: one cannot be read
+    bool lost_rollup;     // out, of a merge that found so
 };
 
 // KP_NOT_FOUND, KP_CONFLICT (a type that is not pprof), KP_LIMIT.

@@ -178,6 +178,8 @@ static bool find_dead(struct kp_store *store, uint64_t at_least, size_t *ret_at)
     pthread_rwlock_rdlock(&store->lock);
     for (size_t f = 0; f + 1 < store->files.n; f++) {
         const struct kp_logfile *file = store->files.items[f];
+        if (at_least == UINT64_MAX && kp_tier_may_need(store, f))
+            continue;
         uint64_t used = KP_LOG_HEAD_BYTES + file->live_bytes + file->n_live * KP_FRAME_ALIGN +
                         file->rows.n_tombstones * KP_FRAME_HEAD_BYTES;
         uint64_t dead = file->size > used ? file->size - used : 0;

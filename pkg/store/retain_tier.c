@@ -11,24 +11,17 @@
 #define LOOK_EVERY_MS (INT64_C(60) * 1000) // for rows past their age, in one segment
 #define CAP_STEP      4096
 
-void kp_tier_drop_damaged(struct kp_store *store, bool counted)
+bool kp_tier_may_need(const struct kp_store *store, size_t file)
 {
-    for (size_t i = store->sealed.n; i-- > 0;) {
-        struct kp_sealed *sealed = store->sealed.items[i];
-        if (__atomic_load_n(&sealed->damaged, __ATOMIC_RELAXED) == 0)
-            continue;
-        pthread_rwlock_wrlock(&store->lock);
-        if (counted)
-            kp_tier_count_series(store, sealed, false);
-        kp_tier_remove(store, sealed);
-        store->doomed.n--; // its file is kept for people
-        pthread_rwlock_unlock(&store->lock);
-        kp_tier_quarantine(store, sealed->segment->name, "what is left of it cannot be read");
-        if (counted) // else once for all, at the end of opening
-            kp_tier_fall_back(store, sealed, true);
-        kp_tier_note(store, NULL, 0, &sealed, 1);
-        kp_sealed_unref(sealed);
+    uint64_t first = store->files.items[file]->head.first;
+    uint64_t end = file + 1 < store->files.n ? store->files.items[file + 1]->head.first : UINT64_MAX;
+    for (size_t i = 0; i < store->sealed.n; i++) {
+        const struct kp_sealed *sealed = store->sealed.items[i];
+        if (kp_sealed_is_damaged(sealed) && first <= sealed->segment->max_number &&
+            end > sealed->segment->min_number)
+            return true;
     }
+    return false;
 }
 
 // Bytes of its profiles that are still in the log would come back to life once the segment is gone.
@@ -100,11 +93,6 @@ static int age_rows(struct kp_store *store, struct kp_sealed *sealed, int64_t no
     // counting down to a limit has to be exact
     int64_t soonest_ms = now_ms + (store->options.max_profiles_per_service > 0 ? 0 : LOOK_EVERY_MS);
     sealed->next_look_ms = ageing.next_ms > soonest_ms ? ageing.next_ms : soonest_ms;
-    if (rc == KP_CORRUPT) {
-        kp_sealed_set_damaged(sealed);
-        kp_error_clear(err);
-        rc = 0;
-    }
     return rc;
 }
 
@@ -117,13 +105,16 @@ int kp_tier_expire(struct kp_store *store, struct kp_error *err)
         if (__atomic_load_n(&sealed->n_bad, __ATOMIC_RELAXED) > 0 &&
             kp_sealed_n_dead(sealed) == sealed->segment->n_rows)
             kp_sealed_set_damaged(sealed); // not deleted but unreadable
+        if (kp_sealed_is_damaged(sealed) && !sealed->counted_damage) {
+            sealed->counted_damage = true;
+            kp_store_count_corrupt(store);
+        }
     }
-    kp_tier_drop_damaged(store, true);
     for (size_t i = store->sealed.n; rc == 0 && i-- > 0;) {
         struct kp_sealed *sealed = store->sealed.items[i];
         const struct kp_segment *s = sealed->segment;
         bool gone = kp_store_expiry(store, s->keep_s, s->max_received_ms) <= now_ms ||
-                    kp_sealed_n_dead(sealed) == s->n_rows;
+                    (kp_sealed_n_dead(sealed) == s->n_rows && !kp_sealed_is_damaged(sealed));
         rc = gone ? kp_tier_drop(store, sealed, err) : age_rows(store, sealed, now_ms, err);
     }
     return rc;

@@ -26,7 +26,6 @@ static void destroy(struct kp_seal *seal)
     kp_array_free(&seal->groups);
     kp_array_free(&seal->outputs);
     kp_free(seal->inputs.items);
-    kp_free(seal->rotten);
     kp_free(seal);
 }
 
@@ -78,12 +77,13 @@ int kp_seal_run(struct kp_seal *seal, const int *cancelled, struct kp_error *err
     return rc;
 }
 
-// Without somebody to blame all are tried again later.
+// Where one of them is damaged that is written again first. Without somebody to blame all are tried again
+// later.
 static void put_off(struct kp_seal *seal)
 {
     bool any = false;
-    for (size_t i = 0; seal->rotten && i < seal->inputs.n; i++)
-        any |= seal->inputs.items[i]->is_rotten = seal->rotten[i];
+    for (size_t i = 0; !seal->inputs.is_damaged && i < seal->inputs.n; i++)
+        any |= kp_sealed_is_damaged(seal->inputs.items[i]);
     for (size_t i = 0; !any && i < seal->inputs.n; i++)
         seal->inputs.items[i]->no_work_before_ms = seal->now_ms + RETRY_JOIN_MS;
 }

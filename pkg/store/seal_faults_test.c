@@ -385,6 +385,7 @@ static void test_files_go_while_running(void **state)
         assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), KP_CORRUPT);
         assert_true(is_here(store, new));
         retain_all(store);
+        assert_int_equal(seal_all(store, false), 1);
         assert_int_equal(kp_store_get(store, ids[0], NULL, NULL, NULL), compacted ? KP_NOT_FOUND : 0);
         assert_int_equal(stats_of(store).n_profiles, compacted ? 1 : N + 1);
         assert_true(stats_of(store).n_corrupt > 0);

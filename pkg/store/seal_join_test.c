@@ -183,7 +183,7 @@ static void test_rotten_one(void **state)
     struct kp_error err = {0};
     struct kp_seal *seal = NULL;
     int n_failed = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         assert_int_equal(kp_store_seal_begin(store, false, &seal, &err), 0);
         if (seal == NULL)
             break;
@@ -194,8 +194,8 @@ static void test_rotten_one(void **state)
     }
     assert_null(seal);
     assert_int_equal(n_failed, 1);
-    assert_int_equal(stats_of(store).n_segments, 3);
-    assert_int_equal(stats_of(store).n_profiles, 480);
+    assert_int_equal(stats_of(store).n_segments, 2);       // what is left of it was joined as well
+    assert_in_range(stats_of(store).n_profiles, 470, 479); // without those of the block
     kp_store_close(store);
     kp_test_rmdir(dir);
 }

@@ -69,8 +69,14 @@ void kp_tier_pick(struct kp_store *store, struct kp_tier_group *ret)
     kp_auto_free struct kp_sealed **all = KP_NEW_ARRAY(struct kp_sealed *, store->sealed.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < store->sealed.n; i++)
-        if (!store->sealed.items[i]->is_rotten && store->sealed.items[i]->no_work_before_ms <= now_ms)
+        if (store->sealed.items[i]->no_work_before_ms <= now_ms)
             all[n++] = store->sealed.items[i];
+    for (size_t i = 0; i < n; i++)
+        if (kp_sealed_is_damaged(all[i])) {
+            take(ret, &all[i], 1);
+            ret->is_damaged = true;
+            return;
+        }
     for (size_t i = 0; i < n; i++) {
         uint32_t n_rows = all[i]->segment->n_rows;
         uint32_t live = n_rows - kp_sealed_n_dead(all[i]);

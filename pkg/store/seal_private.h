@@ -52,7 +52,8 @@ struct kp_seal {
     KP_ARRAY(struct kp_seal_group) groups;
 
     struct kp_tier_group inputs; // joining: the segments, instead of files and items
-    bool *rotten;                // of the inputs: which cannot be read; NULL = not looked for
+    bool is_whole;               // the damaged one turned out not to be
+    uint32_t n_lost;             // of the damaged one's profiles
 
     KP_ARRAY(struct kp_seal_output) outputs;
 };

@@ -1,4 +1,5 @@
 // Putting what was made in the place of what it was made of.
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -133,6 +134,10 @@ static int publish_joined(struct kp_seal *seal)
 {
     struct kp_store *store = seal->store;
     struct kp_sealed *young = seal->outputs.n > 0 ? seal->outputs.items[0].sealed : NULL;
+    if (seal->inputs.is_damaged && seal->is_whole) {
+        __atomic_store_n(&seal->inputs.items[0]->damaged, 0, __ATOMIC_RELAXED);
+        return 0;
+    }
     for (size_t i = 0; i < seal->inputs.n; i++)
         if (!is_in_table(store, seal->inputs.items[i])) { // dropped meanwhile: what was made holds too much
             if (young)
@@ -142,16 +147,23 @@ static int publish_joined(struct kp_seal *seal)
     if (young)
         carry_deletes(seal, &seal->outputs.items[0]);
     pthread_rwlock_wrlock(&store->lock);
-    for (size_t i = 0; i < seal->inputs.n; i++)
+    size_t n_removed = seal->inputs.is_damaged ? 0 : seal->inputs.n;
+    for (size_t i = 0; i < n_removed; i++)
         kp_tier_count_series(store, seal->inputs.items[i], false);
     if (young) {
         kp_tier_add(store, kp_sealed_ref(young));
         kp_tier_count_series(store, young, true);
     }
-    for (size_t i = 0; i < seal->inputs.n; i++)
+    for (size_t i = 0; i < n_removed; i++)
         kp_tier_remove(store, seal->inputs.items[i]);
     pthread_rwlock_unlock(&store->lock);
-    kp_tier_note(store, &young, young ? 1 : 0, seal->inputs.items, seal->inputs.n);
+    kp_tier_note(store, &young, young ? 1 : 0, seal->inputs.items, n_removed);
+    if (seal->inputs.is_damaged) {
+        kp_auto_free char *why = kp_asprintf("%" PRIu32 " of its %" PRIu32 " profiles cannot be read; the "
+                                             "others were written again",
+            seal->n_lost, seal->inputs.items[0]->segment->n_rows);
+        kp_tier_put_aside(store, seal->inputs.items[0], why);
+    }
     return 0;
 }
 

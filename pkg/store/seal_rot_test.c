@@ -167,8 +167,7 @@ static void test_segment_rots(void **state)
         take_pictures(store, &before);
         assert_int_equal(store->sealed.n, 1);
         if (how == 0) {
-            kp_sealed_set_damaged(store->sealed.items[0]);
-            kp_tier_drop_damaged(store, true);
+            kp_tier_put_aside(store, store->sealed.items[0], "rotten");
         } else {
             kp_auto_free char *path =
                 kp_asprintf("%s/segments/%s", dir, store->sealed.items[0]->segment->name);
@@ -208,8 +207,7 @@ static void test_day_rots(void **state)
     assert_int_equal(seal_all(store, true), 1);
     take_pictures(store, &before);
     assert_int_equal(store->sealed.n, 2);
-    kp_sealed_set_damaged(store->sealed.items[0]);
-    kp_tier_drop_damaged(store, true);
+    kp_tier_put_aside(store, store->sealed.items[0], "rotten");
     assert_int_equal(stats_of(store).n_sealed, N);
     check_again(store, dir, &before, 3 * N - 1);
     free_pictures(&before);

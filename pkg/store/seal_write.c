@@ -230,7 +230,7 @@ static bool should_keep(void *user, size_t segment, const struct kp_segment_row 
 {
     const struct join *join = user;
     const struct kp_seal *seal = join->seal;
-    const struct kp_sealed *sealed = seal->inputs.items[segment];
+    struct kp_sealed *sealed = seal->inputs.items[segment];
     const struct kp_id id = {.start_ms = row->start_ms, .series = row->series, .number = row->number};
     uint32_t at;
     struct kp_segment_row found;
@@ -242,22 +242,57 @@ static bool should_keep(void *user, size_t segment, const struct kp_segment_row 
            !kp_sealed_is_dead(sealed, at);
 }
 
-static void count_fault(void *user, const char *file, const char *what)
+// What they are of is written again, each by itself, so that the others can be joined.
+static int find_damaged(struct kp_seal *seal, const int *cancelled, struct kp_error *err)
 {
-    (void)file;
-    (void)what;
-    ++*(size_t *)user;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < seal->inputs.n; i++) {
+        struct kp_segment_salvage salvage = {.cancelled = cancelled};
+        rc = kp_segment_look(seal->inputs.items[i]->segment, &salvage, err);
+        if (rc == 0 && !salvage.is_whole)
+            kp_sealed_set_damaged(seal->inputs.items[i]);
+        kp_free(salvage.states);
+    }
+    return rc;
 }
 
-// Those to blame are left alone from now on, so that the others can be joined.
-static void find_rotten(struct kp_seal *seal, const int *cancelled)
+static int describe(void *user, uint32_t id, struct kp_record *ret)
 {
-    seal->rotten = KP_NEW_ARRAY(bool, seal->inputs.n);
-    for (size_t i = 0; i < seal->inputs.n && !kp_seal_cancelled(cancelled); i++) {
-        size_t n = 0;
-        if (kp_segment_verify(seal->inputs.items[i]->segment, count_fault, &n, NULL) == 0)
-            seal->rotten[i] = n > 0;
-    }
+    struct kp_store *store = user;
+    pthread_rwlock_rdlock(&store->lock);
+    const struct kp_series *series = kp_series_of_id(&store->series, id);
+    if (series)
+        kp_series_record(series, ret);
+    pthread_rwlock_unlock(&store->lock);
+    return series ? 0 : KP_NOT_FOUND;
+}
+
+static int write_again(struct kp_seal *seal, const struct kp_segment_options *o,
+    struct kp_segment_builder *builder, struct join *join, struct kp_error *err)
+{
+    struct kp_segment *segment = seal->inputs.items[0]->segment;
+    struct kp_segment_salvage salvage = {
+        .cancelled = o->cancelled, .describe = describe, .user = seal->store};
+    int rc = kp_segment_look(segment, &salvage, err);
+    seal->is_whole = rc == 0 && salvage.is_whole;
+    seal->n_lost = salvage.n_lost;
+    if (rc == 0 && !seal->is_whole)
+        rc = kp_segment_builder_salvage(builder, segment, &salvage, should_keep, join, err);
+    if (rc == 0 && !seal->is_whole)
+        rc = finish(seal, o, builder, err);
+    kp_free(salvage.states);
+    return rc;
+}
+
+static int join_all(struct kp_seal *seal, const struct kp_segment_options *o,
+    struct kp_segment_builder *builder, struct join *join, struct kp_error *err)
+{
+    size_t n = seal->inputs.n;
+    kp_auto_free struct kp_segment **segments = KP_NEW_ARRAY(struct kp_segment *, n);
+    for (size_t i = 0; i < n; i++)
+        segments[i] = seal->inputs.items[i]->segment;
+    int rc = kp_segment_builder_join(builder, segments, n, should_keep, join, err);
+    return rc == 0 ? finish(seal, o, builder, err) : rc;
 }
 
 int kp_seal_join(struct kp_seal *seal, const int *cancelled, struct kp_error *err)
@@ -267,21 +302,19 @@ int kp_seal_join(struct kp_seal *seal, const int *cancelled, struct kp_error *er
         .keep_s = first->keep_s,
         .keep_original = seal->store->options.keep_original,
         .cancelled = cancelled};
-    size_t n = seal->inputs.n;
-    kp_auto_free struct kp_segment **segments = KP_NEW_ARRAY(struct kp_segment *, n);
-    struct join join = {seal, KP_NEW_ARRAY(bool, n)};
-    for (size_t i = 0; i < n; i++) {
-        segments[i] = seal->inputs.items[i]->segment;
-        for (uint32_t w = 0; w <= segments[i]->n_rows / 64; w++)
+    struct join join = {seal, KP_NEW_ARRAY(bool, seal->inputs.n)};
+    for (size_t i = 0; i < seal->inputs.n; i++)
+        for (uint32_t w = 0; w <= seal->inputs.items[i]->segment->n_rows / 64; w++)
             join.any_dead[i] |= __atomic_load_n(&seal->inputs.items[i]->dead[w], __ATOMIC_RELAXED) != 0;
-    }
     struct kp_segment_builder *builder = kp_segment_builder_create(&o);
-    int rc = kp_segment_builder_join(builder, segments, n, should_keep, &join, err);
-    if (rc == 0)
-        rc = finish(seal, &o, builder, err);
+    int rc = seal->inputs.is_damaged ? write_again(seal, &o, builder, &join, err)
+                                     : join_all(seal, &o, builder, &join, err);
     kp_segment_builder_destroy(builder);
     kp_free(join.any_dead);
-    if (rc == KP_CORRUPT)
-        find_rotten(seal, cancelled);
+    if (rc == KP_CORRUPT && !seal->inputs.is_damaged) {
+        struct kp_error why = {0};
+        int failed = find_damaged(seal, cancelled, &why);
+        rc = failed == KP_CANCELED ? failed : rc;
+    }
     return rc;
 }

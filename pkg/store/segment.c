@@ -230,10 +230,9 @@ int kp_segment_read_rows(
     if (n == 0)
         return 0;
     uint32_t begin = first / KP_RECORD_ROWS * KP_RECORD_ROWS; // whole pieces: they have the checksums
-    uint32_t end = s->n_rows - first - n < KP_RECORD_ROWS
-                       ? s->n_rows
-                       : (first + n + KP_RECORD_ROWS - 1) / KP_RECORD_ROWS * KP_RECORD_ROWS;
-    end = end > s->n_rows ? s->n_rows : end;
+    uint32_t past = (first + n) % KP_RECORD_ROWS;
+    uint32_t rest = past == 0 ? 0 : KP_RECORD_ROWS - past;
+    uint32_t end = s->n_rows - first - n < rest ? s->n_rows : first + n + rest;
     size_t len = (size_t)(end - begin) * KP_SEGMENT_ROW_BYTES;
     kp_auto_free uint8_t *bytes = kp_alloc(len);
     int rc = get_again(s, s->private->rows_offset + (uint64_t)begin * KP_SEGMENT_ROW_BYTES, len, bytes, err);

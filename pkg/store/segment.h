@@ -159,6 +159,26 @@ struct kp_profile *kp_block_profile(
 KP_MUST_CHECK int kp_segment_read_body(const struct kp_segment *segment, const struct kp_segment_row *row,
     struct kp_blob **ret, struct kp_error *err);
 
+// ---- what is left of a damaged one (segment_look.c) ----
+enum kp_row_state {
+    KP_SROW_LOST,
+    KP_SROW_WHOLE,
+    KP_SROW_AS_RECEIVED, // its samples are lost, the received bytes were kept
+};
+struct kp_segment_salvage {
+    // in; both may be NULL
+    const int *cancelled;                                                // becomes not 0: KP_CANCELED soon
+    int (*describe)(void *user, uint32_t series, struct kp_record *ret); // where the segment cannot
+    void *user;
+    // out
+    uint8_t *states; // of each row (free it)
+    uint32_t n_lost;
+    bool is_whole; // nothing is wrong with it
+};
+// Reads everything. Fails where the disk does; damage is no failure.
+KP_MUST_CHECK int kp_segment_look(
+    const struct kp_segment *segment, struct kp_segment_salvage *salvage, struct kp_error *err);
+
 // Reads everything, checks every sum, and that every row leads to a profile. Calls each for what is wrong.
 KP_MUST_CHECK int kp_segment_verify(const struct kp_segment *segment,
     void (*each)(void *user, const char *file, const char *what), void *user, struct kp_error *err);
@@ -195,6 +215,11 @@ KP_MUST_CHECK int kp_segment_builder_add(struct kp_segment_builder *builder,
 // Takes over all profiles of another segment for which keep says yes (NULL = all): joining hours to days.
 KP_MUST_CHECK int kp_segment_builder_join(struct kp_segment_builder *builder,
     struct kp_segment *const *segments, size_t n,
+    bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row), void *user,
+    struct kp_error *err);
+// The same from one that is damaged: all that kp_segment_look() found readable.
+KP_MUST_CHECK int kp_segment_builder_salvage(struct kp_segment_builder *builder, struct kp_segment *segment,
+    const struct kp_segment_salvage *salvage,
     bool (*keep)(void *user, size_t segment, const struct kp_segment_row *row), void *user,
     struct kp_error *err);
 // After add or finish failed: whether it was for a space that cannot be written, and which. Begun anew with

@@ -31,6 +31,21 @@ static void on_wrong(void *user, const char *file, const char *what)
     *(size_t *)user += strlen(what);
 }
 
+// What is left of it, whatever it is, makes a segment.
+static void salvage(struct kp_segment *s)
+{
+    struct kp_segment_salvage left = {0};
+    struct kp_segment_builder *b =
+        kp_segment_builder_create(&(struct kp_segment_options){.namespace = s->namespace, .level = 1});
+    struct kp_blob *blob = NULL;
+    if (kp_segment_look(s, &left, NULL) == 0 &&
+        kp_segment_builder_salvage(b, s, &left, NULL, NULL, NULL) == 0 &&
+        kp_segment_builder_finish(b, &blob, NULL, NULL, NULL) == 0)
+        kp_blob_unref(blob);
+    kp_free(left.states);
+    kp_segment_builder_destroy(b);
+}
+
 static void read_all(const uint8_t *data, size_t size)
 {
     static const struct kp_storage_ops ops = {.get = get};
@@ -53,6 +68,7 @@ static void read_all(const uint8_t *data, size_t size)
             kp_blob_unref(blob);
         (void)kp_segment_find_run(s, i);
     }
+    salvage(s);
     kp_segment_unref(s);
 }
 

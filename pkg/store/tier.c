@@ -132,17 +132,40 @@ void kp_tier_sweep(struct kp_store *store, bool force)
     store->doomed.n = kept;
 }
 
+static bool is_there(const struct kp_store *store, const char *name)
+{
+    uint8_t byte;
+    return store->storage.ops->get(store->storage.self, name, 0, 1, &byte, NULL) != KP_NOT_FOUND;
+}
+
 void kp_tier_quarantine(struct kp_store *store, const char *name, const char *why)
 {
     kp_auto_free char *mark = kp_asprintf("%s.bad", name);
     struct kp_error err = {0};
     kp_store_count_corrupt(store);
     KP_DEBUG("a damaged segment is left out", KP_S("segment", name), KP_S("why", why));
+    if (!is_there(store, name))
+        return;
     if (store->storage.ops->put(store->storage.self, mark, why, strlen(why), &err) != 0)
         KP_DEBUG("cannot mark a damaged segment", KP_E(&err)); // it will be found damaged again
     pthread_rwlock_wrlock(&store->lock);
     *kp_array_add(&store->bad_names) = kp_strdup(name);
     pthread_rwlock_unlock(&store->lock);
+}
+
+void kp_tier_put_aside(struct kp_store *store, struct kp_sealed *sealed, const char *why)
+{
+    kp_sealed_ref(sealed);
+    pthread_rwlock_wrlock(&store->lock);
+    kp_tier_count_series(store, sealed, false);
+    kp_tier_remove(store, sealed);
+    store->doomed.n--; // its file is kept for people
+    pthread_rwlock_unlock(&store->lock);
+    kp_sealed_unref(sealed); // the table's
+    kp_tier_quarantine(store, sealed->segment->name, why);
+    kp_tier_fall_back(store, sealed, true);
+    kp_tier_note(store, NULL, 0, &sealed, 1);
+    kp_sealed_unref(sealed);
 }
 
 static int note(struct kp_store *store, struct kp_sealed *const *added, size_t n_added,

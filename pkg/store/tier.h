@@ -42,7 +42,11 @@ void kp_tier_add(struct kp_store *store, struct kp_sealed *sealed);
 void kp_tier_remove(struct kp_store *store, struct kp_sealed *sealed);
 // Removes the files nobody reads any more; force: the others as well.
 void kp_tier_sweep(struct kp_store *store, bool force);
-// Marks a file as damaged, so that it is never looked at again: NAME.bad says why.
+// Takes out a damaged segment whose series have been counted; its file is kept for people. What the log has
+// of it, and no other segment, lives in the log again.
+void kp_tier_put_aside(struct kp_store *store, struct kp_sealed *sealed, const char *why);
+// Marks a file as damaged, so that it is never looked at again: NAME.bad says why. One that is gone needs no
+// mark.
 void kp_tier_quarantine(struct kp_store *store, const char *name, const char *why);
 // Notes in the index which segments came and went; what fails is made up for at the next start.
 void kp_tier_note(struct kp_store *store, struct kp_sealed *const *added, size_t n_added,
@@ -53,8 +57,8 @@ bool kp_store_tombstone_needed(
 bool kp_store_needs_tombstones(struct kp_store *store, const struct kp_logfile *file);
 
 // retain_tier.c
-// Takes out what readers found damaged; counted: its series have been counted.
-void kp_tier_drop_damaged(struct kp_store *store, bool counted);
+// Whether a segment that is damaged may get back profiles from a log file.
+bool kp_tier_may_need(const struct kp_store *store, size_t file);
 // Drops segments past their age or without a living profile, and marks rows past their age.
 KP_MUST_CHECK int kp_tier_expire(struct kp_store *store, struct kp_error *err);
 // Drops one; the log's copies of its profiles, if bytes of them are left, first.
@@ -80,6 +84,7 @@ KP_MUST_CHECK int kp_store_bury(
 struct kp_tier_group {
     struct kp_sealed **items; // referenced
     size_t n;
+    bool is_damaged; // one, of which what is left is to be written again
 };
 void kp_tier_pick(struct kp_store *store, struct kp_tier_group *ret);
 

@@ -152,11 +152,14 @@ static int give_profile(struct kp_walk *walk, const struct kp_pick *pick, const 
     return rc;
 }
 
-static int read_profile(
-    struct kp_walk *walk, const struct kp_pick *pick, struct kp_profile **ret, struct kp_error *err)
+// is_other: its samples cannot be read.
+static int read_profile(struct kp_walk *walk, const struct kp_pick *pick, bool is_other,
+    struct kp_profile **ret, struct kp_error *err)
 {
     struct kp_blob *body = NULL;
-    int rc = kp_hit_read(walk->store, kp_pick_hit(walk->picks, pick), NULL, &body, err);
+    const struct kp_hit *hit = kp_pick_hit(walk->picks, pick);
+    int rc = is_other ? kp_hit_read_other(walk->store, hit, &body, err)
+                      : kp_hit_read(walk->store, hit, NULL, &body, err);
     if (rc == 0)
         rc = kp_profile_decode(body->data, body->len, NULL, ret, err);
     kp_blob_unref(body);
@@ -219,17 +222,22 @@ static int give_place(struct kp_walk *walk, const struct place *place, const str
 
 // ---- all ----
 
+// In another form where the first cannot be read: nothing was handed out then.
 static int give_pick(struct kp_walk *walk, const struct kp_pick *pick, struct kp_error *err)
 {
     const struct kp_hit *hit = kp_pick_hit(walk->picks, pick);
     const struct kp_series *series = kp_pick_series(walk->picks, pick);
-    if (hit->segment && (hit->row.flags & KP_SROW_OPAQUE) == 0) {
+    bool is_sampled = hit->segment && (hit->row.flags & KP_SROW_OPAQUE) == 0;
+    if (is_sampled) {
         const struct place place = {hit->segment, hit->row.block, hit->row.index};
         struct kp_walk_capture capture = {.pick = pick, .weight = pick->weight};
-        return give_place(walk, &place, series, &capture, err);
+        struct kp_error why = {0};
+        int rc = give_place(walk, &place, series, &capture, &why);
+        if (rc != KP_CORRUPT)
+            return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
     }
     struct kp_profile *p = NULL;
-    int rc = read_profile(walk, pick, &p, err);
+    int rc = read_profile(walk, pick, is_sampled, &p, err);
     if (rc == 0)
         rc = give_profile(walk, pick, series, p, err);
     kp_profile_free(p);
@@ -307,7 +315,10 @@ int kp_walk_run(struct kp_walk *walk, struct kp_error *err)
     for (size_t i = 0; rc == 0 && i < walk->n_uses; i++) {
         rc = kp_merge_check_stop(walk->query, err);
         if (rc == 0)
-            rc = go_on(walk, give_rollup(walk, &walk->uses[i], err), walk->uses[i].rollup->n_profiles, err);
+            rc = give_rollup(walk, &walk->uses[i], err);
+        walk->lost_rollup = rc == KP_CORRUPT;
+        if (rc == KP_CORRUPT)
+            kp_hit_set_damaged(walk->store, &walk->picks->hits.items[walk->uses[i].hit]);
     }
     for (size_t i = 0; rc == 0 && i < walk->picks->n; i++) {
         rc = kp_merge_check_stop(walk->query, err);

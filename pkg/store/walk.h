@@ -32,6 +32,7 @@ struct kp_walk {
     int (*each)(void *user, const struct kp_walk_capture *capture, struct kp_error *err);
     void *user;
     uint64_t n_damaged; // out: could not be read and are left out
+    bool lost_rollup;   // out: KP_CORRUPT for one: all may be there without
     // private
     struct kp_sources sources;
     struct kp_record_reader records;
