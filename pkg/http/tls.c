@@ -152,7 +152,7 @@ int kp_http_tls_open(
 int kp_http_tls_reload(struct kp_listener *listener, struct kp_error *err)
 {
     struct kp_http_file cert, key;
-    struct kp_http_pair *pair;
+    struct kp_http_pair *pair = NULL;
     if (listener->cert_file == NULL)
         return 0;
     // looked at before they are read: what changes in between is read again the next time
