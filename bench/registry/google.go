@@ -36,23 +36,37 @@ func median(d []time.Duration) time.Duration {
 }
 
 func parse(args []string) error {
-	for _, kind := range []string{"cpu", "heap", "goroutine"} {
+	kinds := []string{"cpu", "heap", "goroutine"}
+	if len(args) > 1 {
+		kinds = args[1:]
+	}
+	for _, kind := range kinds {
 		bodies, err := captures(args[0], kind)
 		if err != nil {
 			return err
 		}
 		var took []time.Duration
-		for round := 0; round < 10; round++ {
-			for _, body := range bodies {
+		cpu := own()
+		best := make([]time.Duration, len(bodies))
+		for round := 0; round < 20; round++ {
+			for i, body := range bodies {
 				began := time.Now()
 				if _, err := profile.ParseData(body); err != nil {
 					return err
 				}
-				took = append(took, time.Since(began))
+				d := time.Since(began)
+				took = append(took, d)
+				if round == 0 || d < best[i] {
+					best[i] = d
+				}
 			}
 		}
-		m := median(took) // sorts
-		fmt.Printf("google/pprof Parse %-9s best %.3f ms, median %.3f ms\n", kind, ms(took[0]), ms(m))
+		var sum time.Duration
+		for _, d := range best {
+			sum += d
+		}
+		each := (own() - cpu) / time.Duration(len(took)) // with what collecting garbage took
+		fmt.Printf("google/pprof Parse %s: best %.3f ms, median %.3f ms, CPU time %.3f ms\n", kind, ms(sum)/float64(len(best)), ms(median(took)), ms(each))
 	}
 	return nil
 }

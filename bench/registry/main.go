@@ -1,6 +1,6 @@
 // Measures a running registry from outside, and google/pprof's profile package beside it: what people use in Go.
 //
-//	go run . parse DIR                         google/pprof: Parse, per capture
+//	go run . parse DIR [TYPES...]              google/pprof: Parse, per capture; CPU time is that of the whole process
 //	go run . merge DIR TYPE N                  google/pprof: Parse + Merge + Write of N captures
 //	go run . push URL DIR [-n N] [-c 4] [-types cpu,heap] [-pods P] [-service S]
 //	go run . get URL [-n N] [-c 1]             the same answer again and again
