@@ -48,7 +48,7 @@ static bool pod_free(const struct kp_plan *plan, const struct kp_track *track)
     return pod == NULL || pod->n == 0 || (!pod->exclusive && !kp_track_wanted(track)->exclusive);
 }
 
-static size_t expected_bytes(const struct kp_track *track)
+size_t kp_track_bytes(const struct kp_track *track)
 {
     size_t most = (size_t)kp_track_wanted(track)->profile_bytes;
     size_t bytes = track->expected_bytes != 0 ? track->expected_bytes : GUESSED_BYTES;
@@ -66,21 +66,55 @@ static bool rate_allows(struct kp_plan *plan, const char *namespace, int64_t now
     return kp_bucket_take(&count->bucket, now_ms);
 }
 
-bool kp_plan_may_start(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms)
+enum kp_place kp_plan_lacks(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms)
 {
     const struct kp_pod *pod = track->member->target->pod;
     const struct kp_plan_limits *limits = &plan->limits;
     const struct kp_work *work = track->group->work;
-    if (track->running != 0 || !pod_free(plan, track) || work->running >= work->allowed)
-        return false;
-    if (plan->n_running >= limits->total || count_of(plan->nodes, pod->node) >= limits->per_node ||
-        count_of(plan->namespaces, pod->namespace) >= limits->per_namespace)
-        return false;
+    if (track->running != 0 || !pod_free(plan, track))
+        return PLACE_POD;
+    if (work->running >= work->allowed)
+        return PLACE_WORKLOAD;
+    if (plan->n_running >= limits->total)
+        return PLACE_TOTAL;
+    if (count_of(plan->nodes, pod->node) >= limits->per_node)
+        return PLACE_NODE;
+    if (count_of(plan->namespaces, pod->namespace) >= limits->per_namespace)
+        return PLACE_NAMESPACE;
     // the first one always fits, so that a profile larger than the budget is not starved
     if (plan->n_running > 0 &&
-        plan->bytes_in_flight + (int64_t)expected_bytes(track) > limits->bytes_in_flight)
-        return false;
-    return rate_allows(plan, pod->namespace, now_ms);
+        plan->bytes_in_flight + (int64_t)kp_track_bytes(track) > limits->bytes_in_flight)
+        return PLACE_BYTES;
+    return rate_allows(plan, pod->namespace, now_ms) ? PLACE_FREE : PLACE_RATE;
+}
+
+static const struct {
+    const char *label, *limit;
+} places[PLACE_COUNT] = {
+    [PLACE_FREE] = {"", ""},
+    [PLACE_POD] = {"pod",
+        "a profile of the same pod runs all the time: shorten durations, lengthen intervals"},
+    [PLACE_WORKLOAD] = {"workload", "budget.concurrentPerWorkload of the policy is used up: raise it, "
+                                    "lengthen intervals or sample fewer pods"},
+    [PLACE_NODE] = {"node",
+        "the controller's --max-captures-per-node is used up: raise it, or lengthen intervals"},
+    [PLACE_NAMESPACE] = {"namespace",
+        "the controller's --max-captures-per-namespace is used up: raise it, or lengthen intervals"},
+    [PLACE_TOTAL] = {"total", "the controller's --max-captures is used up: raise it, or lengthen intervals"},
+    [PLACE_BYTES] = {"bytes", "the controller's --max-bytes-in-flight is used up: raise it and the memory "
+                              "limit, or lengthen intervals"},
+    [PLACE_RATE] = {"rate",
+        "the controller's --captures-per-second-per-namespace is used up: raise it, or lengthen intervals"},
+};
+
+const char *kp_place_label(enum kp_place place)
+{
+    return places[place].label;
+}
+
+const char *kp_place_limit(enum kp_place place)
+{
+    return places[place].limit;
 }
 
 struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
@@ -95,7 +129,7 @@ struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *tra
     running->namespace = kp_strdup(pod->namespace);
     running->uid = kp_strdup(pod->uid);
     running->exclusive = kp_track_wanted(track)->exclusive;
-    running->bytes = expected_bytes(track);
+    running->bytes = kp_track_bytes(track);
     HASH_ADD(hh, plan->running, id, sizeof running->id, running);
     struct kp_count *on_pod = kp_count_get(&plan->pods, pod->uid);
     on_pod->n++;

@@ -34,6 +34,9 @@ struct kp_plan *kp_plan_create(const struct kp_plan_limits *limits, struct kp_me
     if (metrics != NULL) {
         plan->throttled = kp_counter(metrics, "kube_pprof_captures_throttled_total",
             "Captures carried over because no place became free within their slot.");
+        plan->waited = kp_metrics_family(metrics, KP_COUNTER, "kube_pprof_captures_waited_total",
+            "Captures that were due and found no place, by what was full.",
+            (const char *const[]){"for", NULL}, NULL, 0, PLACE_COUNT);
         plan->missed = kp_counter(metrics, "kube_pprof_captures_missed_total",
             "Captures whose time passed while the controller did not run (suspended, clock set).");
         plan->waiting_gauge =

@@ -95,8 +95,8 @@ bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_
 struct kp_feasible {
     bool ok;
     double asked_per_minute, possible_per_minute; // captures
-    const char
-        *reason; // "Fits", "OverheadBudget", "ConcurrencyPerWorkload", "ConcurrencyPerNode", "Limits", ...
+    const char *
+        reason; // "Fits", "OverheadBudget", "ConcurrencyPerWorkload", "ConcurrencyPerNode", "ByteBudget", ...
     char message[240]; // asked, possible, what stretched: numbers a person can check
 };
 void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_ms, struct kp_feasible *ret);

@@ -176,10 +176,11 @@ static inline void fixture_roll(struct fixture_cluster *cluster, size_t w, int64
 static inline void fixture_set_profile(
     struct fixture_cluster *cluster, size_t w, const char *type, int64_t interval_ms, int64_t duration_ms)
 {
+    kp_auto_free char *duration = kp_asprintf(",\"duration\":\"%llds\"", (long long)duration_ms / 1000);
     kp_auto_free char *spec = kp_asprintf("{\"selector\":{},\"budget\":%s,\"profiles\":[{\"type\":"
-                                          "\"%s\",\"interval\":\"%llds\",\"duration\":\"%llds\"}]}",
+                                          "\"%s\",\"interval\":\"%llds\"%s}]}",
         cluster->budget != NULL ? cluster->budget : "{\"concurrentPerWorkload\":\"100%\"}", type,
-        (long long)interval_ms / 1000, (long long)duration_ms / 1000);
+        (long long)interval_ms / 1000, duration_ms > 0 ? duration : "");
     struct kp_policy *old = cluster->policy;
     cluster->policy = fixture_policy(spec);
     cluster->policies[0] = cluster->policy;

@@ -28,6 +28,20 @@ enum kp_stretch_cause {
     STRETCH_NAMESPACE,
     STRETCH_TOTAL,
     STRETCH_RATE,
+    STRETCH_BYTES,
+};
+
+// What a capture that is due has to wait for.
+enum kp_place {
+    PLACE_FREE,
+    PLACE_POD,
+    PLACE_WORKLOAD,
+    PLACE_NODE,
+    PLACE_NAMESPACE,
+    PLACE_TOTAL,
+    PLACE_BYTES,
+    PLACE_RATE,
+    PLACE_COUNT
 };
 
 struct kp_track {
@@ -40,10 +54,11 @@ struct kp_track {
     int64_t slot; // of the appointment
     bool probe, retried;
     bool sampled, is_new;
-    bool soon;         // the appointment is that of a new pod
-    uint32_t k, n;     // of its revision
-    int64_t last_slot; // used; INT64_MIN = none
-    uint64_t running;  // order id, 0 = none
+    bool soon;           // the appointment is that of a new pod
+    enum kp_place lacks; // while it waits
+    uint32_t k, n;       // of its revision
+    int64_t last_slot;   // used; INT64_MIN = none
+    uint64_t running;    // order id, 0 = none
     // what is known
     enum kp_outcome last_outcome;
     char *message;
@@ -135,6 +150,7 @@ struct kp_plan {
     bool stretch_dirty;
     struct kp_policy_fit *fits;
     struct kp_metric *throttled, *missed, *waiting_gauge;
+    struct kp_metric_family *waited;
 };
 
 static inline struct kp_track *kp_track_of(struct kp_heap_node *node)
@@ -160,7 +176,10 @@ void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms);
 void kp_plan_fits_free(struct kp_plan *plan);
 // limits.c
 struct kp_count *kp_count_get(struct kp_count **map, const char *name);
-bool kp_plan_may_start(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms);
+size_t kp_track_bytes(const struct kp_track *track); // that the capture is expected to have
+enum kp_place kp_plan_lacks(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms);
+const char *kp_place_label(enum kp_place place); // for metrics
+const char *kp_place_limit(enum kp_place place); // what sets the limit, and what to do
 struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms);
 void kp_plan_free_place(struct kp_plan *plan, struct kp_running *running);
 void kp_counts_free(struct kp_count **map);

@@ -138,6 +138,9 @@ static void test_limits(void **state)
     limits = wide;
     limits.total = 5;
     tight(limits, "ConcurrencyTotal", 5);
+    limits = wide;
+    limits.bytes_in_flight = 6 * SIM_BYTES + SIM_BYTES / 2;
+    tight(limits, "ByteBudget", 6);
 }
 
 static void test_bytes_in_flight(void **state)

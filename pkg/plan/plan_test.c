@@ -360,6 +360,108 @@ static void test_rate_survives_a_clock_set_back(void **state)
     fixture_cluster_free(&cluster);
 }
 
+// ---- bytes ----
+
+#define MIB ((size_t)1 << 20)
+
+struct slow {
+    struct kp_plan *plan;
+    KP_ARRAY(uint64_t) ids;
+    size_t bytes;
+    int64_t busy_ms;
+};
+
+static void on_slow_order(void *user, struct kp_order *order)
+{
+    struct slow *slow = user;
+    *kp_array_add(&slow->ids) = order->id;
+    kp_target_unref(order->target);
+}
+
+// Each capture takes 2.5 s to come in.
+static int64_t run_slowly(struct slow *slow, int64_t now, int64_t until)
+{
+    for (; now < until; now += 2500) {
+        for (size_t i = 0; i < slow->ids.n; i++)
+            kp_plan_finish(slow->plan, slow->ids.items[i], slow->bytes, slow->busy_ms, now);
+        slow->ids.n = 0;
+        kp_plan_run(slow->plan, now, on_slow_order, slow);
+    }
+    return now;
+}
+
+// Sixty heap profiles a minute of 40 MiB, 2.5 s each, but 64 MiB are allowed at once: that is one at a time,
+// and not more than 24 a minute.
+static void test_bytes_do_not_fit(void **state)
+{
+    struct fixture_cluster cluster;
+    struct kp_feasible feasible;
+    struct kp_metrics *metrics = kp_metrics_create();
+    struct slow slow = {.plan = kp_plan_create(NULL, metrics), .bytes = 40 * MIB, .busy_ms = 2500};
+    (void)state;
+    fixture_cluster_make(&cluster, 20, 3, 3, START_MS - HOUR);
+    cluster.budget = "{\"concurrentPerWorkload\":\"100%\",\"overheadPercent\":5,\"profileBytes\":\"64Mi\"}";
+    for (size_t w = 0; w < cluster.n; w++) {
+        fixture_set_profile(&cluster, w, "heap", 60000, 0);
+        kp_plan_set_workload(slow.plan, cluster.workloads[w].key, cluster.workloads[w].targets.items,
+            cluster.workloads[w].targets.n, START_MS, no_cancel, NULL);
+    }
+    kp_plan_run(slow.plan, START_MS, on_slow_order, &slow);
+    kp_plan_feasible(slow.plan, fixture_policy_key(&cluster), START_MS, &feasible);
+    assert_string_equal(feasible.reason, "Fits"); // nothing is known yet
+    int64_t now = run_slowly(&slow, START_MS, START_MS + 30 * MINUTE);
+    kp_plan_feasible(slow.plan, fixture_policy_key(&cluster), now, &feasible);
+    assert_false(feasible.ok);
+    assert_string_equal(feasible.reason, "ByteBudget");
+    assert_true(feasible.asked_per_minute > 59.99 && feasible.asked_per_minute < 60.01);
+    assert_true(feasible.possible_per_minute > 18 && feasible.possible_per_minute <= 24);
+    assert_non_null(strstr(feasible.message, "60 captures a minute asked, 20 possible under the controller's "
+                                             "--max-bytes-in-flight: heap of shop/Deployment/"));
+    assert_non_null(strstr(feasible.message, " every 3m instead of 1m, 40 MiB each"));
+    struct kp_strbuf text;
+    kp_strbuf_init(&text, 65536);
+    kp_metrics_write(metrics, &text);
+    assert_non_null(strstr(text.data, "kube_pprof_captures_waited_total{for=\"bytes\"} "));
+    kp_strbuf_finish(&text);
+    kp_array_free(&slow.ids);
+    kp_plan_destroy(slow.plan);
+    kp_metrics_destroy(metrics);
+    fixture_cluster_free(&cluster);
+}
+
+static void expect_throttled(
+    void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
+{
+    size_t *n = user;
+    (void)target;
+    if (profiles[0].last_outcome != KP_OUTCOME_THROTTLED)
+        return;
+    if (strstr(profiles[0].message, "budget.concurrentPerWorkload of the policy is used up: raise it"))
+        ++*n;
+}
+
+// One capture takes for ever: the others say what they wait for.
+static void test_throttled_says_by_what(void **state)
+{
+    struct fixture_cluster cluster;
+    struct slow slow = {.plan = kp_plan_create(NULL, NULL)};
+    size_t n = 0;
+    (void)state;
+    fixture_cluster_make(&cluster, 1, 3, 3, START_MS - HOUR);
+    cluster.budget = "{\"concurrentPerWorkload\":1,\"overheadPercent\":5}";
+    fixture_set_profile(&cluster, 0, "heap", 60000, 0);
+    kp_plan_set_workload(slow.plan, cluster.workloads[0].key, cluster.workloads[0].targets.items,
+        cluster.workloads[0].targets.n, START_MS, no_cancel, NULL);
+    for (int64_t now = START_MS; now < START_MS + 5 * MINUTE; now += 1000)
+        kp_plan_run(slow.plan, now, on_slow_order, &slow);
+    assert_int_equal(slow.ids.n, 1);
+    kp_plan_each_target(slow.plan, START_MS + 5 * MINUTE, expect_throttled, &n);
+    assert_int_equal(n, 2);
+    kp_array_free(&slow.ids);
+    kp_plan_destroy(slow.plan);
+    fixture_cluster_free(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_not_served_is_asked_hourly),
         cmocka_unit_test(test_on_busy),
         cmocka_unit_test(test_rate_survives_a_clock_set_back),
+        cmocka_unit_test(test_bytes_do_not_fit),
+        cmocka_unit_test(test_throttled_says_by_what),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

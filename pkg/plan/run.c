@@ -59,7 +59,8 @@ static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_
         give_up(plan, track);
         return;
     }
-    if (kp_plan_may_start(plan, track, now_ms)) {
+    track->lacks = kp_plan_lacks(plan, track, now_ms);
+    if (track->lacks == PLACE_FREE) {
         give_order(plan, track, now_ms, on_order, user);
         return;
     }
@@ -67,6 +68,8 @@ static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_
         kp_heap_remove(&plan->heap, &track->node);
         kp_list_append(&plan->waiting, &track->waiting);
         track->soon = false; // it waits like all others
+        if (plan->waited != NULL)
+            kp_metric_inc(kp_metric_with(plan->waited, (const char *[]){kp_place_label(track->lacks)}));
     }
 }
 

@@ -74,8 +74,12 @@ static bool carry_over(struct kp_group *group, struct kp_track *track)
 {
     if (kp_list_empty(&track->waiting) || track->slot >= group->slot)
         return false;
-    if (track->last_outcome == KP_OUTCOME_NONE)
+    if (track->last_outcome == KP_OUTCOME_NONE || track->last_outcome == KP_OUTCOME_THROTTLED) {
         track->last_outcome = KP_OUTCOME_THROTTLED;
+        kp_free(track->message);
+        track->message =
+            kp_asprintf("not captured yet: it waits for a place since %s", kp_place_limit(track->lacks));
+    }
     return true;
 }
 

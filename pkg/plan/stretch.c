@@ -88,8 +88,34 @@ static void stretch_workload(struct kp_work *work)
 
 struct totals {
     struct kp_count *nodes, *namespaces;
-    double load, starts_per_s;
+    double load;
+    double large, small; // share of the bytes in flight, of large and small profiles
 };
+
+// Of its profiles so many fit among the bytes in flight that it is not them who fill it.
+#define MANY 1024
+
+static bool is_small(const struct kp_plan *plan, const struct kp_group *group)
+{
+    for (size_t i = 0; i < group->tracks.n; i++)
+        if ((int64_t)kp_track_bytes(group->tracks.items[i]) > plan->limits.bytes_in_flight / MANY)
+            return false;
+    return true;
+}
+
+// Share of the bytes in flight that the group takes: places of the size of each that are needed, of those
+// that are there (whole ones, one at least).
+static double bytes_share(const struct kp_plan *plan, const struct kp_group *group)
+{
+    double sum = 0;
+    for (size_t i = 0; i < group->tracks.n; i++) {
+        const struct kp_track *track = group->tracks.items[i];
+        double there = floor((double)plan->limits.bytes_in_flight / (double)kp_track_bytes(track));
+        if (track->sampled)
+            sum += load_of(group) / group->stretch / fmax(there, 1);
+    }
+    return sum;
+}
 
 static void add_loads(struct kp_plan *plan, struct totals *totals)
 {
@@ -97,6 +123,7 @@ static void add_loads(struct kp_plan *plan, struct totals *totals)
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             double each = load_of(group) / group->stretch;
             totals->load += each * (double)group->n_sampled;
+            *(is_small(plan, group) ? &totals->small : &totals->large) += bytes_share(plan, group);
             kp_count_get(&totals->namespaces, work->namespace)->load += each * (double)group->n_sampled;
             kp_count_get(&totals->namespaces, work->namespace)->bucket.rate +=
                 1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->stretch);
@@ -125,6 +152,7 @@ static void stretch_totals(struct kp_plan *plan)
     const struct kp_plan_limits *limits = &plan->limits;
     add_loads(plan, &totals);
     double all = totals.load / (FILLING * limits->total);
+    double bytes = totals.large / fmax(FILLING - totals.small, FILLING / 2);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
         struct kp_count *count = kp_count_get(&totals.namespaces, work->namespace);
         double in_namespace = count->load / (FILLING * limits->per_namespace);
@@ -137,6 +165,8 @@ static void stretch_totals(struct kp_plan *plan)
             demand(group, in_namespace * before, STRETCH_NAMESPACE);
             demand(group, rate * before, STRETCH_RATE);
             demand(group, all * before, STRETCH_TOTAL);
+            if (!is_small(plan, group))
+                demand(group, bytes * before, STRETCH_BYTES);
         }
     }
     kp_counts_free(&totals.nodes);
@@ -167,6 +197,14 @@ static struct kp_policy_fit *fit_get(struct kp_plan *plan, const char *key)
     return fit;
 }
 
+static double mean_mib(const struct kp_group *group)
+{
+    double sum = 0;
+    for (size_t i = 0; i < group->tracks.n; i++)
+        sum += (double)kp_track_bytes(group->tracks.items[i]);
+    return sum / (double)group->tracks.n / (1 << 20);
+}
+
 static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, double asked)
 {
     fit->asked += asked;
@@ -176,9 +214,12 @@ static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, 
     char from[KP_DURATION_TEXT], to[KP_DURATION_TEXT];
     fit->worst = group->stretch;
     fit->cause = group->cause;
-    snprintf(fit->example, sizeof fit->example, "%s of %s every %s instead of %s", group->type,
+    char size[40] = "";
+    if (group->cause == STRETCH_BYTES)
+        snprintf(size, sizeof size, ", %.3g MiB each", mean_mib(group));
+    snprintf(fit->example, sizeof fit->example, "%s of %s every %s instead of %s%s", group->type,
         group->work->key, kp_duration_format(to, group->interval_ms * group->stretch),
-        kp_duration_format(from, group->interval_ms));
+        kp_duration_format(from, group->interval_ms), size);
 }
 
 // Unstretched: captures a minute of all sampled pods, each at its own interval.
@@ -258,6 +299,7 @@ void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_
         [STRETCH_NODE] = {"ConcurrencyPerNode", "the controller's --max-captures-per-node"},
         [STRETCH_NAMESPACE] = {"ConcurrencyPerNamespace", "the controller's --max-captures-per-namespace"},
         [STRETCH_TOTAL] = {"ConcurrencyTotal", "the controller's --max-captures"},
+        [STRETCH_BYTES] = {"ByteBudget", "the controller's --max-bytes-in-flight"},
         [STRETCH_RATE] = {"RatePerNamespace", "the controller's --captures-per-second-per-namespace"},
     };
     struct kp_policy_fit *fit;
