@@ -109,9 +109,26 @@ static void test_discovery(void **state)
     assert_true(s.changed);
     assert_int_equal(s.transitions, 0); // another reason, the same status
     assert_int_equal(s.status.conditions[KP_COND_READY].since_ms, T0 + 5000);
+    fixture_failure(&summary, "NotReady", "", 2, "the pod is not ready");
+    fixture_failure(&summary, "NotRunning", "", 1, "the pod does not run yet");
+    tell(&s, &summary, T0 + 6000);
+    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "NoTargets",
+        "3 pods match, none is ready to be profiled yet: NotReady 2, NotRunning 1");
+    summary.failures[1].reason = "NoEndpoint";
+    tell(&s, &summary, T0 + 6000);
+    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "NoTargets",
+        "3 pods match, none can be profiled now: NotReady 2, NoEndpoint 1; see status.failures");
+    summary.matched = 1;
     summary.left_out = 0;
     tell(&s, &summary, T0 + 7000);
-    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "NoTargets", "not opted in");
+    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "NoTargets",
+        "1 pod matches, none is to be profiled: not opted in");
+    summary.selected = 1;
+    tell(&s, &summary, T0 + 7000);
+    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "TargetsFound", "1 target of 1 pod");
+    summary.matched = 2;
+    tell(&s, &summary, T0 + 7000);
+    expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "TargetsFound", "1 target of 2 pods");
     end(&s);
 }
 

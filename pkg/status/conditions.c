@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/text.h"
 #include "status/builder.h"
 #include "base/banned.h"
@@ -48,6 +49,37 @@ static void judge_accepted(
         say(v, KP_COND_TRUE, "Accepted", "the spec is understood");
 }
 
+static const char *s_of(uint32_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+// Pods that match, none of which is a target: why, by reason. Those that only have to start are no trouble.
+static void say_left_out(const struct kp_policy_summary *summary, struct verdict *v)
+{
+    static const char *const starting[] = {"NotRunning", "NotReady", "NoAddress"};
+    char reasons[120] = "";
+    uint32_t n_starting = 0;
+    for (size_t i = 0; i < summary->n_failures && i < KP_STATUS_MAX_FAILURES; i++) {
+        const struct kp_failure_summary *failure = &summary->failures[i];
+        size_t used = strlen(reasons);
+        if (failure->type[0] != '\0') // of a capture
+            continue;
+        snprintf(reasons + used, sizeof reasons - used, "%s%s %u", used > 0 ? ", " : ": ", failure->reason,
+            failure->targets);
+        for (size_t k = 0; k < KP_COUNT(starting); k++)
+            n_starting += kp_streq(failure->reason, starting[k]) ? failure->targets : 0;
+    }
+    uint32_t n = summary->matched;
+    const char *match = n == 1 ? "matches" : "match";
+    if (n_starting == summary->left_out)
+        say(v, KP_COND_TRUE, "NoTargets", "%u pod%s %s, none is ready to be profiled yet%s", n, s_of(n),
+            match, reasons);
+    else
+        say(v, KP_COND_TRUE, "NoTargets", "%u pod%s %s, none can be profiled now%s; see status.failures", n,
+            s_of(n), match, reasons);
+}
+
 static void judge_discovered(
     const struct kp_policy *policy, const struct kp_policy_summary *summary, struct verdict *v)
 {
@@ -63,13 +95,13 @@ static void judge_discovered(
     else if (summary->matched == 0)
         say(v, KP_COND_TRUE, "NoPods", "no pod matches the selector now");
     else if (summary->selected == 0 && summary->left_out > 0)
-        say(v, KP_COND_TRUE, "NoTargets", "%u pods match, none can be profiled now; see status.failures",
-            summary->matched);
+        say_left_out(summary, v);
     else if (summary->selected == 0)
-        say(v, KP_COND_TRUE, "NoTargets", "%u pods match, none is to be profiled: not opted in, or finished",
-            summary->matched);
+        say(v, KP_COND_TRUE, "NoTargets", "%u pod%s %s, none is to be profiled: not opted in, or finished",
+            summary->matched, s_of(summary->matched), summary->matched == 1 ? "matches" : "match");
     else
-        say(v, KP_COND_TRUE, "TargetsFound", "%u targets of %u pods", summary->selected, summary->matched);
+        say(v, KP_COND_TRUE, "TargetsFound", "%u target%s of %u pod%s", summary->selected,
+            s_of(summary->selected), summary->matched, s_of(summary->matched));
 }
 
 static void judge_feasible(
@@ -115,11 +147,11 @@ static void judge_succeeding(
     if (summary->sampled == 0)
         say(v, KP_COND_UNKNOWN, "NoTargets", "there is no target to capture from");
     else if (worst != NULL && example != NULL)
-        say(v, KP_COND_FALSE, example->reason, "%s failed on %u of %u targets: %s", worst->type,
-            worst->failed, summary->sampled, example->message);
+        say(v, KP_COND_FALSE, example->reason, "%s failed on %u of %u target%s: %s", worst->type,
+            worst->failed, summary->sampled, s_of(summary->sampled), example->message);
     else if (worst != NULL)
-        say(v, KP_COND_FALSE, "Failing", "%s failed on %u of %u targets", worst->type, worst->failed,
-            summary->sampled);
+        say(v, KP_COND_FALSE, "Failing", "%s failed on %u of %u target%s", worst->type, worst->failed,
+            summary->sampled, s_of(summary->sampled));
     else if (tried == 0 && old->status != KP_COND_UNKNOWN) // another sample, or this program began anew
         say(v, old->status, old->reason, "%s", old->message);
     else if (tried == 0)
