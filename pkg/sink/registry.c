@@ -16,6 +16,7 @@ struct registry {
     struct kp_http *http;
     char *url, *token_file;
     char *ca_file, *cert_file, *key_file;
+    char *ca_pem, *cert_pem, *key_pem; // in their place
 };
 
 struct sending {
@@ -65,8 +66,11 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
 {
     if (result->code != KP_OK) {
         answer->retry = true;
-        snprintf(answer->message, sizeof answer->message, "cannot deliver to the registry: %s",
-            result->error.text);
+        snprintf(answer->message, sizeof answer->message, "cannot deliver to the registry: %s%s",
+            result->error.text,
+            result->code == KP_TLS ? " (is the CA that of its certificate, and is it for the host of "
+                                     "--registry-url?)"
+                                   : "");
         return;
     }
     switch (result->status) {
@@ -114,23 +118,29 @@ static char *bearer(const struct registry *registry)
     return header;
 }
 
-static void post(struct registry *registry, const char *path, const char *content_type, struct kp_blob *body,
-    void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
+void kp_sink_registry_ask(void *self, const char *method, const char *path, const char *content_type,
+    struct kp_blob *body, void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
 {
+    struct registry *registry = self;
     kp_auto_free char *url = kp_asprintf("%s%s", registry->url, path);
     kp_auto_free char *type = kp_asprintf("Content-Type: %s", content_type);
     kp_auto_free char *auth = bearer(registry);
     const char *headers[] = {"User-Agent: kube-pprof/" KP_VERSION " controller", type, auth, NULL};
+    if (content_type == NULL)
+        headers[1] = auth, headers[2] = NULL;
     struct sending *sending = KP_NEW(struct sending);
     *sending = (struct sending){on_done, user};
     struct kp_http_request request = {
-        .method = "POST",
+        .method = method,
         .url = url,
         .headers = headers,
         .body = body,
         .tls = {.ca_file = registry->ca_file,
+            .ca_pem = registry->ca_pem,
             .cert_file = registry->cert_file,
-            .key_file = registry->key_file},
+            .cert_pem = registry->cert_pem,
+            .key_file = registry->key_file,
+            .key_pem = registry->key_pem},
         .timeout_ms = TIMEOUT_MS,
         .max_body = 64 * KP_KIB,
         .on_done = on_answer,
@@ -156,20 +166,42 @@ static void send_capture(void *self, const struct kp_record *record, struct kp_b
     char *data = kp_strbuf_take(&frame, &len);
     kp_strbuf_finish(&frame);
     struct kp_blob *blob = kp_blob_take(data, len);
-    post(self, "/api/v1/profiles", KP_CAPTURE_MEDIA_TYPE, blob, on_done, user);
+    kp_sink_registry_ask(self, "POST", "/api/v1/profiles", KP_CAPTURE_MEDIA_TYPE, blob, on_done, user);
     kp_blob_unref(blob);
 }
 
 static void send_state(void *self, struct kp_blob *encoded,
     void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user)
 {
-    post(self, "/api/v1/targets", KP_STATE_MEDIA_TYPE, encoded, on_done, user);
+    kp_sink_registry_ask(self, "POST", "/api/v1/targets", KP_STATE_MEDIA_TYPE, encoded, on_done, user);
+}
+
+static void replace(char **text, const char *by)
+{
+    if (*text != NULL)
+        explicit_bzero(*text, strlen(*text)); // it may be a key
+    kp_free(*text);
+    *text = kp_strdup(by);
+}
+
+void kp_sink_registry_set_ca(void *self, const char *ca_pem)
+{
+    replace(&((struct registry *)self)->ca_pem, ca_pem);
+}
+
+void kp_sink_registry_set_client(void *self, const char *cert_pem, const char *key_pem)
+{
+    struct registry *registry = self;
+    replace(&registry->cert_pem, cert_pem);
+    replace(&registry->key_pem, key_pem);
 }
 
 static void close_registry(void *self)
 {
     struct registry *registry = self;
     kp_http_destroy(registry->http);
+    kp_sink_registry_set_ca(registry, NULL);
+    kp_sink_registry_set_client(registry, NULL, NULL);
     kp_free(registry->url);
     kp_free(registry->token_file);
     kp_free(registry->ca_file);

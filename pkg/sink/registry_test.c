@@ -140,6 +140,29 @@ static void what_may_be_mended_is_tried_again(void **state)
     }
 }
 
+static void a_renewed_token_is_read(void **state)
+{
+    struct script script = {.status = 401};
+    struct kp_peer *peer = kp_peer_start(route, &script);
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *token = kp_asprintf("%s/token", dir);
+    char value[80];
+    (void)state;
+    assert_int_equal(kp_file_write_atomic(token, "old", 3, 0600, NULL), 0);
+    struct bench *bench = start(kp_peer_url(peer), token, NULL);
+    fixture_put(bench, 1, 10);
+    fixture_until(bench, in_trouble, 0);
+    assert_int_equal(kp_file_write_atomic(token, "new", 3, 0600, NULL), 0);
+    script.status = 201;
+    fixture_until(bench, outcomes_are, 1);
+    assert_true(kp_peer_header(
+        kp_peer_request(peer, kp_peer_requests(peer) - 1), "Authorization", value, sizeof value));
+    assert_string_equal(value, "Bearer new");
+    fixture_end(bench);
+    kp_peer_stop(peer);
+    kp_test_rmdir(dir);
+}
+
 static void an_absent_registry_is_waited_for(void **state)
 {
     char *dir = kp_test_tmpdir();
@@ -203,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_capture_arrives_whole),
         cmocka_unit_test(refusals_are_final),
         cmocka_unit_test(what_may_be_mended_is_tried_again),
+        cmocka_unit_test(a_renewed_token_is_read),
         cmocka_unit_test(an_absent_registry_is_waited_for),
         cmocka_unit_test(states_are_posted),
         cmocka_unit_test(a_wrong_url_is_told),

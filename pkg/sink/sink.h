@@ -35,12 +35,21 @@ struct kp_sink_ops {
 };
 
 struct kp_sink_registry_options {
-    const char *url;                                         // "http://kube-pprof-registry.kube-pprof:10100"
-    const char *ca_file, *cert_file, *key_file, *token_file; // NULL = none
+    const char *url; // "https://kube-pprof-registry.kube-pprof.svc"
+    const char *ca_file, *cert_file, *key_file,
+        *token_file; // NULL = none; the token is read for each request
 };
 KP_MUST_CHECK int kp_sink_registry_create(struct kp_loop *loop,
     const struct kp_sink_registry_options *options, const struct kp_sink_ops **ret_ops, void **ret_self,
     struct kp_error *err);
+// From the next request on these PEM texts (copied) instead of the files; NULL = the file again. Connections
+// made with others are not used any more.
+void kp_sink_registry_set_ca(void *self, const char *ca_pem);
+void kp_sink_registry_set_client(void *self, const char *cert_pem, const char *key_pem);
+// One request to the registry beside deliveries, with the same credentials: method "POST" with body, or
+// "GET". on_done as in kp_sink_ops, later or, when the request cannot be made at all, at once.
+void kp_sink_registry_ask(void *self, const char *method, const char *path, const char *content_type,
+    struct kp_blob *body, void (*on_done)(void *user, const struct kp_sink_answer *answer), void *user);
 
 struct kp_sink;
 struct kp_sink_options {
