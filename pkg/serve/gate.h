@@ -29,7 +29,8 @@ struct kp_identity {
     size_t n_groups;
     struct kp_identity_extra *extra;
     size_t n_extra;
-    char *namespace; // of a service account, or the open tenant; NULL = none
+    char *namespace;      // of a service account, or the open tenant; NULL = none
+    bool controller_cert; // the client has also shown a certificate of the CA of controllers
 };
 
 // What a request wants, for authorize: in group data.kube-pprof.dev.
