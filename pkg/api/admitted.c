@@ -11,6 +11,7 @@
 #define LATE_MS       100
 #define MAX_LATE      512
 #define RETRY_AFTER_S 2
+#define NOTHING_FOUND "nothing found" // profefe's words
 
 // ---- scope ----
 
@@ -53,7 +54,7 @@ void kp_api_refuse(struct kp_http_exchange *x, const struct kp_error *err)
     if (!kp_starts_with(kp_http_matched_route(x)->path, "/api/0/"))
         kp_http_reply_error(x, &shown);
     else if (shown.code == KP_NOT_FOUND)
-        kp_profefe_error(x, 404, "nothing found");
+        kp_profefe_error(x, 404, kp_starts_with(shown.text, NOTHING_FOUND) ? shown.text : NOTHING_FOUND);
     else
         kp_profefe_fail(x, &shown);
 }

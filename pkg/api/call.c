@@ -104,14 +104,6 @@ void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
     kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
 }
 
-void kp_call_start_by_id(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
-    void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
-{
-    struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
-    call->by_id = true;
-    kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
-}
-
 void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
     int64_t timeout_ms, void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call),
     void *data)

@@ -27,7 +27,7 @@ struct kp_call {
     void (*finish)(struct kp_call *call); // frees what input and output hold; on the loop; may be NULL
     void *data;
     enum kp_api_dialect dialect;
-    bool by_id;          // what is not found may be where the caller may not look
+    bool by_id;          // set by work: what is not found may be where the caller may not look
     bool heavy;          // of a bounded number; see kp_call_start_heavy()
     int cancelled;       // atomic: the client has left
     struct kp_stop stop; // of cancelled and, for heavy work, a deadline
@@ -45,9 +45,6 @@ struct kp_call {
 };
 
 void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
-    void (*work)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data);
-// For one profile asked for by its id; see kp_api_refuse_id().
-void kp_call_start_by_id(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
     void (*work)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data);
 // For work that takes time and memory: answered with 429 when options.max_merges of them are under way, given
 // up when the client leaves (see cancelled) or after timeout_ms, 0 = 60 s.

@@ -69,10 +69,10 @@ static void write_values(struct kp_json *j, const char *key, const char *values)
     }
 }
 
-static void write_labels(struct kp_json *j, const struct kp_record *r)
+static void write_labels(struct kp_json *j, const struct kp_record *r, bool plain_names)
 {
     const struct kp_label stamped[] = {
-        {"container", r->container}, {"namespace", r->namespace}, {"pod", r->pod}};
+        {"container", r->container}, {"namespace", plain_names ? NULL : r->namespace}, {"pod", r->pod}};
     KP_ARRAY(struct kp_label) all = {0};
     for (size_t i = 0; r->namespace && r->namespace[0] && i < KP_COUNT(stamped); i++)
         if (stamped[i].value && stamped[i].value[0])
@@ -95,21 +95,28 @@ static void write_labels(struct kp_json *j, const struct kp_record *r)
     kp_array_free(&all);
 }
 
-char *kp_profefe_service(const struct kp_record *r)
+char *kp_profefe_service(const struct kp_record *r, bool plain_names)
 {
-    bool in_cluster = r->namespace && r->namespace[0];
-    return in_cluster ? kp_asprintf("%s/%s", r->namespace, r->service) : kp_strdup(r->service);
+    bool in_front = r->namespace && r->namespace[0] && !plain_names;
+    return in_front ? kp_asprintf("%s/%s", r->namespace, r->service) : kp_strdup(r->service);
 }
 
-void kp_profefe_profile(struct kp_json *j, const char *key, const struct kp_record *r)
+const char *kp_profefe_own_service(const char *service, const char *namespace)
+{
+    size_t len = strlen(namespace);
+    bool own = strncmp(service, namespace, len) == 0 && service[len] == '/' && service[len + 1] != '\0';
+    return own ? service + len + 1 : service;
+}
+
+void kp_profefe_profile(struct kp_json *j, const char *key, const struct kp_record *r, bool plain_names)
 {
     char time[KP_TIME_TEXT];
-    kp_auto_free char *service = kp_profefe_service(r);
+    kp_auto_free char *service = kp_profefe_service(r, plain_names);
     kp_json_open(j, key, '{');
     kp_json_text(j, "id", r->id);
     kp_json_text(j, "type", kp_profefe_type_shown(r->type));
     kp_json_text(j, "service", service);
-    write_labels(j, r);
+    write_labels(j, r, plain_names);
     kp_json_text(j, "created_at", kp_time_format(time, r->start_ms ? r->start_ms : r->received_ms));
     kp_json_close(j, '}');
 }
@@ -154,7 +161,7 @@ void kp_profefe_answer(struct kp_http_exchange *x, const struct kp_upload *u)
         struct kp_json j = {.out = &buf};
         kp_json_open(&j, NULL, '{');
         kp_json_int(&j, "code", 200);
-        kp_profefe_profile(&j, "body", &u->record);
+        kp_profefe_profile(&j, "body", &u->record, u->plain_names);
         kp_json_close(&j, '}');
         reply(x, 200, &buf);
     }
@@ -169,6 +176,12 @@ void kp_api_post_profefe(struct kp_http_exchange *x, void *user)
         kp_profefe_error(x, 400, err.text);
         kp_record_finish(&record);
         return;
+    }
+    const char *namespace = kp_api_scope(x)->namespace;
+    if (namespace) {
+        char *own = kp_strdup(kp_profefe_own_service(record.service, namespace));
+        kp_free(record.service);
+        record.service = own;
     }
     kp_api_upload(user, x, KP_API_PROFEFE, &record, created_ms, false);
 }

@@ -151,18 +151,20 @@ static int parse_labels(const char *text, struct kp_labels **ret, struct kp_erro
     return rc;
 }
 
-static const char *system_key(const char *key, bool in_cluster)
+// Pushed profiles have no system fields: their labels stand for them.
+static const char *system_key(const char *key, bool in_cluster, bool plain_names)
 {
     static const char *const rows[][2] = {
-        {"pod", "k8s.pod"}, {"namespace", "k8s.namespace"}, {"container", "k8s.container"}};
-    for (size_t i = 0; in_cluster && i < KP_COUNT(rows); i++)
+        {"pod", "k8s.pod|pod"}, {"container", "k8s.container|container"}, {"namespace", "k8s.namespace"}};
+    size_t n = !in_cluster ? 0 : plain_names ? 2 : 3;
+    for (size_t i = 0; i < n; i++)
         if (kp_streq(rows[i][0], key))
             return rows[i][1];
     return key;
 }
 
-int kp_profefe_selector(
-    const struct kp_labels *labels, bool in_cluster, struct kp_selector **ret, struct kp_error *err)
+int kp_profefe_selector(const struct kp_labels *labels, bool in_cluster, bool plain_names,
+    struct kp_selector **ret, struct kp_error *err)
 {
     struct kp_requirement reqs[4 * KP_MAX_LABELS];
     size_t n = 0, size = 1;
@@ -173,7 +175,7 @@ int kp_profefe_selector(
     char *at = text;
     const char *values[4 * KP_MAX_LABELS];
     for (size_t i = 0; labels && i < labels->n; i++) {
-        const char *key = system_key(labels->items[i].key, in_cluster);
+        const char *key = system_key(labels->items[i].key, in_cluster, plain_names);
         for (const char *v = labels->items[i].value; v && n < KP_COUNT(reqs);) {
             const char *end = strstr(v, KP_LABEL_JOIN);
             size_t len = end ? (size_t)(end - v) : strlen(v);

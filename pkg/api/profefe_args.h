@@ -31,10 +31,10 @@ struct kp_profefe_find {
 KP_MUST_CHECK int kp_profefe_parse_find(const char *query, struct kp_profefe_find *ret, struct kp_error *err);
 void kp_profefe_find_finish(struct kp_profefe_find *find);
 
-// What selects these labels; in a namespace of the cluster pod, namespace and container are what the
-// controller says they are. NULL without labels.
-KP_MUST_CHECK int kp_profefe_selector(
-    const struct kp_labels *labels, bool in_cluster, struct kp_selector **ret, struct kp_error *err);
+// What selects these labels; in a namespace of the cluster pod, container and, for those who see more than
+// one (plain_names false), namespace are what the controller says they are. NULL without labels.
+KP_MUST_CHECK int kp_profefe_selector(const struct kp_labels *labels, bool in_cluster, bool plain_names,
+    struct kp_selector **ret, struct kp_error *err);
 
 // cpu heap block mutex goroutine threadcreate other trace
 bool kp_profefe_type_known(const char *type);

@@ -37,7 +37,8 @@ static void try_find(const char *text)
         check(err.text[0] != '\0');
     } else {
         check(find.from_ms > 0 && find.to_ms > 0 && find.limit >= 0);
-        check(kp_profefe_selector(find.labels, strlen(text) % 2 == 1, &selector, &err) == 0 ||
+        check(kp_profefe_selector(
+                  find.labels, strlen(text) % 2 == 1, strlen(text) % 4 == 1, &selector, &err) == 0 ||
               err.text[0] != '\0');
     }
     kp_selector_destroy(selector);

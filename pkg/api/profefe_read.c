@@ -33,6 +33,7 @@ bool kp_api_namespace_known(struct kp_api *api, const char *namespace)
 
 struct search {
     struct kp_profefe_find find;
+    char *confined_to;   // of the scope: the one namespace there is; NULL = all
     char *namespace;     // copied out of the service's name, or ""
     const char *service; // into find
     struct kp_selector *selector;
@@ -42,6 +43,7 @@ struct search {
 static void search_finish(struct search *s)
 {
     kp_profefe_find_finish(&s->find);
+    kp_free(s->confined_to);
     kp_free(s->namespace);
     kp_selector_destroy(s->selector);
 }
@@ -49,14 +51,19 @@ static void search_finish(struct search *s)
 // NAMESPACE/SERVICE where there is such a namespace, else a name as it stands.
 static int resolve(struct kp_api *api, struct search *s, struct kp_error *err)
 {
+    s->only_other = kp_streq(s->find.type, "other");
+    if (s->confined_to) {
+        s->service = kp_profefe_own_service(s->find.service, s->confined_to);
+        s->namespace = kp_strdup(s->confined_to);
+        return kp_profefe_selector(s->find.labels, true, true, &s->selector, err);
+    }
     const char *slash = strchr(s->find.service, '/');
     kp_auto_free char *namespace = kp_strndup(s->find.service, slash ? (size_t)(slash - s->find.service) : 0);
     bool in_cluster =
         slash && namespace[0] != '\0' && slash[1] != '\0' && kp_api_namespace_known(api, namespace);
     s->service = in_cluster ? slash + 1 : s->find.service;
     s->namespace = in_cluster ? kp_take(namespace) : kp_strdup("");
-    s->only_other = kp_streq(s->find.type, "other");
-    return kp_profefe_selector(s->find.labels, in_cluster, &s->selector, err);
+    return kp_profefe_selector(s->find.labels, in_cluster, false, &s->selector, err);
 }
 
 static struct kp_store_query store_query(const struct search *s)
@@ -120,6 +127,7 @@ static void search_call_finish(struct kp_call *call)
 // ---- find ----
 
 struct pieces {
+    bool plain_names;
     struct kp_strbuf text; // one description after the other
     KP_ARRAY(size_t) starts;
 };
@@ -129,7 +137,7 @@ static bool add_piece(void *user, const struct kp_record *record)
     struct pieces *p = user;
     struct kp_json j = {.out = &p->text};
     *kp_array_add(&p->starts) = p->text.len;
-    kp_profefe_profile(&j, NULL, record);
+    kp_profefe_profile(&j, NULL, record, p->plain_names);
     return !p->text.overflow;
 }
 
@@ -149,7 +157,7 @@ static void write_pieces(const struct pieces *p, bool backwards, struct kp_strbu
 static void find_work(struct kp_call *call)
 {
     struct search *s = call->data;
-    struct pieces pieces = {0};
+    struct pieces pieces = {.plain_names = s->confined_to != NULL};
     struct walk w = {.search = s, .each = add_piece, .user = &pieces, .max = s->find.limit};
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
@@ -168,6 +176,7 @@ static struct search *parse_search(struct kp_http_exchange *x)
 {
     struct kp_error err = {0};
     struct search *s = KP_NEW(struct search);
+    s->confined_to = kp_strdup(kp_api_scope(x)->namespace);
     if (kp_profefe_parse_find(kp_http_query(x), &s->find, &err) == 0)
         return s;
     kp_profefe_error(x, 400, err.text);
@@ -224,9 +233,11 @@ static void answer_merged(struct kp_call *call, struct kp_merge_query *query)
     kp_call_body(call, &out);
 }
 
-static void answer_one(struct kp_call *call, const char *id)
+// namespace: where it has to lie; NULL = anywhere
+static void answer_one(struct kp_call *call, const char *namespace, const char *id)
 {
-    if (kp_store_get(call->api->options.store, id, NULL, &call->body, &call->error) != 0 &&
+    struct kp_store *store = call->api->options.store;
+    if (kp_store_get_in(store, namespace, id, NULL, &call->body, &call->error) != 0 &&
         call->error.code == KP_NOT_FOUND) {
         kp_error_clear(&call->error);
         nothing_found(call);
@@ -250,7 +261,7 @@ static void merge_work(struct kp_call *call)
         if (list.ids.n == 0)
             nothing_found(call);
         else if (list.ids.n == 1)
-            answer_one(call, list.ids.items[0]);
+            answer_one(call, s->namespace, list.ids.items[0]);
         else
             answer_merged(call, &query);
         call->content_type = OCTET_STREAM;
@@ -278,14 +289,21 @@ void kp_api_profefe_merge(struct kp_http_exchange *x, void *user)
 
 // ---- one or several by id ----
 
-static int check_ids(struct kp_call *call, const struct kp_profefe_ids *ids)
+struct get {
+    struct kp_profefe_ids ids;
+    char *namespace; // where they have to lie; NULL = anywhere
+};
+
+static int check_ids(struct kp_call *call, const struct get *get)
 {
+    const struct kp_profefe_ids *ids = &get->ids;
     kp_auto_strbuf missing;
     bool opaque = false;
     kp_strbuf_init(&missing, 200);
     for (size_t i = 0; i < ids->n; i++) {
         struct kp_record record;
-        int rc = kp_store_get(call->api->options.store, ids->items[i], &record, NULL, NULL);
+        int rc =
+            kp_store_get_in(call->api->options.store, get->namespace, ids->items[i], &record, NULL, NULL);
         if (rc != 0) {
             kp_strbuf_addf(&missing, "%s%s", missing.len > 0 ? ", " : "", ids->items[i]);
             continue;
@@ -301,41 +319,51 @@ static int check_ids(struct kp_call *call, const struct kp_profefe_ids *ids)
 
 static void get_work(struct kp_call *call)
 {
-    const struct kp_profefe_ids *ids = call->data;
+    const struct get *get = call->data;
+    const struct kp_profefe_ids *ids = &get->ids;
+    call->by_id = true;
     call->content_type = OCTET_STREAM;
     call->file_name = kp_strdup(ids->text);
     if (ids->n == 1) {
-        answer_one(call, ids->items[0]);
-    } else if (check_ids(call, ids) == 0) {
-        struct kp_merge_query query = {.ids = (const char *const *)ids->items, .n_ids = ids->n};
+        answer_one(call, get->namespace, ids->items[0]);
+    } else if (check_ids(call, get) == 0) {
+        struct kp_merge_query query = {
+            .ids = (const char *const *)ids->items, .n_ids = ids->n, .select.namespace = get->namespace};
         answer_merged(call, &query);
     }
 }
 
+static void free_get(struct get *get)
+{
+    kp_profefe_ids_finish(&get->ids);
+    kp_free(get->namespace);
+    kp_free(get);
+}
+
 static void get_finish(struct kp_call *call)
 {
-    kp_profefe_ids_finish(call->data);
-    kp_free(call->data);
+    free_get(call->data);
 }
 
 void kp_api_profefe_get(struct kp_http_exchange *x, void *user)
 {
     struct kp_error err = {0};
-    struct kp_profefe_ids *ids = KP_NEW(struct kp_profefe_ids);
-    if (kp_profefe_parse_ids(kp_http_param(x, "ids"), ids, &err) != 0) {
+    struct get *get = KP_NEW(struct get);
+    get->namespace = kp_strdup(kp_api_scope(x)->namespace);
+    if (kp_profefe_parse_ids(kp_http_param(x, "ids"), &get->ids, &err) != 0) {
         kp_profefe_error(x, 400, err.text);
-        kp_profefe_ids_finish(ids);
-        kp_free(ids);
-    } else if (ids->n == 1) {
-        kp_call_start(user, x, KP_API_PROFEFE, get_work, get_finish, ids);
+        free_get(get);
+    } else if (get->ids.n == 1) {
+        kp_call_start(user, x, KP_API_PROFEFE, get_work, get_finish, get);
     } else {
-        kp_call_start_heavy(user, x, KP_API_PROFEFE, 0, get_work, get_finish, ids);
+        kp_call_start_heavy(user, x, KP_API_PROFEFE, 0, get_work, get_finish, get);
     }
 }
 
 // ---- services, version, the rest ----
 
 struct names {
+    const char *confined_to; // a namespace; NULL = all
     KP_ARRAY(char *) list;
 };
 
@@ -344,7 +372,7 @@ static void on_service(void *user, const struct kp_service_info *info)
     struct names *names = user;
     const struct kp_record r = {
         .namespace = (char *)(uintptr_t)info->namespace, .service = (char *)(uintptr_t)info->service};
-    *kp_array_add(&names->list) = kp_profefe_service(&r);
+    *kp_array_add(&names->list) = kp_profefe_service(&r, names->confined_to != NULL);
 }
 
 static int by_text(const void *a, const void *b)
@@ -354,11 +382,11 @@ static int by_text(const void *a, const void *b)
 
 static void services_work(struct kp_call *call)
 {
-    struct names names = {0};
+    struct names names = {.confined_to = call->data};
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_API_MAX_ANSWER);
     struct kp_json j = {.out = &out};
-    int rc = kp_store_services(call->api->options.store, NULL, on_service, &names, &call->error);
+    int rc = kp_store_services(call->api->options.store, names.confined_to, on_service, &names, &call->error);
     if (rc == 0 && names.list.n == 0)
         nothing_found(call);
     if (names.list.n > 0)
@@ -379,9 +407,15 @@ static void services_work(struct kp_call *call)
     kp_call_body(call, &out);
 }
 
+static void services_finish(struct kp_call *call)
+{
+    kp_free(call->data);
+}
+
 void kp_api_profefe_services(struct kp_http_exchange *x, void *user)
 {
-    kp_call_start(user, x, KP_API_PROFEFE, services_work, NULL, NULL);
+    char *confined_to = kp_strdup(kp_api_scope(x)->namespace);
+    kp_call_start(user, x, KP_API_PROFEFE, services_work, services_finish, confined_to);
 }
 
 void kp_api_profefe_version(struct kp_http_exchange *x, void *user)

@@ -98,6 +98,7 @@ static void get_work(struct kp_call *call)
 {
     struct get_one *get = call->data;
     struct kp_record record;
+    call->by_id = true;
     struct kp_store *store = call->api->options.store;
     if (kp_store_get_in(
             store, get->namespace, get->id, &record, get->meta ? NULL : &call->body, &call->error) != 0)
@@ -150,7 +151,7 @@ void kp_api_get_profile(struct kp_http_exchange *x, void *user)
     get->meta = kp_api_wants_facts(x);
     kp_query_finish(q);
     kp_free(q);
-    kp_call_start_by_id(user, x, KP_API_NATIVE, get_work, get_finish, get);
+    kp_call_start(user, x, KP_API_NATIVE, get_work, get_finish, get);
 }
 
 // ---- services ----

@@ -80,8 +80,11 @@ void kp_api_post_profefe(struct kp_http_exchange *x, void *user);
 void kp_profefe_answer(struct kp_http_exchange *x, const struct kp_upload *upload);
 void kp_profefe_error(struct kp_http_exchange *x, int status, const char *message);
 void kp_profefe_fail(struct kp_http_exchange *x, const struct kp_error *err); // with the status of the error
-void kp_profefe_profile(struct kp_json *j, const char *key, const struct kp_record *record);
-char *kp_profefe_service(const struct kp_record *record); // as it is shown; free it
+// plain_names: of the scope
+void kp_profefe_profile(struct kp_json *j, const char *key, const struct kp_record *record, bool plain_names);
+char *kp_profefe_service(const struct kp_record *record, bool plain_names); // as it is shown; free it
+// What is behind "NAMESPACE/" in a service's name; the name itself if it does not begin so.
+const char *kp_profefe_own_service(const char *service, const char *namespace);
 
 // profefe_read.c
 void kp_api_profefe_find(struct kp_http_exchange *x, void *user);

@@ -201,9 +201,25 @@ const char *kp_series_field_name(enum kp_series_field field)
     return fields[field].selector;
 }
 
+// "k8s.pod|pod": the system field, or where it is not set the label.
+static const char *look_up_first(const struct kp_series *series, const char *key, const char *bar)
+{
+    char field[32];
+    size_t len = (size_t)(bar - key);
+    if (len >= sizeof field)
+        return NULL;
+    memcpy(field, key, len);
+    field[len] = '\0';
+    const char *found = kp_series_lookup(series, field);
+    return found ? found : kp_labels_get(series->labels, bar + 1);
+}
+
 const char *kp_series_lookup(const void *user, const char *key)
 {
     const struct kp_series *series = user;
+    const char *bar = kp_starts_with(key, "k8s.") ? strchr(key, '|') : NULL;
+    if (bar)
+        return look_up_first(series, key, bar);
     if (key[0] == 'k' || key[0] == 'v') {
         for (size_t i = 0; i < KP_SERIES_FIELDS; i++)
             if (fields[i].selector && kp_streq(fields[i].selector, key) && series->fields[i][0])

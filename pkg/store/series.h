@@ -64,7 +64,8 @@ void kp_series_table_finish(struct kp_series_table *table);
 
 // The identity as a record, for the index (finish it).
 void kp_series_record(const struct kp_series *series, struct kp_record *ret);
-// kp_label_lookup_fn: system fields by their k8s. names, else labels.
+// kp_label_lookup_fn: system fields by their k8s. names, else labels; "k8s.pod|pod" is the field, or where it
+// is not set the label.
 const char *kp_series_lookup(const void *series, const char *key);
 // The name selectors have for a field; NULL = none.
 const char *kp_series_field_name(enum kp_series_field field);
