@@ -26,6 +26,7 @@ struct kp_api_options {
     size_t max_waiting_bytes;   // their bodies; 0 = 256 MiB
     size_t max_state_bytes;     // target states kept, encoded; 0 = 64 MiB
     int64_t retain_every_ms;    // 0 = 60 s
+    int64_t review_every_ms;    // whether those who watch still may; 0 = 30 s
     size_t max_merges;          // answers made of many profiles, at the same time; beyond it 429; 0 = 4
     size_t max_unsent_bytes;    // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
     // Profiles stay in the log because they could not be sealed; it is tried again. NULL = not told.

@@ -1,5 +1,5 @@
 // The exchanges recorded from profefe (testdata/profefe) against the registry in a process of its own.
-#include "api/api_fixture.h"
+#include "api/gate_fixture.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -40,9 +40,17 @@ static void on_seal(void *user)
     s->failed += kp_http_start(s->b->client, &request, &s->call, NULL) != 0;
 }
 
-static int serve(int port_fd, bool sealing)
+// Who says nothing is let into the namespace "old", and only there.
+static const struct fake_user users[] = {{NULL, "old"}, {0}};
+static const struct fake_rule rules[] = {{"system:anonymous", "*", "*", "old"}, {0}};
+static struct fake_gate gate = {.users = users, .rules = rules};
+
+static int serve(int port_fd, bool sealing, bool tenant)
 {
-    struct bench *b = bench_start((struct kp_api_options){0});
+    struct kp_api_options options = {0};
+    if (tenant)
+        options.gate = fake_gate(&gate);
+    struct bench *b = bench_start(options);
     struct kp_signal *terminate = kp_signal_create(b->loop, SIGTERM, on_terminate, b->loop);
     struct sealer sealer = {.b = b};
     struct kp_store_stats stats;
@@ -68,7 +76,7 @@ static int serve(int port_fd, bool sealing)
     return sealed ? 0 : 1;
 }
 
-static pid_t start_server(bool sealing, int *ret_port)
+static pid_t start_server(bool sealing, bool tenant, int *ret_port)
 {
     int fds[2];
     assert_int_equal(pipe(fds), 0);
@@ -76,7 +84,7 @@ static pid_t start_server(bool sealing, int *ret_port)
     assert_true(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        exit(serve(fds[1], sealing));
+        exit(serve(fds[1], sealing, tenant));
     }
     close(fds[1]);
     ssize_t n = read(fds[0], ret_port, sizeof *ret_port);
@@ -85,7 +93,7 @@ static pid_t start_server(bool sealing, int *ret_port)
     return pid;
 }
 
-static void replay(bool sealing)
+static void replay(bool sealing, bool tenant)
 {
     char url[64];
     int port, status = 0;
@@ -93,7 +101,7 @@ static void replay(bool sealing)
         print_message("python3 is not installed, the exchanges are skipped\n");
         skip();
     }
-    pid_t server = start_server(sealing, &port);
+    pid_t server = start_server(sealing, tenant, &port);
     snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
     pid_t player = fork();
     assert_true(player >= 0);
@@ -113,19 +121,26 @@ static void replay(bool sealing)
 static void test_profefes_clients_see_no_difference(void **state)
 {
     (void)state;
-    replay(false);
+    replay(false, false);
 }
 
 static void test_nor_when_profiles_are_sealed_under_their_feet(void **state)
 {
     (void)state;
-    replay(true);
+    replay(true, false);
+}
+
+static void test_nor_in_a_namespace_that_is_open_to_them(void **state)
+{
+    (void)state;
+    replay(false, true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_profefes_clients_see_no_difference),
+        cmocka_unit_test(test_nor_in_a_namespace_that_is_open_to_them),
         cmocka_unit_test(test_nor_when_profiles_are_sealed_under_their_feet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,10 @@
 struct watch {
     struct kp_list node;
     struct kp_watches *all;
+    struct kp_api *api;
     struct kp_http_exchange *x;
+    struct kp_timer *timer; // to the next review
+    struct kp_review review;
     struct kp_query q;
     size_t unread, steps;
 };
@@ -32,6 +35,8 @@ struct kp_watches {
 static void drop(struct watch *w)
 {
     kp_list_remove(&w->node);
+    kp_api_review_cancel(&w->review);
+    kp_timer_destroy(w->timer);
     w->all->n--;
     w->all->steps -= w->steps;
     kp_metric_set(w->all->m_open, (double)w->all->n);
@@ -56,6 +61,22 @@ static void end(struct watch *w, const char *why)
     kp_http_reply_write(w->x, text, strlen(text));
     kp_http_reply_end(w->x);
     drop(w);
+}
+
+static void on_reviewed(void *user, const struct kp_error *err)
+{
+    struct watch *w = user;
+    if (err)
+        end(w, kp_code_info(err->code)->reason);
+    else
+        kp_timer_start(w->timer, w->api->options.review_every_ms, 0);
+}
+
+// Rights end and tokens are revoked while a watch lasts.
+static void on_review_due(void *user)
+{
+    struct watch *w = user;
+    kp_api_review_start(&w->review, w->api, w->x, on_reviewed, w);
 }
 
 static void send_text(struct watch *w, const char *text, size_t len)
@@ -119,7 +140,10 @@ void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_quer
     }
     struct watch *w = KP_NEW(struct watch);
     w->all = all;
+    w->api = api;
     w->x = x;
+    w->timer = kp_timer_create(api->options.loop, on_review_due, w);
+    kp_timer_start(w->timer, api->options.review_every_ms, 0);
     w->q = *q;
     w->steps = steps;
     all->steps += steps;

@@ -1,0 +1,307 @@
+// Two tenants of one registry: what each user sees of them on every route, and what he can write.
+#include "api/scope_fixture.h"
+
+#include <stdio.h>
+
+#include "api/answers.h"
+#include "base/array.h"
+#include "base/banned.h"
+
+// ---- the walk ----
+
+enum kind {
+    BY_NAME, // {ns} is asked for: 403 where he may not
+    BY_ID,   // {id}: 404 where he may not
+    OF_ALL,  // names nothing: for those who see all
+    OF_OWN,  // names nothing: his own, for those who have one; {ns} is not theirs to choose
+};
+
+static const struct step {
+    const char *route; // the row it goes through
+    const char *method, *path;
+    enum kind kind;
+} steps[] = {
+    {"/api/v1/profiles", "GET", "/api/v1/profiles?namespace={ns}", BY_NAME},
+    {"/api/v1/profiles", "GET", "/api/v1/profiles?limit=1", OF_ALL},
+    {"/api/v1/profiles", "GET", "/api/v1/profiles?namespace=&selector=k8s.namespace%3D{ns}", OF_ALL},
+    {"/api/v1/profiles/{id}", "GET", "/api/v1/profiles/{id}", BY_ID},
+    {"/api/v1/profiles/{id}", "GET", "/api/v1/profiles/{id}?meta=true", BY_ID},
+    {"/api/v1/profiles/{id}", "GET", "/api/v1/profiles/{id}?namespace={ns}", BY_NAME},
+    {"/api/v1/services", "GET", "/api/v1/services?namespace={ns}", BY_NAME},
+    {"/api/v1/services", "GET", "/api/v1/services", OF_ALL},
+    {"/api/v1/labels", "GET", "/api/v1/labels?namespace={ns}", BY_NAME},
+    {"/api/v1/labels", "GET", "/api/v1/labels?service=api", OF_ALL},
+    {"/api/v1/labels/{key}", "GET", "/api/v1/labels/tier?namespace={ns}", BY_NAME},
+    {"/api/v1/labels/{key}", "GET", "/api/v1/labels/k8s.pod", OF_ALL},
+    {"/api/v1/merge", "GET", "/api/v1/merge?namespace={ns}&type=cpu&selector=team%3Dcore", BY_NAME},
+    {"/api/v1/merge", "GET", "/api/v1/merge?type=cpu", OF_ALL},
+    {"/api/v1/merge", "GET", "/api/v1/merge?ids={id}", OF_ALL},
+    {"/api/v1/top", "GET", "/api/v1/top?namespace={ns}&type=cpu", BY_NAME},
+    {"/api/v1/top", "GET", "/api/v1/top?namespace={ns}&type=cpu&by=label%3Downer", BY_NAME},
+    {"/api/v1/diff", "GET", "/api/v1/diff?namespace={ns}&type=cpu&baseSelector=team%3Dcore", BY_NAME},
+    {"/api/v1/flamegraph", "GET", "/api/v1/flamegraph?namespace={ns}&type=cpu", BY_NAME},
+    {"/api/v1/flamegraph", "GET", "/api/v1/flamegraph?namespace={ns}&type=cpu&format=html", BY_NAME},
+    {"/api/v1/series", "GET", "/api/v1/series?namespace={ns}&type=cpu&groupBy=k8s.pod", BY_NAME},
+    {"/api/v1/peers", "GET", "/api/v1/peers?namespace={ns}&type=cpu&function=main.f0", BY_NAME},
+    {"/api/v1/targets", "GET", "/api/v1/targets?namespace={ns}", BY_NAME},
+    {"/api/v1/targets", "GET", "/api/v1/targets", OF_ALL},
+    {"/api/v1/stats", "GET", "/api/v1/stats?namespace={ns}", OF_ALL},
+    {"/api/0/profiles", "GET", "/api/0/profiles?service={ns}/api" ALL, BY_NAME},
+    {"/api/0/profiles/", "GET", "/api/0/profiles/?service={ns}/api" ALL, BY_NAME},
+    {"/api/0/profiles/merge", "GET", "/api/0/profiles/merge?service={ns}/api&type=cpu" ALL, BY_NAME},
+    {"/api/0/profiles/merge/", "GET", "/api/0/profiles/merge/?service={ns}/api&type=cpu" ALL, BY_NAME},
+    {"/api/0/profiles/merge", "POST", "/api/0/profiles/merge?service={ns}/api&type=cpu" ALL, BY_NAME},
+    {"/api/0/profiles/merge/", "POST", "/api/0/profiles/merge/?service={ns}/api&type=cpu" ALL, BY_NAME},
+    {"/api/0/profiles/{ids}", "GET", "/api/0/profiles/{id}", BY_ID},
+    {"/api/0/profiles/{ids}/", "GET", "/api/0/profiles/{id}/", BY_ID},
+    {"/api/0/profiles/{ids}", "GET", "/api/0/profiles/{id}+{id}", BY_ID},
+    {"/api/0/services", "GET", "/api/0/services", OF_OWN},
+    {"/api/0/services", "GET", "/api/0/services?service={ns}/api", BY_NAME},
+    // last: they change something
+    {"/api/v1/profiles/{id}", "DELETE", "/api/v1/profiles/{id}", BY_ID},
+    {"/api/0/profiles/{id}", "DELETE", "/api/0/profiles/{id}", BY_ID},
+};
+
+struct walker {
+    const char *user;
+    bool sees[2];
+    bool has_home;
+};
+
+static int expected(const struct walker *w, const struct step *s, int tenant)
+{
+    bool all = w->sees[0] && w->sees[1];
+    if (w->user == NULL)
+        return 401;
+    switch (s->kind) {
+    case BY_NAME:
+        // to who has a namespace of his own the other's name is no more than a name with a slash in it
+        if (w->has_home && !w->sees[tenant] && kp_starts_with(s->route, "/api/0/"))
+            return kp_streq(s->route, "/api/0/services") ? 200 : 404;
+        return w->sees[tenant] ? 200 : 403;
+    case BY_ID:
+        return w->sees[tenant] ? 200 : 404;
+    case OF_ALL:
+        return all ? 200 : 403;
+    case OF_OWN:
+        return all || w->has_home ? 200 : 403;
+    }
+    return 0;
+}
+
+static void walk(struct bench *b, const struct walker *w)
+{
+    for (size_t i = 0; i < KP_COUNT(steps); i++)
+        for (int tenant = 0; tenant < 2; tenant++) {
+            bool deletes = kp_streq(steps[i].method, "DELETE");
+            if (deletes && w->sees[tenant])
+                continue;
+            kp_auto_free char *path = fill(steps[i].path, tenant);
+            assert_status(b, w->user, steps[i].method, path, expected(w, &steps[i], tenant));
+            for (int other = 0; other < 2; other++)
+                if (!w->sees[other] && answer_shows(other))
+                    fail_msg("%s %s as %s shows something of %s: %.500s", steps[i].method, path,
+                        w->user ? w->user : "nobody", tenants[other], answer.body);
+        }
+}
+
+static void walk_all(bool later)
+{
+    static const struct walker walkers[] = {{NULL, {false, false}, false},
+        {"stranger", {false, false}, false}, {"shop-viewer", {true, false}, false},
+        {"pay-viewer", {false, true}, false}, {"cluster-viewer", {true, true}, false},
+        {"shop-agent", {true, false}, true}, {"pay-agent", {false, true}, true}};
+    struct bench *b = start(later);
+    for (size_t i = 0; i < KP_COUNT(walkers); i++)
+        walk(b, &walkers[i]);
+    assert_status(b, "cluster-viewer", "GET", "/api/v1/stats", 200);
+    assert_true(holds(answer.body, answer.len, "\"profiles\":6")); // nobody deleted anything
+    stop(b);
+}
+
+static void test_everyone_sees_his_own(void **state)
+{
+    (void)state;
+    walk_all(false);
+}
+
+static void test_also_when_the_gate_takes_its_time(void **state)
+{
+    (void)state;
+    walk_all(true);
+}
+
+// The test looks where it thinks it looks: those who see a tenant see its marks.
+static void test_the_marks_are_there(void **state)
+{
+    (void)state;
+    struct bench *b = start(false);
+    for (size_t i = 0; i < KP_COUNT(steps); i++) {
+        if (kp_streq(steps[i].method, "DELETE") || strstr(steps[i].path, "services") ||
+            strstr(steps[i].path, "stats") || strstr(steps[i].path, "targets") ||
+            strstr(steps[i].path, "limit") || strstr(steps[i].path, "diff") ||
+            strstr(steps[i].path, "peers") || strstr(steps[i].path, "/labels?"))
+            continue;
+        kp_auto_free char *path = fill(steps[i].path, 1);
+        assert_status(b, "cluster-viewer", steps[i].method, path, 200);
+        if (!answer_shows(1))
+            fail_msg("%s shows nothing: %.500s", path, answer.body);
+    }
+    stop(b);
+}
+
+static bool is_walked(const struct kp_http_route *route)
+{
+    for (size_t i = 0; i < KP_COUNT(steps); i++)
+        if (kp_streq(steps[i].route, route->path) && kp_streq(steps[i].method, route->method))
+            return true;
+    return false;
+}
+
+// Every row says who may, and is walked above or here.
+static void test_no_row_forgets_to_say(void **state)
+{
+    (void)state;
+    static const char *const elsewhere[] = {"POST /api/v1/profiles", "GET /api/v1/pgo",
+        "POST /api/v1/admin/seal", "POST /api/v1/targets", "POST /api/0/profiles", "POST /api/0/profiles/",
+        "DELETE /api/0/profiles/merge", "GET /api/0/version", "* /api/0/{rest...}"};
+    struct kp_http_route routes[KP_API_ROUTES];
+    size_t n = kp_api_add_routes(routes);
+    for (size_t i = 0; i < n; i++) {
+        const struct kp_admission *a = kp_api_admission(&routes[i]);
+        kp_auto_free char *name = kp_asprintf("%s %s", routes[i].method, routes[i].path);
+        bool known = is_walked(&routes[i]);
+        for (size_t k = 0; k < KP_COUNT(elsewhere); k++)
+            known |= kp_streq(elsewhere[k], name);
+        if (a == NULL || a->where == KP_ADMIT_NOBODY || a->where == KP_ADMIT_OPEN)
+            fail_msg("%s does not say who may", name);
+        if (a->where != KP_ADMIT_KNOWN && a->verb == NULL)
+            fail_msg("%s has no verb", name);
+        if (!known)
+            fail_msg("%s is not walked by this test", name);
+    }
+}
+
+// ---- writing ----
+
+static void push(struct bench *b, const char *user, const char *path, int status)
+{
+    size_t len;
+    kp_auto_free uint8_t *profile = kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 3, .gzip = true}, &len);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    const char *const headers[] = {auth, NULL};
+    bench_request(b, "POST", path, headers, profile, len, &answer);
+    if (answer.status != status)
+        fail_msg("POST %s as %s: %d instead of %d: %s", path, user, answer.status, status, answer.body);
+}
+
+static void test_pushes_are_stamped(void **state)
+{
+    (void)state;
+    struct bench *b = start(false);
+    push(b, "shop-agent", "/api/v1/profiles?service=pushed&type=cpu", 201);
+    push(b, "shop-agent", "/api/v1/profiles?service=pushed&type=cpu&namespace=zshop", 201);
+    push(b, "shop-agent", "/api/v1/profiles?service=pushed&type=cpu&namespace=zpay", 403);
+    push(b, "shop-agent", "/api/0/profiles?service=pushed&type=cpu&namespace=zpay", 403);
+    push(b, "shop-agent", "/api/0/profiles?service=zpay/api&type=cpu", 200); // a plain name of zshop
+    assert_true(holds(answer.body, answer.len, "\"service\":\"zpay/api\""));
+    push(b, "shop-agent", "/api/0/profiles?service=zshop/old&type=cpu&labels=k8s.namespace%3Dzpay", 200);
+    assert_true(holds(answer.body, answer.len, "\"service\":\"old\""));
+    push(b, "shop-viewer", "/api/v1/profiles?service=pushed&type=cpu", 403); // into which?
+    push(b, "writer", "/api/v1/profiles?service=pushed&type=cpu", 403);
+    capture(b, "shop-agent", 0, 9, 403);
+    capture(b, "cluster-viewer", 0, 9, 201); // may everything
+    assert_status(b, "pay-viewer", "GET", "/api/v1/profiles?namespace=zpay", 200);
+    assert_null(strstr(answer.body, "pushed"));
+    assert_status(b, "cluster-viewer", "GET", "/api/v1/services", 200);
+    assert_true(holds(answer.body, answer.len, "\"namespace\":\"zshop\",\"service\":\"pushed\""));
+    assert_true(holds(answer.body, answer.len, "\"namespace\":\"zshop\",\"service\":\"zpay/api\""));
+    assert_false(holds(answer.body, answer.len, "\"namespace\":\"\""));
+    assert_status(b, "cluster-viewer", "GET", "/api/v1/profiles?selector=k8s.namespace%3Dzpay", 200);
+    assert_null(strstr(answer.body, "zpay/api"));
+    assert_status(b, "shop-agent", "GET", "/api/0/services", 200);
+    assert_non_null(strstr(answer.body, "[\"api\",\"old\",\"pushed\",\"zpay/api\"]"));
+    stop(b);
+}
+
+// ---- watching ----
+
+struct reader {
+    struct kp_strbuf text;
+    bool done, hello;
+};
+
+static bool on_data(void *user, const uint8_t *data, size_t len)
+{
+    struct reader *r = user;
+    kp_strbuf_add(&r->text, data, len);
+    r->hello |= strstr(r->text.data, "follow\n\n") != NULL;
+    return true;
+}
+
+static void on_done(void *user, const struct kp_http_result *result)
+{
+    (void)result;
+    ((struct reader *)user)->done = true;
+}
+
+static void watch(struct bench *b, const char *user, const char *path, struct reader *r)
+{
+    struct kp_http_call *call;
+    kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d%s", b->port, path);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    const char *const headers[] = {auth, NULL};
+    kp_strbuf_init(&r->text, 1 << 20);
+    const struct kp_http_request request = {.method = "GET",
+        .url = url,
+        .headers = headers,
+        .on_data = on_data,
+        .on_done = on_done,
+        .max_body = 1 << 20,
+        .user = r};
+    assert_int_equal(kp_http_start(b->client, &request, &call, NULL), 0);
+    assert_true(kp_loop_run_until(b->loop, &r->hello, BENCH_WAIT_MS));
+}
+
+static void test_watches_see_their_own_and_end_with_the_right(void **state)
+{
+    (void)state;
+    for (int later = 0; later < 2; later++) {
+        struct bench *b = start(later == 1);
+        struct reader shop = {0};
+        struct reader all = {0};
+        assert_int_equal(status_of(b, "shop-viewer", "GET", "/api/v1/profiles?watch=true"), 403);
+        watch(b, "shop-viewer", "/api/v1/profiles?watch=true&namespace=zshop", &shop);
+        watch(b, "cluster-viewer", "/api/v1/profiles?watch=1", &all);
+        capture(b, "writer", 1, 7, 201);
+        capture(b, "writer", 0, 7, 201);
+        int n_may = gate.n_may;
+        while (gate.n_may < n_may + 4) // asked again, and may
+            run_for(b, 5);
+        assert_false(shop.done);
+        gate.shut = true;
+        assert_true(kp_loop_run_until(b->loop, &shop.done, BENCH_WAIT_MS));
+        assert_true(kp_loop_run_until(b->loop, &all.done, BENCH_WAIT_MS));
+        assert_non_null(strstr(shop.text.data, "zshop-mark"));
+        assert_null(strstr(shop.text.data, "zpay"));
+        if (strstr(shop.text.data, "event: end\ndata: {\"reason\":\"Forbidden\"}") == NULL)
+            fail_msg("%s", shop.text.data);
+        assert_non_null(strstr(all.text.data, "zpay-mark"));
+        kp_strbuf_finish(&shop.text);
+        kp_strbuf_finish(&all.text);
+        stop(b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_everyone_sees_his_own),
+        cmocka_unit_test(test_also_when_the_gate_takes_its_time),
+        cmocka_unit_test(test_the_marks_are_there),
+        cmocka_unit_test(test_no_row_forgets_to_say),
+        cmocka_unit_test(test_pushes_are_stamped),
+        cmocka_unit_test(test_watches_see_their_own_and_end_with_the_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
