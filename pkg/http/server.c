@@ -10,8 +10,8 @@
 
 #define TICK_MS       500
 #define DRAIN_TICK_MS 20
-#define LWS_TIMEOUT_S 10    // of lws's own: TLS handshakes, flushing at close
-#define LWS_BUFFER    32768 // larger than a TLS record, or uploads stall on libuv
+#define LWS_TIMEOUT_S 10     // of lws's own: TLS handshakes, flushing at close
+#define LWS_BUFFER    131072 // holds most uploads; larger than a TLS record, or they stall on libuv
 
 // ---- the tick ----
 

@@ -203,6 +203,8 @@ static bool over(const struct kp_store *store, uint64_t bytes)
 int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
 {
     uint64_t slack = store->budget / 20; // not again for every profile
+    if (!over(store, bytes))             // asked once: it looks at files, and each batch comes here
+        return 0;
     for (int round = 0; over(store, bytes) && round < 256; round++) {
         uint64_t wanted = used_bytes(store) + bytes + slack - store->budget;
         size_t at;
