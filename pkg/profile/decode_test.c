@@ -2,7 +2,7 @@
 
 #include "base/array.h"
 #include "profile/digest.h"
-#include "profile/profile_fixture.h"
+#include "profile/refusal_fixture.h"
 #include "testkit/raw.h"
 #include "base/banned.h"
 
@@ -70,127 +70,37 @@ static void refused_for(const char *what, const void *data, size_t len,
     assert_null(p);
 }
 
-static void test_refused_files(void **state)
+static void refused(const char *what, const void *data, size_t len, const char *words)
 {
-    (void)state;
-    const struct {
-        const char *name, *words;
-    } rows[] = {
-        {"bad-location.pb", "names location 99, which does not exist"},
-        {"bad-string-index.pb", "but there are only"},
-        {"bad-value-count.pb", "has 3 values, but there are 2 sample types"},
-        {"broken-deflate.pb.gz", "gzip data is broken"},
-        {"cut-raw.pb", "not a pprof profile"},
-        {"cut.pb.gz", "gzip data is cut short"},
-        {"double.pb.gz.gz", ""},
-        {"duplicate-location.pb", "two locations have the id 1"},
-        {"empty.bin", "there are no bytes"},
-        {"json.json", ""},
-        {"location-id-0.pb", "has the id 0"},
-        {"missing-function.pb", "location 1 has a line in function"},
-        {"no-sample-types.pb", "no sample types"},
-        {"not-a-profile.txt", ""},
-        {"trace.out", ""},
-        {"two-members.pb.gz", "concatenated profiles"},
-        {"two-raw.pb", "concatenated profiles"},
-        {"wrong-crc.pb.gz", "incorrect data check"},
-    };
-    for (size_t i = 0; i < KP_COUNT(rows); i++) {
-        kp_auto_free char *name = kp_asprintf("odd/%s", rows[i].name);
-        size_t len;
-        kp_auto_free char *data = fixture_file(name, &len);
-        refused_for(name, data, len, NULL, KP_INVALID, rows[i].words);
-    }
+    refused_for(what, data, len, NULL, KP_INVALID, words);
 }
 
-static void test_refused_parts(void **state)
+static void test_refused(void **state)
 {
     (void)state;
-    const struct {
-        unsigned field;
-        const char *bytes;
-        size_t len;
-        const char *words;
-    } rows[] = {
-        {2, "\x08", 1, "sample 2 is cut short"},
-        {2, "\x08\x01", 2, "sample 2 has 0 values"},
-        {2, "\x10\x01\x10\x01", 4, "sample 2 has 2 values"},
-        {2, "\x0a\x01\x80", 3, "sample 2 is cut short"},
-        {2, "\x10\x01\x1a\x04\x08\x03\x18\x01", 8, "label's key of sample 2 is string 3"},
-        {2, "\x10\x01\x1a\x02\x10\x03", 6, "label's value of sample 2"},
-        {2, "\x10\x01\x1a\x02\x20\x03", 6, "label's unit of sample 2"},
-        {2, "\x10\x01\x18\x02", 4, "sample 2"},
-        {2, "\x10\x01\x15\x01\x01\x01\x01", 7, "sample 2"},
-        {3, "\x08\x01\x28\x63", 4, "of mapping 1 is string 99"},
-        {3, "\x10\x01", 2, "mapping 1 has the id 0"},
-        {3, "\x0a\x01\x01", 3, "id of mapping 1"},
-        {4, "\x08\x02\x22\x02\x08\x05", 6, "location 2 has a line in function 5"},
-        {4, "\x08\x02\x22\x00", 4, "location 2 has a line in function 0"},
-        {4, "\x08\x02\x20\x01", 4, "field 4 of location 2"},
-        {4, "\x08\x01", 2, "two locations have the id 1"},
-        {5, "\x08\x02\x10\x03", 4, "of function 2 is string 3"},
-        {5, "\x08\x02\x12\x00", 4, "field 2 of function 2 is not a number"},
-        {5, "\x08\x01", 2, "two functions have the id 1"},
-        {13, "\x03", 1, "a comment names string 3"},
-        {11, "\x08\x03", 2, "period type"},
-        {9, "x", 1, "time_nanos is not a number"},
-        {14, "x", 1, "not a number"},
-    };
-    for (size_t i = 0; i < KP_COUNT(rows); i++) {
-        kp_auto_strbuf b;
-        fixture_minimal(&b, 1, 1);
-        fixture_bytes(&b, rows[i].field, rows[i].bytes, rows[i].len);
-        refused_for(rows[i].words, b.data, b.len, NULL, KP_INVALID, rows[i].words);
-    }
-    const unsigned indices[] = {7, 8, 14, 15};
-    for (size_t i = 0; i < KP_COUNT(indices); i++) {
-        kp_auto_strbuf b;
-        fixture_minimal(&b, 1, 1);
-        fixture_number(&b, indices[i], 3);
-        refused_for("index", b.data, b.len, NULL, KP_INVALID, "names string 3");
-    }
+    fixture_each_odd_file(refused);
+    fixture_each_bad_part(refused);
+    fixture_each_cut(refused);
     kp_auto_strbuf b;
     kp_strbuf_init(&b, 1000);
     MESSAGE(&b, 1, 1, 9);
     fixture_bytes(&b, 6, "", 0);
-    refused_for("type", b.data, b.len, NULL, KP_INVALID, "sample type 1 is string 9");
-    kp_strbuf_clear(&b);
-    fixture_bytes(&b, 6, "x", 1);
-    refused_for("strings", b.data, b.len, NULL, KP_INVALID, "string_table[0] is not empty");
-}
-
-static void test_every_cut(void **state)
-{
-    (void)state;
-    kp_auto_strbuf b;
-    fixture_minimal(&b, 1, 1);
-    for (size_t len = 0; len < b.len; len++)
-        refused_for("cut", b.data, len, NULL, KP_INVALID, "");
+    refused("type", b.data, b.len, "sample type 1 is string 9");
 }
 
 // ---- caps ----
 
+static void limited(const struct kp_strbuf *b, struct kp_profile_limits limits, const char *words)
+{
+    refused_for(words, b->data, b->len, &limits, KP_LIMIT, words);
+}
+
 static void test_caps(void **state)
 {
     (void)state;
-    kp_auto_strbuf b;
-    fixture_minimal(&b, 1, 1);
-    refused_for("entities", b.data, b.len, &(struct kp_profile_limits){.max_entities = 2}, KP_LIMIT,
-        "more than 2 strings");
-    refused_for("bytes", b.data, b.len, &(struct kp_profile_limits){.max_inflated_bytes = 10}, KP_LIMIT,
-        "at most 10 are allowed");
-    MESSAGE(&b, 2, 1, 1, 1, 1, 1, 1, 2, 7);
-    refused_for("frames", b.data, b.len, &(struct kp_profile_limits){.max_depth = 2}, KP_LIMIT,
-        "sample 2 has more than 2 frames");
-    kp_auto_strbuf m;
+    kp_auto_strbuf b, m;
+    fixture_each_cap(limited, &b);
     kp_strbuf_init(&m, 1000);
-    fixture_bytes(&m, 2, "\x05", 1);
-    for (int i = 0; i < 4; i++)
-        fixture_bytes(&m, 3, "\x08\x01\x10\x02", 4);
-    fixture_bytes(&b, 2, m.data, m.len);
-    refused_for("labels", b.data, b.len, &(struct kp_profile_limits){.max_labels = 3}, KP_LIMIT,
-        "sample 3 has more than 3 labels");
-    kp_strbuf_clear(&m);
     fixture_number(&m, 1, 2);
     for (int i = 0; i < 3; i++)
         MESSAGE(&m, 4, 1, 1);
@@ -412,9 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corpus_as_go_reads_it),
         cmocka_unit_test(test_odd_ones_as_go_reads_them),
-        cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_refused_parts),
-        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_caps_in_all),
         cmocka_unit_test(test_values_that_are_not_there),
