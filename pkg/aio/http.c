@@ -226,11 +226,6 @@ void kp_http_destroy(struct kp_http *http)
     kp_free(http);
 }
 
-int kp_http_in_flight(const struct kp_http *http)
-{
-    return http->n;
-}
-
 int kp_http_start(struct kp_http *http, const struct kp_http_request *request, struct kp_http_call **ret_call,
     struct kp_error *err)
 {
@@ -272,9 +267,4 @@ void kp_http_pause(struct kp_http_call *call, bool paused)
         curl_easy_pause(call->easy, CURLPAUSE_CONT);
         kp_timer_start(call->http->turn, 0, 0); // drains
     }
-}
-
-size_t kp_http_received(const struct kp_http_call *call)
-{
-    return call->received;
 }

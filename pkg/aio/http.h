@@ -28,7 +28,6 @@ struct kp_http_options {
 struct kp_http *kp_http_create(struct kp_loop *loop, const struct kp_http_options *options);
 // Cancels what runs; every on_done has been called when this returns.
 void kp_http_destroy(struct kp_http *http);
-int kp_http_in_flight(const struct kp_http *http);
 
 // TLS of one call. PEM texts and files are alternatives; texts win. Without a CA the system's bundle counts.
 struct kp_http_tls {
@@ -87,7 +86,5 @@ KP_MUST_CHECK int kp_http_start(struct kp_http *http, const struct kp_http_reque
 void kp_http_cancel(struct kp_http_call *call);
 // Stops and goes on reading (back-pressure).
 void kp_http_pause(struct kp_http_call *call, bool paused);
-// Bytes of body received so far.
-size_t kp_http_received(const struct kp_http_call *call);
 
 #endif

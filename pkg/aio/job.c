@@ -86,7 +86,6 @@ struct kp_worker {
     pthread_cond_t more;
     struct kp_list queue, finished; // under lock
     bool ending;                    // under lock
-    int depth;                      // loop thread only
     struct kp_wake *wake;
 };
 
@@ -132,7 +131,6 @@ static void deliver(void *user)
         if (node == NULL)
             return;
         struct task *task = kp_container_of(node, struct task, node);
-        worker->depth--;
         if (task->done != NULL)
             task->done(task->arg);
         kp_free(task);
@@ -162,16 +160,10 @@ void kp_worker_run(struct kp_worker *worker, void (*work)(void *arg), void (*don
 {
     struct task *task = KP_NEW(struct task);
     *task = (struct task){.work = work, .done = done, .arg = arg};
-    worker->depth++;
     pthread_mutex_lock(&worker->lock);
     kp_list_append(&worker->queue, &task->node);
     pthread_cond_signal(&worker->more);
     pthread_mutex_unlock(&worker->lock);
-}
-
-int kp_worker_depth(const struct kp_worker *worker)
-{
-    return worker->depth;
 }
 
 void kp_worker_destroy(struct kp_worker *worker)

@@ -21,7 +21,6 @@ int kp_job_count(struct kp_loop *loop);
 struct kp_worker;
 struct kp_worker *kp_worker_create(struct kp_loop *loop, const char *name);
 void kp_worker_run(struct kp_worker *worker, void (*work)(void *arg), void (*done)(void *arg), void *arg);
-int kp_worker_depth(const struct kp_worker *worker);
 // Finishes what is queued (blocking), delivers every done, then frees. Call on the loop thread.
 void kp_worker_destroy(struct kp_worker *worker);
 

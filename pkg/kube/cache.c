@@ -114,13 +114,4 @@ size_t kp_cache_sweep(struct kp_cache *cache, uint32_t round,
     return n;
 }
 
-void kp_cache_each(
-    const struct kp_cache *cache, void (*each)(void *user, const char *key, void *value), void *user)
-{
-    struct entry *entry;
-    struct entry *next;
-    HASH_ITER (hh, cache->entries, entry, next)
-        each(user, entry->key, entry->value);
-}
-
 // NOLINTEND(readability-function-size)

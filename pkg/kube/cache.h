@@ -24,7 +24,5 @@ void *kp_cache_remove(struct kp_cache *cache, const char *key);
 // the cache, not change it. Returns how many.
 size_t kp_cache_sweep(struct kp_cache *cache, uint32_t round,
     void (*gone)(void *user, const char *key, void *value), void *user);
-void kp_cache_each(
-    const struct kp_cache *cache, void (*each)(void *user, const char *key, void *value), void *user);
 
 #endif

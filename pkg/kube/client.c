@@ -94,11 +94,6 @@ struct kp_kube *kp_kube_create(
     return kube;
 }
 
-const char *kp_kube_namespace(const struct kp_kube *kube)
-{
-    return kube->credentials.config.namespace;
-}
-
 void kp_kube_count_request(struct kp_kube *kube, const char *method, int status)
 {
     char code[16];

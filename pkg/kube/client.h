@@ -25,7 +25,6 @@ struct kp_kube *kp_kube_create(
     struct kp_loop *loop, const struct kp_kube_config *config, const struct kp_kube_options *options);
 // Cancels what runs (callbacks come before it returns).
 void kp_kube_destroy(struct kp_kube *kube);
-const char *kp_kube_namespace(const struct kp_kube *kube);
 
 struct kp_kube_request {
     const char *method;       // "GET" "POST" "PATCH" "PUT" "DELETE"

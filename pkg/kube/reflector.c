@@ -345,12 +345,6 @@ void *kp_reflector_get(const struct kp_reflector *r, const char *key)
     return kp_cache_get(r->cache, key);
 }
 
-void kp_reflector_each(
-    const struct kp_reflector *r, void (*each)(void *user, const char *key, void *value), void *user)
-{
-    kp_cache_each(r->cache, each, user);
-}
-
 int64_t kp_reflector_last_event_mono_ms(const struct kp_reflector *r)
 {
     return r->last_event_ms;

@@ -61,8 +61,6 @@ enum kp_reflector_state kp_reflector_state(const struct kp_reflector *reflector)
 const char *kp_reflector_trouble(const struct kp_reflector *reflector); // sentence, NULL if well
 size_t kp_reflector_count(const struct kp_reflector *reflector);
 void *kp_reflector_get(const struct kp_reflector *reflector, const char *key); // borrowed, NULL if not there
-void kp_reflector_each(
-    const struct kp_reflector *reflector, void (*each)(void *user, const char *key, void *value), void *user);
 // Newest resource version seen (object, bookmark or list) and when, on the monotonic clock: "has the watch
 // delivered anything newer than T?". 0 = nothing yet.
 int64_t kp_reflector_last_event_mono_ms(const struct kp_reflector *reflector);

@@ -392,12 +392,6 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
     return diff;
 }
 
-void kp_plan_each_workload(struct kp_plan *plan, void (*each)(void *user, const char *workload), void *user)
-{
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
-        each(user, work->key);
-}
-
 void kp_plan_destroy(struct kp_plan *plan)
 {
     if (plan == NULL)

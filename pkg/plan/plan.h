@@ -51,9 +51,6 @@ struct kp_plan_diff {
 struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workload,
     struct kp_target *const *targets, size_t n, int64_t now_ms,
     void (*on_cancel)(void *user, uint64_t order_id), void *user);
-// Visits the keys of workloads that are not in any wanted set any more is the controller's business: it sets
-// them empty.
-void kp_plan_each_workload(struct kp_plan *plan, void (*each)(void *user, const char *workload), void *user);
 
 // Gives every order that is due and within limits; the rest waits or is skipped as Throttled (counted).
 // Returns when to call again (wall clock), at the latest now_ms + 60 s; earlier changes (set_workload,
@@ -69,8 +66,6 @@ void kp_plan_finish(struct kp_plan *plan, uint64_t order_id, size_t bytes, int64
 // the order may be long over. Returns the outcome that counts.
 enum kp_outcome kp_plan_outcome(struct kp_plan *plan, const char *target_key, const char *type,
     enum kp_outcome outcome, const char *message, int64_t start_ms, int64_t now_ms);
-
-int kp_plan_running(const struct kp_plan *plan);
 
 // ---- what is known, for status and the registry ----
 struct kp_plan_profile {

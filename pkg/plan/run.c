@@ -165,11 +165,6 @@ void kp_plan_finish(struct kp_plan *plan, uint64_t order_id, size_t bytes, int64
     kp_plan_free_place(plan, running);
 }
 
-int kp_plan_running(const struct kp_plan *plan)
-{
-    return plan->n_running;
-}
-
 static void retry_busy(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
 {
     int64_t room = (slot_end(track) - track->group->duration_ms - now_ms) / 2;

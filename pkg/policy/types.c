@@ -45,12 +45,6 @@ const struct kp_profile_type *kp_profile_type(const char *name)
     return NULL;
 }
 
-const struct kp_profile_type *kp_profile_types(size_t *ret_n)
-{
-    *ret_n = sizeof types / sizeof types[0];
-    return types;
-}
-
 bool kp_profile_type_name_valid(const char *name)
 {
     size_t n = strlen(name);

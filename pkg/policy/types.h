@@ -19,7 +19,6 @@ struct kp_profile_type {
 };
 
 const struct kp_profile_type *kp_profile_type(const char *name); // NULL: not known
-const struct kp_profile_type *kp_profile_types(size_t *ret_n);
 // [a-z][a-z0-9_-]{0,62} as a name for custom types.
 bool kp_profile_type_name_valid(const char *name);
 
