@@ -61,6 +61,16 @@ static void on_headers(struct kp_http_exchange *x, void *user)
     kp_http_reply_text(x, 200, "text/plain", out.data);
 }
 
+static bool word_error(const struct kp_http_exchange *x, int status, const char *reason, const char *message,
+    struct kp_strbuf *out)
+{
+    const char *path = kp_http_path(x);
+    if (path == NULL || !kp_starts_with(path, "/other/"))
+        return false;
+    kp_strbuf_addf(out, "<%d %s: %s>", status, reason, message);
+    return true;
+}
+
 static const struct kp_http_route routes[] = {
     {.method = "GET", .path = "/headers", .handler = on_headers},
     {.method = "GET", .path = "/hello", .handler = on_hello},
@@ -71,7 +81,7 @@ static int start(void **state)
 {
     struct bench *b = KP_NEW(struct bench);
     const struct kp_http_server_options options = {.on_access = on_access, .user = b};
-    const struct kp_http_listener listener = {.address = "127.0.0.1:0"};
+    const struct kp_http_listener listener = {.address = "127.0.0.1:0", .word_error = word_error};
     b->loop = kp_loop_create();
     b->server = kp_http_server_create(b->loop, &options, NULL);
     assert_non_null(b->server);
@@ -173,6 +183,18 @@ static void test_each_answer_is_told_once(void **state)
     assert_true(b->line_bytes > 5);
 }
 
+static void test_an_api_may_word_its_errors(void **state)
+{
+    struct bench *b = *state;
+    request(b, "/nothing", NULL);
+    assert_string_equal(
+        b->body, "{\"error\":{\"reason\":\"NotFound\",\"message\":\"there is nothing at this path\"}}\n");
+    request(b, "/other/x", NULL);
+    assert_string_equal(b->body, "<404 NotFound: there is nothing at this path>");
+    request(b, "/other/%2e%2e/x", NULL);
+    assert_string_equal(b->body, "<400 Invalid: the path is badly escaped or leaves its folder>");
+}
+
 static void test_headers_are_what_was_sent(void **state)
 {
     struct bench *b = *state;
@@ -189,6 +211,7 @@ static void test_headers_are_what_was_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_an_api_may_word_its_errors, start, stop),
         cmocka_unit_test_setup_teardown(test_headers_are_what_was_sent, start, stop),
         cmocka_unit_test_setup_teardown(test_every_answer_has_an_id, start, stop),
         cmocka_unit_test_setup_teardown(test_the_clients_id_is_taken_over_if_it_is_harmless, start, stop),

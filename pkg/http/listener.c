@@ -279,6 +279,7 @@ int kp_listener_open(struct kp_http_server *server, const struct kp_http_listene
     if (code != 0)
         return code;
     struct kp_listener *listener = listener_create(server, &address);
+    listener->word_error = options->word_error;
     code = kp_http_tls_open(listener, options, err);
     if (code == 0)
         code = open_socket(options->address, &address, size, &fd, err);

@@ -126,6 +126,7 @@ struct kp_listener {
     struct lws_vhost *vhost;
     const struct kp_http_route *routes;
     kp_http_handler_fn gate;
+    kp_http_word_error_fn word_error;
     void *user;
     struct kp_listen_socket *socket; // NULL when it no longer accepts
     char *cert_file, *key_file, *unix_path;

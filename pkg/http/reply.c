@@ -200,11 +200,14 @@ void kp_http_reply_status(struct kp_http_exchange *x, int status, const char *re
 {
     kp_auto_strbuf out;
     kp_strbuf_init(&out, 64 * 1024);
-    kp_strbuf_adds(&out, "{\"error\":{\"reason\":");
-    kp_strbuf_add_json(&out, reason);
-    kp_strbuf_adds(&out, ",\"message\":");
-    kp_strbuf_add_json(&out, message);
-    kp_strbuf_adds(&out, "}}\n");
+    kp_http_word_error_fn word_error = x->conn ? x->conn->listener->word_error : NULL;
+    if (word_error == NULL || !word_error(x, status, reason, message, &out)) {
+        kp_strbuf_adds(&out, "{\"error\":{\"reason\":");
+        kp_strbuf_add_json(&out, reason);
+        kp_strbuf_adds(&out, ",\"message\":");
+        kp_strbuf_add_json(&out, message);
+        kp_strbuf_adds(&out, "}}\n");
+    }
     kp_http_reply_text(x, status, "application/json", out.data);
 }
 

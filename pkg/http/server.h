@@ -16,9 +16,15 @@
 #include "base/blob.h"
 #include "base/error.h"
 #include "base/metrics.h"
+#include "base/strbuf.h"
 
 struct kp_http_server;
 struct kp_http_exchange; // a request and its answer
+
+// Words the JSON body of an error in another way than ours, for an API that has its own; also of refusals
+// before a row of the table was found: then the path may be NULL or "". False: it is ours.
+typedef bool (*kp_http_word_error_fn)(const struct kp_http_exchange *x, int status, const char *reason,
+    const char *message, struct kp_strbuf *out);
 
 struct kp_http_listener {
     const char *address;              // "127.0.0.1:10100", ":10100" (all, v4 and v6), "[::1]:0", "unix:/path"
@@ -26,6 +32,7 @@ struct kp_http_listener {
     // Asks for a client certificate and verifies in the handshake no more than that the client holds its key:
     // whether anything is to be believed of it, kp_http_client_trusted() says. Sessions are not resumed.
     bool ask_client_cert;
+    kp_http_word_error_fn word_error; // NULL = every error is ours
 };
 
 // CA certificates that client certificates may come from; counted references. pem: one or more, what is no
