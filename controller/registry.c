@@ -137,7 +137,8 @@ static int serve(struct registry *r, struct kp_error *err)
     bool tls = o->tls_cert_file[0] != '\0';
     const struct kp_http_listener api = {.address = o->listen,
         .cert_file = tls ? o->tls_cert_file : NULL,
-        .key_file = tls ? o->tls_key_file : NULL};
+        .key_file = tls ? o->tls_key_file : NULL,
+        .word_error = kp_api_word_error};
     const struct kp_http_listener health = {.address = o->metrics_listen};
     int rc = listen_on(r, &api, r->routes, kp_api_gate, r->api, err);
     if (rc == 0 && apart)

@@ -4,6 +4,7 @@
 
 #include "aio/job.h"
 #include "api/admit_private.h"
+#include "api/aggregated.h"
 #include "api/answers.h"
 #include "api/profefe_args.h"
 #include "api/state.h"
@@ -353,6 +354,10 @@ void kp_api_gate(struct kp_http_exchange *x, void *user)
     struct kp_error err = {0};
     if (kp_serve_is_open(x) || (row && row->where == KP_ADMIT_OPEN)) {
         kp_http_gate_open(x);
+        return;
+    }
+    if (kp_agg_is_path(kp_http_path(x)) && !kp_agg_path_is_strict(kp_http_path(x))) {
+        kp_api_agg_nothing(x, NULL); // the API server may have read it another way
         return;
     }
     struct ask *a = KP_NEW(struct ask);

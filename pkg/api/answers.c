@@ -23,6 +23,7 @@ void kp_api_answer(struct kp_http_exchange *x, void *user)
 {
     struct kp_api *api = user;
     const struct kp_api_tag *tag = kp_http_matched_route(x)->tag;
+    tag = tag->like ? tag->like : tag;
     struct kp_error err = {0};
     struct kp_query *q = KP_NEW(struct kp_query);
     if (kp_query_parse(x, tag->query_for, api->options.now_ms(), q, &err) == 0 &&

@@ -15,6 +15,10 @@ struct kp_api_tag {
     void (*work)(struct kp_call *call);
     // What the table of parameters cannot say; sets defaults. On the loop. May be NULL.
     int (*check)(struct kp_query *q, struct kp_error *err);
+    // Of the aggregated API: what answers once the path is checked, and the row whose answer it is (NULL =
+    // the handler knows).
+    kp_http_handler_fn handler;
+    const struct kp_api_tag *like;
 };
 
 extern const struct kp_api_tag kp_answer_merge, kp_answer_diff, kp_answer_top, kp_answer_flame,

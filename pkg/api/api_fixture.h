@@ -51,11 +51,12 @@ static inline struct bench *bench_start_for(struct kp_api_options options, size_
     struct bench *b = KP_NEW(struct bench);
     struct kp_error err = {0};
     struct kp_http_server_options server = {.max_connections = max_connections};
-    const struct kp_http_listener listener = {.address = "127.0.0.1:0"};
+    const struct kp_http_listener listener = {.address = "127.0.0.1:0", .word_error = kp_api_word_error};
     b->dir = kp_test_tmpdir();
     b->loop = kp_loop_create();
     b->metrics = kp_metrics_create();
-    const struct kp_store_options store = {.dir = b->dir, .max_bytes = (uint64_t)1 << 30};
+    const struct kp_store_options store = {
+        .dir = b->dir, .max_bytes = (uint64_t)1 << 30, .now_ms = options.now_ms};
     if (kp_store_open(&store, &b->store, &err) != 0)
         fail_msg("%s", err.text);
     options.loop = b->loop;

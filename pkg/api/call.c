@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "aio/job.h"
+#include "api/aggregated.h"
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -112,7 +113,10 @@ void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp
     bool full = api->n_heavy >= api->options.max_merges;
     call->heavy = true;
     api->n_heavy++;
-    call->stop.deadline_ms = kp_mono_ms() + (timeout_ms > 0 ? timeout_ms : TIMEOUT_MS);
+    timeout_ms = timeout_ms > 0 ? timeout_ms : TIMEOUT_MS;
+    if (kp_agg_is_path(kp_http_path(x)) && timeout_ms > KP_AGG_TIMEOUT_MS)
+        timeout_ms = KP_AGG_TIMEOUT_MS;
+    call->stop.deadline_ms = kp_mono_ms() + timeout_ms;
     if (full) {
         kp_fail(&call->error, KP_THROTTLED,
             "%zu merges and searches are under way already; ask again in a few seconds",

@@ -140,18 +140,23 @@ bool kp_api_wants_facts(const struct kp_http_exchange *x)
     return meta[0] != '\0' && kp_parse_bool(meta, &yes, NULL) == 0 && yes;
 }
 
+void kp_api_send_profile(struct kp_api *api, struct kp_http_exchange *x, bool facts)
+{
+    struct get_one *get = KP_NEW(struct get_one);
+    get->id = kp_strdup(kp_http_param(x, "id"));
+    get->namespace = kp_strdup(kp_api_scope(x)->namespace);
+    get->meta = facts;
+    kp_call_start(api, x, KP_API_NATIVE, get_work, get_finish, get);
+}
+
 void kp_api_get_profile(struct kp_http_exchange *x, void *user)
 {
     struct kp_query *q = parse(user, x, KP_Q_GET);
     if (q == NULL)
         return;
-    struct get_one *get = KP_NEW(struct get_one);
-    get->id = kp_strdup(kp_http_param(x, "id"));
-    get->namespace = kp_strdup(kp_api_scope(x)->namespace);
-    get->meta = kp_api_wants_facts(x);
     kp_query_finish(q);
     kp_free(q);
-    kp_call_start(user, x, KP_API_NATIVE, get_work, get_finish, get);
+    kp_api_send_profile(user, x, kp_api_wants_facts(x));
 }
 
 // ---- services ----

@@ -1,14 +1,17 @@
 // The table of routes.
 #include <string.h>
 
+#include "api/aggregated.h"
 #include "api/answers.h"
 #include "api/state.h"
 #include "base/limits.h"
 #include "base/banned.h"
 
-#define MAX_STATES ((size_t)32 * KP_MIB)
-#define MAX_UPLOAD ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
-#define MAX_PUSH   KP_MAX_PROFILE_BYTES
+#define MAX_STATES  ((size_t)32 * KP_MIB)
+#define MAX_UPLOAD  ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
+#define MAX_PUSH    KP_MAX_PROFILE_BYTES
+#define MAX_OPTIONS ((size_t)64 * KP_KIB) // DeleteOptions
+#define PROFILES    KP_AGG_ROOT "/namespaces/{namespace}/profiles"
 
 // Who may, and which parameters a route takes; see admit.h, query.h and docs/decisions/0008.
 #define TAG(name, where_, verb_, sub_, query_)                                                               \
@@ -32,6 +35,28 @@ TAG(find, SERVICE, "list", NULL, 0);
 static const struct kp_api_tag merge = {.admission = KP_ADMIT_SUM(SERVICE, "merge")};
 TAG(get_ids, ID, "get", "download", 0);
 TAG(known, KNOWN, NULL, NULL, 0);
+TAG(open, OPEN, NULL, NULL, 0);
+TAG(agg_list, PATH, "list", NULL, 0);
+TAG(agg_get, PATH, "get", NULL, 0);
+TAG(agg_download, PATH, "get", "download", 0);
+TAG(agg_delete, PATH, "delete", NULL, 0);
+TAG(agg_delete_all, PATH, "deletecollection", NULL, 0);
+#undef TAG
+
+// Namespace-wide answers: sub-resources of "-", with the parameters and answers of /api/v1.
+#define TAG(name, sub, query, how, like_)                                                                    \
+    static const struct kp_api_tag name = {                                                                  \
+        .admission = KP_ADMIT_SUM(PATH, sub), .query_for = query, .handler = how, .like = like_}
+TAG(agg_merge, "merge", KP_Q_MERGE, kp_api_answer, &kp_answer_merge);
+TAG(agg_diff, "diff", KP_Q_DIFF, kp_api_answer, &kp_answer_diff);
+TAG(agg_top, "top", KP_Q_TOP, kp_api_answer, &kp_answer_top);
+TAG(agg_flamegraph, "flamegraph", KP_Q_FLAME, kp_api_answer, &kp_answer_flame);
+TAG(agg_series, "series", KP_Q_SERIES, kp_api_answer, &kp_answer_series);
+TAG(agg_peers, "peers", KP_Q_PEERS, kp_api_answer, &kp_answer_peers);
+TAG(agg_pgo, "pgo", KP_Q_PGO, kp_api_pgo, NULL);
+TAG(agg_targets, "targets", KP_Q_TARGETS, kp_api_list_targets, NULL);
+TAG(agg_services, "services", KP_Q_SERVICES, kp_api_list_services, NULL);
+TAG(agg_labels, "labels", KP_Q_LABELS, kp_api_list_labels, NULL);
 #undef TAG
 
 static const struct kp_http_route routes[] = {
@@ -88,6 +113,41 @@ static const struct kp_http_route routes[] = {
     {.method = "GET", .path = "/api/0/services", .handler = kp_api_profefe_services, .tag = &find},
     {.method = "GET", .path = "/api/0/version", .handler = kp_api_profefe_version, .tag = &known},
     {.method = "*", .path = "/api/0/{rest...}", .handler = kp_api_profefe_nothing, .tag = &known},
+    // Kubernetes'
+    {.method = "GET", .path = "/apis", .handler = kp_api_agg_root, .tag = &open},
+    {.method = "GET", .path = KP_AGG_ROOT, .handler = kp_api_agg_resources, .tag = &open},
+    {.method = "GET", .path = "/openapi/v2", .handler = kp_api_agg_openapi_v2, .tag = &open},
+    {.method = "GET", .path = "/openapi/v3", .handler = kp_api_agg_openapi_v3, .tag = &open},
+    {.method = "GET", .path = "/openapi/v3" KP_AGG_ROOT, .handler = kp_api_agg_schema, .tag = &open},
+    {.method = "GET", .path = KP_AGG_ROOT "/profiles", .handler = kp_api_agg_list, .tag = &agg_list},
+    {.method = "GET", .path = PROFILES, .handler = kp_api_agg_list, .tag = &agg_list},
+    {.method = "DELETE",
+        .path = PROFILES,
+        .handler = kp_api_agg_delete_all,
+        .max_body = MAX_OPTIONS,
+        .tag = &agg_delete_all},
+    {.method = "GET", .path = PROFILES "/-/merge", .handler = kp_api_agg_query, .tag = &agg_merge},
+    {.method = "GET", .path = PROFILES "/-/diff", .handler = kp_api_agg_query, .tag = &agg_diff},
+    {.method = "GET", .path = PROFILES "/-/top", .handler = kp_api_agg_query, .tag = &agg_top},
+    {.method = "GET", .path = PROFILES "/-/flamegraph", .handler = kp_api_agg_query, .tag = &agg_flamegraph},
+    {.method = "GET", .path = PROFILES "/-/series", .handler = kp_api_agg_query, .tag = &agg_series},
+    {.method = "GET", .path = PROFILES "/-/peers", .handler = kp_api_agg_query, .tag = &agg_peers},
+    {.method = "GET", .path = PROFILES "/-/pgo", .handler = kp_api_agg_query, .tag = &agg_pgo},
+    {.method = "GET", .path = PROFILES "/-/targets", .handler = kp_api_agg_query, .tag = &agg_targets},
+    {.method = "GET", .path = PROFILES "/-/services", .handler = kp_api_agg_query, .tag = &agg_services},
+    {.method = "GET", .path = PROFILES "/-/labels", .handler = kp_api_agg_query, .tag = &agg_labels},
+    {.method = "GET", .path = PROFILES "/{id}", .handler = kp_api_agg_get, .tag = &agg_get},
+    {.method = "DELETE",
+        .path = PROFILES "/{id}",
+        .handler = kp_api_agg_delete,
+        .max_body = MAX_OPTIONS,
+        .tag = &agg_delete},
+    {.method = "GET",
+        .path = PROFILES "/{id}/download",
+        .handler = kp_api_agg_download,
+        .tag = &agg_download},
+    {.method = "*", .path = "/apis/{rest...}", .handler = kp_api_agg_nothing, .tag = &open},
+    {.method = "*", .path = "/openapi/{rest...}", .handler = kp_api_agg_nothing, .tag = &open},
 };
 
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES])

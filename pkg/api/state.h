@@ -25,6 +25,7 @@ struct kp_api {
     struct kp_api_options options;
     struct kp_worker *worker;
     struct kp_timer *retain_timer;
+    bool retaining, should_retain; // should: again, when what runs is done
     struct kp_states *states;
     struct kp_sealing *sealing;
     struct kp_watches *watches;
@@ -101,11 +102,13 @@ bool kp_api_namespace_known(struct kp_api *api, const char *namespace);
 void kp_api_write(struct kp_api *api, struct kp_upload *upload);
 void kp_api_delete_profile(struct kp_http_exchange *x, void *user);
 void kp_api_start_retention(struct kp_api *api);
+void kp_api_retain_soon(struct kp_api *api);
 
 // profiles.c
 bool kp_api_wants_facts(const struct kp_http_exchange *x); // of GET profiles/{id}: not the bytes
 void kp_api_list_profiles(struct kp_http_exchange *x, void *user);
 void kp_api_get_profile(struct kp_http_exchange *x, void *user);
+void kp_api_send_profile(struct kp_api *api, struct kp_http_exchange *x, bool facts); // {id} of the path
 void kp_api_list_services(struct kp_http_exchange *x, void *user);
 
 // answers.c, series.c, pgo.c: see answers.h

@@ -156,7 +156,9 @@ static void retain_done(void *arg)
     if (r->error.code != 0)
         KP_DEBUG("retention did not get on", KP_E(&r->error));
     // a small pause, so that uploads get their turn
-    kp_timer_start(api->retain_timer, r->more && r->error.code == 0 ? 10 : api->options.retain_every_ms, 0);
+    bool soon = api->should_retain || (r->more && r->error.code == 0);
+    kp_timer_start(api->retain_timer, soon ? 10 : api->options.retain_every_ms, 0);
+    api->retaining = api->should_retain = false;
     api->busy--;
     kp_free(r);
 }
@@ -167,7 +169,15 @@ static void on_retain(void *user)
     struct retention *r = KP_NEW(struct retention);
     r->api = api;
     api->busy++;
+    api->retaining = true;
     kp_worker_run(api->worker, retain_work, retain_done, r);
+}
+
+void kp_api_retain_soon(struct kp_api *api)
+{
+    if (!api->retaining)
+        kp_timer_start(api->retain_timer, 10, 0);
+    api->should_retain = api->retaining;
 }
 
 void kp_api_start_retention(struct kp_api *api)

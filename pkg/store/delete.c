@@ -36,6 +36,20 @@ int kp_store_bury(struct kp_store *store, const struct kp_hit *hits, size_t n, s
     return 0;
 }
 
+int kp_store_delete_matching(
+    struct kp_store *store, const struct kp_store_query *query, size_t *ret_n, struct kp_error *err)
+{
+    struct kp_hits hits;
+    *ret_n = 0;
+    int rc = kp_hits_page(store, query, NULL, query->limit, &hits, err);
+    if (rc != 0)
+        return rc;
+    rc = kp_store_bury(store, hits.items, hits.n, err);
+    *ret_n = rc == 0 ? hits.n : 0;
+    kp_hits_finish(&hits);
+    return rc;
+}
+
 int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err)
 {
     struct kp_hits hits;

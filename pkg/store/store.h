@@ -197,6 +197,9 @@ KP_MUST_CHECK int kp_store_verify(struct kp_store *store,
 
 // ---- upkeep (writer thread) ----
 KP_MUST_CHECK int kp_store_delete(struct kp_store *store, const char *id, struct kp_error *err);
+// The oldest that match, query->limit (above 0) at most, with one sync. Ask again while *ret_n is the limit.
+KP_MUST_CHECK int kp_store_delete_matching(
+    struct kp_store *store, const struct kp_store_query *query, size_t *ret_n, struct kp_error *err);
 // Everything of the namespace that was received, or whose capture began, before before_ms is gone, also what
 // of it is yet to come: one durable note, in constant time; the bytes go with the next upkeep. Of several
 // calls the latest time stands. "" is a namespace like any other.
