@@ -202,8 +202,11 @@ static void requirements_finish(struct requirements *r)
 static int not_supported(const char *name, size_t len, struct kp_error *err)
 {
     char shown[100];
-    return kp_fail(
-        err, KP_INVALID, "field label not supported: %s", kp_printable(shown, sizeof shown, name, len));
+    return kp_fail(err, KP_INVALID,
+        "field label not supported: %s; known are metadata.name, metadata.namespace and of spec: service, "
+        "type, "
+        "pod, container, node, workload, revision, version",
+        kp_printable(shown, sizeof shown, name, len));
 }
 
 static void set_text(struct kp_agg_select *select, const struct field *field, const char *value)

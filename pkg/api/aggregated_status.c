@@ -46,7 +46,8 @@ static void begin(struct kp_json *j, const char *status)
     kp_json_text(j, "status", status);
 }
 
-static void add_message(struct kp_json *j, int status, const char *id, const char *message)
+static void add_message(
+    struct kp_json *j, const struct kp_http_exchange *x, int status, const char *id, const char *message)
 {
     char shown[80];
     kp_auto_strbuf text;
@@ -54,6 +55,9 @@ static void add_message(struct kp_json *j, int status, const char *id, const cha
     if (status == 404 && id)
         kp_strbuf_addf(&text, "profiles." KP_AGG_GROUP " \"%s\" not found",
             kp_printable(shown, sizeof shown, id, strlen(id)));
+    else if (status == 405 && kp_http_matched_route(x) == NULL)
+        kp_strbuf_adds(
+            &text, "profiles can be listed, read and deleted here; they cannot be created or changed");
     else
         kp_strbuf_adds(&text, message);
     if (status == 504)
@@ -71,7 +75,7 @@ bool kp_api_word_error(const struct kp_http_exchange *x, int status, const char 
     const char *id = kp_http_param(x, "id");
     struct kp_json j = {.out = out};
     begin(&j, "Failure");
-    add_message(&j, status, id, message);
+    add_message(&j, x, status, id, message);
     kp_json_text(&j, "reason", reason_of(status));
     add_details(&j, id, status == 429 || status == 503 ? 1 : 0);
     kp_json_int(&j, "code", status);

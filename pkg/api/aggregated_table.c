@@ -105,7 +105,8 @@ static void add_cell(struct kp_json *j, const struct column *c, const struct kp_
         shown = *(char *const *)((const char *)r + c->offset);
         break;
     case WORKLOAD:
-        shown = workload = kp_agg_workload(r);
+        workload = kp_agg_workload(r);
+        shown = workload;
         break;
     case SIZE:
         size_text(text, sizeof text, r->size_bytes);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/admit.h"
+#include "api/aggregated.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/duration.h"
@@ -193,12 +194,17 @@ static const struct row *find_row(const char *name, unsigned query_for)
     return NULL;
 }
 
+static bool is_of_others(const char *name, unsigned query_for)
+{
+    return (query_for & KP_Q_AGGREGATED) != 0 && kp_streq(name, "timeout");
+}
+
 static int check_names(const struct kp_http_query *args, unsigned query_for, struct kp_error *err)
 {
     for (size_t i = 0; i < args->n; i++) {
         const char *name = args->args[i].name;
         char shown[48];
-        if (find_row(name, query_for) == NULL)
+        if (find_row(name, query_for) == NULL && !is_of_others(name, query_for))
             return kp_fail(err, KP_INVALID,
                 "this path takes no parameter '%s'; docs/registry-api.md lists them",
                 kp_printable(shown, sizeof shown, name, strlen(name)));
@@ -213,7 +219,8 @@ static int parse_args(const struct kp_http_query *args, unsigned query_for, int6
         return err->code;
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
         const char *text = kp_http_query_get(args, rows[i].name);
-        if ((rows[i].query_for & query_for) == 0 || text == NULL || text[0] == '\0')
+        if ((rows[i].query_for & query_for) == 0 || text == NULL || text[0] == '\0' ||
+            is_of_others(rows[i].name, query_for))
             continue;
         if (parse_value(&rows[i], text, now_ms, (char *)ret + rows[i].offset, err) != 0)
             return kp_wrap(err, "%s", rows[i].name);
@@ -240,7 +247,8 @@ int kp_query_parse_text(
 int kp_query_parse(const struct kp_http_exchange *x, unsigned query_for, int64_t now_ms, struct kp_query *ret,
     struct kp_error *err)
 {
-    int rc = kp_query_parse_text(kp_http_query(x), query_for, now_ms, ret, err);
+    unsigned aggregated = kp_agg_is_path(kp_http_path(x)) ? KP_Q_AGGREGATED : 0;
+    int rc = kp_query_parse_text(kp_http_query(x), query_for | aggregated, now_ms, ret, err);
     const char *confined_to = kp_api_scope(x)->namespace;
     if (confined_to) {
         kp_free(ret->namespace);

@@ -29,6 +29,7 @@ enum kp_query_for {
     KP_Q_PEERS = 1024,
     KP_Q_PGO = 2048,
     KP_Q_DELETE = 4096,
+    KP_Q_AGGREGATED = 8192, // beside the others: `timeout` is between client and API server
 };
 
 struct kp_query_ids {
