@@ -58,11 +58,37 @@ static void on_gone(void *user)
 
 // ---- what comes out ----
 
+// Lies with the exchange from here on; namespace NULL = all.
+static void attach(struct ask *a, const char *namespace, bool writer)
+{
+    struct kp_admitted *in = KP_NEW(struct kp_admitted);
+    in->identity = kp_take(a->who);
+    in->namespace = kp_strdup(namespace);
+    in->asked = kp_strdup(a->asking);
+    in->access = a->access;
+    in->access.namespace = in->asked;
+    in->scope = (struct kp_scope){.who = in->identity,
+        .namespace = in->namespace,
+        .plain_names = namespace != NULL,
+        .writer = writer,
+        .arrived_ms = a->arrived_ms,
+        .access = &in->access};
+    kp_http_attach(a->x, in, kp_api_admitted_free);
+}
+
+// Of who is not let in only his name is left, for the audit.
+static void leave(struct ask *a)
+{
+    kp_http_on_gone(a->x, NULL, NULL);
+    if (a->who)
+        attach(a, KP_API_NOWHERE, false);
+    free_ask(a);
+}
+
 static void refuse(struct ask *a, const struct kp_error *err)
 {
     struct kp_http_exchange *x = a->x;
-    kp_http_on_gone(x, NULL, NULL);
-    free_ask(a);
+    leave(a);
     kp_api_refuse(x, err);
 }
 
@@ -74,8 +100,7 @@ static void refuse_id(struct ask *a)
     char shown[64];
     int64_t arrived_ms = a->arrived_ms;
     kp_fail(&err, KP_NOT_FOUND, KP_API_NOT_HERE, kp_printable(shown, sizeof shown, a->id, strlen(a->id)));
-    kp_http_on_gone(x, NULL, NULL);
-    free_ask(a);
+    leave(a);
     kp_api_refuse_late(api, x, arrived_ms, &err);
 }
 
@@ -83,20 +108,8 @@ static void refuse_id(struct ask *a)
 static void let_in(struct ask *a, const char *namespace)
 {
     struct kp_http_exchange *x = a->x;
-    struct kp_admitted *in = KP_NEW(struct kp_admitted);
-    in->identity = kp_take(a->who);
-    in->namespace = kp_strdup(namespace);
-    in->asked = kp_strdup(a->asking);
-    in->access = a->access;
-    in->access.namespace = in->asked;
-    in->scope = (struct kp_scope){.who = in->identity,
-        .namespace = in->namespace,
-        .plain_names = namespace != NULL,
-        .writer = a->row.where == KP_ADMIT_SELF,
-        .arrived_ms = a->arrived_ms,
-        .access = &in->access};
+    attach(a, namespace, a->row.where == KP_ADMIT_SELF);
     kp_http_on_gone(x, NULL, NULL);
-    kp_http_attach(x, in, kp_api_admitted_free);
     free_ask(a);
     kp_http_gate_open(x);
 }

@@ -54,6 +54,17 @@ bool kp_api_word_error(const struct kp_http_exchange *x, int status, const char 
 // The gate of listeners with these rows (user: the api).
 void kp_api_gate(struct kp_http_exchange *x, void *user);
 
+// Who asked for what, for an audit: of a request for something of profiles (not for a push), let in or not.
+// Borrowed, as long as the exchange.
+struct kp_api_described {
+    const char *user;      // "" = not known
+    const char *verb;      // "list"
+    const char *namespace; // that was asked for; "" = all, or not known
+    char resource[64];     // "profiles/merge"
+};
+// false: the request shows nothing of profiles.
+bool kp_api_describe(const struct kp_http_exchange *x, struct kp_api_described *ret);
+
 // Ends answers that have no end of their own (watches), so that the server can drain.
 void kp_api_end_watches(struct kp_api *api);
 
