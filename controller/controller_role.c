@@ -12,13 +12,12 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "controller/apiserver.h"
 #include "controller/controller.h"
 #include "controller/controller_options.h"
 #include "http/server.h"
 #include "serve/serve.h"
 #include "base/banned.h"
-
-#define SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
 struct role {
     int argc;
@@ -61,15 +60,8 @@ static void default_identity(struct role *role)
 static int load_kube(struct role *role, struct kp_error *err)
 {
     struct kp_kube_config *kube = &role->config.kube;
-    if (role->options.kubeconfig[0] != '\0') {
-        const char *context = role->options.context[0] != '\0' ? role->options.context : NULL;
-        if (kp_kube_config_load(role->options.kubeconfig, context, kube, err) != 0)
-            return err->code;
-    } else if (kp_kube_config_in_cluster(env("KUBERNETES_SERVICE_HOST"), env("KUBERNETES_SERVICE_PORT"),
-                   SERVICE_ACCOUNT_DIR, kube, err) != 0) {
-        return kp_wrap(
-            err, "no way to the API server: give --kubeconfig, or run in a pod with a ServiceAccount");
-    }
+    if (kp_apiserver_find(role->options.kubeconfig, role->options.context, env, kube, err) != 0)
+        return err->code;
     if (role->options.lease_namespace[0] == '\0')
         role->config.lease_namespace = kube->namespace;
     kp_controller_options_deny_server(&role->options, &role->config);
