@@ -261,9 +261,55 @@ static void test_the_registry_is_not_opened_by_accident(void **state)
     }
 }
 
+static void test_who_may_use_the_registry(void **state)
+{
+    static const struct {
+        const char *flags[6];
+        const char *refused; // NULL = it starts
+    } cases[] = {
+        {{"--listen=:1", "--authentication=Kubernetes"}, "--insecure-http"},
+        {{"--listen=:1", "--authentication=Kubernetes", "--insecure-http"}, NULL},
+        {{"--listen=:1", "--authentication=Kubernetes", "--tls-cert-file=c", "--tls-key-file=k"}, NULL},
+        {{"--listen=:1", "--tls-cert-file=c", "--tls-key-file=k"}, "--authentication=Kubernetes"},
+        {{"--listen=:1", "--insecure-http"}, "--authentication=Kubernetes"},
+        {{"--authentication=Kubernetes"}, NULL},
+        {{"--authentication=Everyone"}, "--authentication"},
+        {{"--authentication=Kubernetes", "--insecure-allow-everyone"}, "exclude each other"},
+        {{"--authentication=Kubernetes", "--token-audiences="}, "--token-audiences"},
+        {{"--authentication=Kubernetes", "--allow-anonymous=legacy"}, NULL},
+        {{"--authentication=Kubernetes", "--allow-anonymous=a/b"}, "--allow-anonymous=a/b"},
+        {{"--authentication=Kubernetes", "--namespace=A"}, "--namespace=A"},
+        {{"--allow-anonymous=legacy"}, "--allow-anonymous needs --authentication=Kubernetes"},
+        {{"--accept-api-server-tokens"}, "--accept-api-server-tokens needs"},
+        {{"--aggregated-api"}, "--aggregated-api needs --authentication=Kubernetes"},
+        {{"--authentication=Kubernetes", "--aggregated-api"}, "--aggregated-api needs --tls-cert-file"},
+        {{"--authentication=Kubernetes", "--controller-client-ca-file=f"}, "needs --tls-cert-file"},
+        {{"--authentication=Kubernetes", "--aggregated-api", "--controller-client-ca-file=f",
+             "--tls-cert-file=c", "--tls-key-file=k"},
+            NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        struct kp_registry_options options = {0};
+        struct kp_error err = {0};
+        const char *argv[7] = {"registry"};
+        int n = 1;
+        for (; n < 7 && cases[i].flags[n - 1] != NULL; n++)
+            argv[n] = cases[i].flags[n - 1];
+        int rc = kp_registry_options_load(n, (char **)(uintptr_t)argv, env, &options, &err);
+        if ((rc == 0) != (cases[i].refused == NULL))
+            fail_msg("case %zu: %d %s", i, rc, err.text);
+        if (rc != 0 && strstr(err.text, cases[i].refused) == NULL)
+            fail_msg("case %zu says '%s'", i, err.text);
+        if (rc == 0)
+            kp_registry_options_finish(&options);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_may_use_the_registry),
         cmocka_unit_test(test_a_flag_wins_over_environment_over_file),
         cmocka_unit_test(test_what_is_wrong_is_named),
         cmocka_unit_test(test_a_wrong_file_is_told_by_line),

@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "controller/options.h"
+#include "controller/registry_auth.h"
 #include "controller/registry_options.h"
 #include "controller/registry_tools.h"
 #include "controller/role.h"
@@ -21,6 +22,8 @@
 #include "store/store.h"
 #include "base/banned.h"
 
+#define FILES_EVERY_MS 10000
+
 struct registry {
     int argc;
     char **argv;
@@ -28,11 +31,14 @@ struct registry {
     struct kp_metrics *metrics;
     struct kp_loop *loop;
     struct kp_store *store;
+    struct kp_registry_auth *auth; // NULL = nobody is asked
     struct kp_api *api;
     struct kp_serve *serve;
     struct kp_http_server *server;
     struct kp_http_route routes[KP_API_ROUTES + KP_SERVE_ROUTES + 1];
     struct kp_signal *signals[3];
+    struct kp_timer *files; // looks whether certificates have changed
+    char files_trouble[240];
     bool stopping;
 };
 
@@ -71,6 +77,17 @@ static void on_terminate(void *user)
     kp_http_server_drain(r->server, r->options.grace_ms, on_drained, r);
 }
 
+static void look_at_files(void *user)
+{
+    struct registry *r = user;
+    struct kp_error err = {0};
+    if (kp_http_server_reload(r->server, &err) != 0 && !kp_streq(err.text, r->files_trouble))
+        KP_ERROR("the certificate is not taken over, the old one is served", KP_E(&err));
+    kp_copy(r->files_trouble, sizeof r->files_trouble, err.text);
+    if (r->auth)
+        kp_registry_auth_reload(r->auth);
+}
+
 static void on_hangup(void *user)
 {
     struct registry *r = user;
@@ -81,12 +98,26 @@ static void on_hangup(void *user)
     else
         KP_INFO("log level read again", KP_S("log_level", fresh.log_level));
     kp_registry_options_finish(&fresh);
-    kp_error_clear(&err);
-    if (kp_http_server_reload(r->server, &err) != 0)
-        KP_ERROR("the certificate is not taken over", KP_E(&err));
+    r->files_trouble[0] = '\0'; // who asks is told again
+    look_at_files(r);
 }
 
 // ---- serving ----
+
+// Who read what.
+static void audit(const struct kp_http_exchange *x, int status, size_t bytes_sent)
+{
+    struct kp_api_described d;
+    char path[300];
+    if (!kp_api_describe(x, &d))
+        return;
+    kp_auto_free char *whole = kp_asprintf("%s?%s", kp_http_path(x), kp_http_query(x));
+    kp_printable(path, sizeof path, whole, strlen(whole) - (kp_http_query(x)[0] == '\0'));
+    KP_INFO("audit", KP_S("user", d.user), KP_S("verb", d.verb), KP_S("resource", d.resource),
+        KP_S("namespace", d.namespace), KP_S("method", kp_http_method(x)), KP_S("path", path),
+        KP_I("status", status), KP_I("bytes", (int64_t)bytes_sent), KP_S("peer", kp_http_peer(x)),
+        KP_S("request_id", kp_http_request_id(x)));
+}
 
 static void on_access(
     void *user, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds)
@@ -94,6 +125,8 @@ static void on_access(
     struct registry *r = user;
     if (r->api)
         kp_api_on_access(r->api, x, status, bytes_sent, seconds);
+    if (r->auth)
+        audit(x, status, bytes_sent);
     KP_LOG_(status >= 500 && status != 507 ? KP_LOG_WARN : KP_LOG_DEBUG, "request",
         KP_S("method", kp_http_method(x)), KP_S("path", kp_http_path(x)), KP_I("status", status),
         KP_I("bytes", (int64_t)bytes_sent), KP_F("seconds", seconds), KP_S("peer", kp_http_peer(x)),
@@ -135,7 +168,13 @@ static int serve(struct registry *r, struct kp_error *err)
     kp_serve_add_check(r->serve, "store", kp_api_ready, r->api);
     fill_routes(r, apart);
     bool tls = o->tls_cert_file[0] != '\0';
+    if (r->auth)
+        kp_serve_add_check(r->serve, "authentication", kp_registry_auth_ready, r->auth);
+    else if (!kp_listen_is_local(o->listen))
+        KP_WARN("--insecure-allow-everyone: whoever reaches this address reads and writes all profiles",
+            KP_S("address", o->listen));
     const struct kp_http_listener api = {.address = o->listen,
+        .ask_client_cert = o->aggregated_api || o->controller_client_ca_file[0] != '\0',
         .cert_file = tls ? o->tls_cert_file : NULL,
         .key_file = tls ? o->tls_key_file : NULL,
         .word_error = kp_api_word_error};
@@ -184,7 +223,12 @@ static int build(struct registry *r, struct kp_error *err)
             "damage in the folder: what is damaged is put aside and not served; 'registry verify' names it, "
             "after a crash a torn tail is usual",
             KP_I("damaged", (int64_t)stats.n_corrupt), KP_I("torn_tails", (int64_t)stats.n_torn));
+    if (kp_registry_asks_kubernetes(&r->options) &&
+        kp_registry_auth_create(r->loop, r->metrics, &r->options, env, &r->auth, err) != 0)
+        return err->code;
     r->api = kp_api_create(&(struct kp_api_options){.loop = r->loop,
+        .gate = r->auth ? kp_registry_auth_gate(r->auth) : kp_gate_everyone(),
+        .namespace = r->auth ? kp_registry_auth_namespace(r->auth) : r->options.namespace,
         .store = r->store,
         .metrics = r->metrics,
         .on_seal_failed = on_seal_failed,
@@ -196,6 +240,8 @@ static int build(struct registry *r, struct kp_error *err)
     r->signals[0] = kp_signal_create(r->loop, SIGTERM, on_terminate, r);
     r->signals[1] = kp_signal_create(r->loop, SIGINT, on_terminate, r);
     r->signals[2] = kp_signal_create(r->loop, SIGHUP, on_hangup, r);
+    r->files = kp_timer_create(r->loop, look_at_files, r);
+    kp_timer_start(r->files, FILES_EVERY_MS, FILES_EVERY_MS);
     return 0;
 }
 
@@ -208,6 +254,8 @@ static void tear_down(struct registry *r)
         kp_http_server_close(r->server);
     kp_api_destroy(r->api);
     r->api = NULL; // connections that end from here on are not counted
+    kp_timer_destroy(r->files);
+    kp_registry_auth_destroy(kp_take(r->auth));
     if (r->loop)
         kp_loop_destroy(r->loop);
     if (r->server)

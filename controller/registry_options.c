@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "controller/options.h"
+#include "kube/client.h"
 #include "base/banned.h"
 
 #define AT(field) offsetof(struct kp_registry_options, field)
@@ -15,7 +16,9 @@ static const struct kp_option rows[] = {
     {"config", "FILE", KP_OPTION_STRING, AT(config), NULL, 0, 0,
         "Configuration file (flat YAML); its keys are the flags' names."},
     {"listen", "ADDRESS", KP_OPTION_STRING, AT(listen), "127.0.0.1:10100", 0, 0,
-        "Where the API is served. Beyond loopback it needs --insecure-allow-everyone."},
+        "Where the API is served. Beyond loopback it needs --authentication=Kubernetes and TLS, or a flag "
+        "that "
+        "says otherwise."},
     {"metrics-listen", "ADDRESS", KP_OPTION_STRING, AT(metrics_listen), NULL, 0, 0,
         "A port of their own for /metrics and /readyz; empty: they are served with the API. /healthz is on "
         "both."},
@@ -43,8 +46,37 @@ static const struct kp_option rows[] = {
     {"accept-empty", NULL, KP_OPTION_BOOL, AT(accept_empty), "false", 0, 0,
         "Take profiles without samples on /api/0, as profefe did before 2020."},
     {"tls-cert-file", "FILE", KP_OPTION_STRING, AT(tls_cert_file), NULL, 0, 0,
-        "Certificate (PEM, with its chain) to serve HTTPS with; read again on SIGHUP."},
+        "Certificate (PEM, with its chain) to serve HTTPS with; read again when it changes."},
     {"tls-key-file", "FILE", KP_OPTION_STRING, AT(tls_key_file), NULL, 0, 0, "Its key."},
+    {"authentication", "None|Kubernetes", KP_OPTION_CHOICE, AT(authentication), "None", 0, 0,
+        "Who is asked who a client is and what he may: nobody (everyone may everything), or the API server, "
+        "by "
+        "TokenReview and SubjectAccessReview on profiles.data.kube-pprof.dev."},
+    {"kubeconfig", "FILES", KP_OPTION_STRING, AT(kubeconfig), NULL, 0, 0,
+        "The way to the API server; by default that of the pod's ServiceAccount."},
+    {"context", "NAME", KP_OPTION_STRING, AT(context), NULL, 0, 0,
+        "Context of the kubeconfig; its current one by default."},
+    {"namespace", "NAME", KP_OPTION_STRING, AT(namespace), NULL, 0, 0,
+        "The registry's own: who may create profiles/captures in it may write captures of all namespaces. By "
+        "default the ServiceAccount's."},
+    {"token-audiences", "NAMES", KP_OPTION_LIST, AT(token_audiences), "kube-pprof", 0, 0,
+        "A bearer token has to be for one of them."},
+    {"accept-api-server-tokens", NULL, KP_OPTION_BOOL, AT(accept_api_server_tokens), "false", 0, 0,
+        "Take also tokens that are for the API server itself. Whoever runs the registry could use them "
+        "there."},
+    {"aggregated-api", NULL, KP_OPTION_BOOL, AT(aggregated_api), "false", 0, 0,
+        "Believe the API server's front proxy who its users are (below /apis and /openapi): ConfigMap "
+        "kube-system/extension-apiserver-authentication is watched."},
+    {"allow-anonymous", "NAMESPACE", KP_OPTION_STRING, AT(allow_anonymous), NULL, 0, 0,
+        "Whoever says nothing of himself reads and pushes profiles of this namespace on /api/0: for agents "
+        "of "
+        "profefe."},
+    {"controller-client-ca-file", "FILE", KP_OPTION_STRING, AT(controller_client_ca_file), NULL, 0, 0,
+        "Take captures only from clients with a certificate of one of these CAs beside their token; read "
+        "again "
+        "when it changes."},
+    {"insecure-http", NULL, KP_OPTION_BOOL, AT(insecure_http), "false", 0, 0,
+        "Take bearer tokens over HTTP beyond loopback: where something in front of it ends TLS."},
     {"insecure-allow-everyone", NULL, KP_OPTION_BOOL, AT(insecure_allow_everyone), "false", 0, 0,
         "Serve whoever can reach the address, without asking who it is: they read and write every profile. "
         "For trials."},
@@ -67,6 +99,66 @@ bool kp_listen_is_local(const char *address)
     return kp_starts_with(host, "127.") && strspn(host, "0123456789.") == strlen(host);
 }
 
+bool kp_registry_asks_kubernetes(const struct kp_registry_options *o)
+{
+    return kp_streq(o->authentication, "Kubernetes");
+}
+
+static bool has_tls(const struct kp_registry_options *o)
+{
+    return o->tls_cert_file[0] != '\0';
+}
+
+// What is said to no effect is refused: somebody relies on it.
+static int check_authentication(const struct kp_registry_options *o, struct kp_error *err)
+{
+    const struct {
+        const char *flag;
+        bool said, needs_tls;
+    } needs[] = {
+        {"--accept-api-server-tokens", o->accept_api_server_tokens, false},
+        {"--allow-anonymous", o->allow_anonymous[0] != '\0', false},
+        {"--aggregated-api", o->aggregated_api, true},
+        {"--controller-client-ca-file", o->controller_client_ca_file[0] != '\0', true},
+    };
+    bool asks = kp_registry_asks_kubernetes(o);
+    for (size_t i = 0; i < KP_COUNT(needs); i++) {
+        if (needs[i].said && !asks)
+            return kp_fail(err, KP_INVALID, "%s needs --authentication=Kubernetes", needs[i].flag);
+        if (needs[i].said && needs[i].needs_tls && !has_tls(o))
+            return kp_fail(err, KP_INVALID, "%s needs --tls-cert-file and --tls-key-file", needs[i].flag);
+    }
+    if (asks && o->insecure_allow_everyone)
+        return kp_fail(
+            err, KP_INVALID, "--insecure-allow-everyone and --authentication=Kubernetes exclude each other");
+    if (asks && o->token_audiences.n == 0)
+        return kp_fail(err, KP_INVALID, "--token-audiences must not be empty");
+    if (o->allow_anonymous[0] != '\0' && !kp_kube_name_valid(o->allow_anonymous))
+        return kp_fail(
+            err, KP_INVALID, "--allow-anonymous=%.60s is not the name of a namespace", o->allow_anonymous);
+    if (o->namespace[0] != '\0' && !kp_kube_name_valid(o->namespace))
+        return kp_fail(err, KP_INVALID, "--namespace=%.60s is not the name of one", o->namespace);
+    return 0;
+}
+
+// Beyond loopback nothing is open by accident.
+static int check_exposure(const struct kp_registry_options *o, struct kp_error *err)
+{
+    if (kp_listen_is_local(o->listen))
+        return 0;
+    if (!kp_registry_asks_kubernetes(o) && !o->insecure_allow_everyone)
+        return kp_fail(err, KP_INVALID,
+            "--listen=%.60s: everyone who reaches this address could read and write all profiles; say "
+            "--authentication=Kubernetes, listen on 127.0.0.1, or say --insecure-allow-everyone",
+            o->listen);
+    if (kp_registry_asks_kubernetes(o) && !has_tls(o) && !o->insecure_http)
+        return kp_fail(err, KP_INVALID,
+            "--listen=%.60s: tokens would cross the network in the clear; give --tls-cert-file and "
+            "--tls-key-file, or say --insecure-http if something in front ends TLS",
+            o->listen);
+    return 0;
+}
+
 static int check(const struct kp_registry_options *o, struct kp_error *err)
 {
     if (o->listen[0] == '\0')
@@ -75,12 +167,8 @@ static int check(const struct kp_registry_options *o, struct kp_error *err)
         return kp_fail(err, KP_INVALID, "--data-dir must not be empty");
     if ((o->tls_cert_file[0] == '\0') != (o->tls_key_file[0] == '\0'))
         return kp_fail(err, KP_INVALID, "--tls-cert-file and --tls-key-file go together");
-    if (!kp_listen_is_local(o->listen) && !o->insecure_allow_everyone)
-        return kp_fail(err, KP_INVALID,
-            "--listen=%.60s: everyone who reaches this address could read and write all profiles; listen on "
-            "127.0.0.1, "
-            "or say --insecure-allow-everyone",
-            o->listen);
+    if (check_authentication(o, err) != 0 || check_exposure(o, err) != 0)
+        return err->code;
     if (o->max_bytes != 0 && o->max_bytes < 1 << 20)
         return kp_fail(err, KP_INVALID, "--max-bytes: less than 1Mi holds no log");
     return 0;

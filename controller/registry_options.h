@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "controller/options.h"
 
 struct kp_registry_options {
     char *config;
@@ -17,7 +18,13 @@ struct kp_registry_options {
     char *keep_original;
     bool accept_empty;
     char *tls_cert_file, *tls_key_file;
-    bool insecure_allow_everyone;
+    char *authentication; // "None", "Kubernetes"
+    char *kubeconfig, *context, *namespace;
+    struct kp_option_list token_audiences;
+    bool accept_api_server_tokens, aggregated_api;
+    char *allow_anonymous; // namespace
+    char *controller_client_ca_file;
+    bool insecure_allow_everyone, insecure_http;
     int64_t grace_ms;
     char *log_level, *log_format;
 };
@@ -27,6 +34,8 @@ KP_MUST_CHECK int kp_registry_options_load(int argc, char **argv, const char *(*
     struct kp_registry_options *ret, struct kp_error *err);
 void kp_registry_options_finish(struct kp_registry_options *options);
 void kp_registry_options_help(FILE *out);
+
+bool kp_registry_asks_kubernetes(const struct kp_registry_options *options); // --authentication
 
 // Whether an address can be reached from this machine only.
 bool kp_listen_is_local(const char *address);

@@ -191,6 +191,9 @@ static void make_metrics(struct kp_auth *auth, struct kp_metrics *metrics)
         "Requests that got 429 because too many such questions ran.");
     auth->anonymous = kp_counter(metrics, "kube_pprof_registry_anonymous_requests_total",
         "Requests on /api/0 of clients that say nothing of themselves (--allow-anonymous).");
+    kp_metric_set(kp_gauge(metrics, "kube_pprof_registry_anonymous_allowed",
+                      "1 if such requests read and push profiles of a namespace."),
+        auth->anonymous_namespace != NULL);
 }
 
 static void set_defaults(struct kp_auth_options *o)
