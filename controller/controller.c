@@ -48,6 +48,7 @@ struct kp_controller {
     struct kp_serviceranges *serviceranges;
     struct kp_confirm *confirm;
     struct kp_sink *sink;
+    struct kp_registrylink *link;
     struct kp_pipeline *pipeline;
     struct kp_report *report;
     struct kp_timer *refresh, *stopping;
@@ -70,6 +71,8 @@ static void decide(struct kp_controller *controller)
     kp_pipeline_set_running(controller->pipeline, act);
     kp_statuses_set_writing(controller->statuses, leading(controller) && controller->state != STATE_STOPPED);
     kp_report_set_posting(controller->report, act);
+    kp_registrylink_set_leading(controller->link, leading(controller) && controller->state != STATE_STOPPED);
+    kp_registrylink_set_posting(controller->link, act);
     kp_metric_set(controller->leader, leading(controller) ? 1 : 0);
 }
 
@@ -143,6 +146,18 @@ static size_t on_service_ranges(void *user, const char *const *cidrs)
     return controller->capturer != NULL ? kp_capturer_learn_denied(controller->capturer, cidrs) : 0;
 }
 
+static void on_namespace(void *user, const char *name, const char *created)
+{
+    kp_registrylink_set_namespace(((struct kp_controller *)user)->link, name, created);
+}
+
+static void on_registry_usable(void *user)
+{
+    struct kp_controller *controller = user;
+    kp_sink_pause(controller->sink, false);
+    decide(controller);
+}
+
 static void on_change(void *user, const char *namespace)
 {
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
@@ -180,6 +195,15 @@ static int create_sink(struct kp_controller *controller, struct kp_metrics *metr
     if (kp_sink_create(controller->loop, &options, kp_pipeline_on_delivered, controller->pipeline,
             &controller->sink, err) != 0)
         return kp_wrap(err, "cannot open the spool '%s'", config->spool_dir != NULL ? config->spool_dir : "");
+    const struct kp_registrylink_options link = {.config = &config->link,
+        .kube = controller->kube,
+        .namespace = config->lease_namespace,
+        .registry = self,
+        .metrics = metrics,
+        .on_usable = on_registry_usable,
+        .user = controller};
+    controller->link = kp_registrylink_create(controller->loop, &link);
+    kp_sink_pause(controller->sink, !kp_registrylink_usable(controller->link));
     return 0;
 }
 
@@ -224,6 +248,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
         .cluster_policies = config->cluster_policies,
         .on_synced = on_synced,
         .on_change = on_change,
+        .on_namespace = on_namespace,
         .user = controller};
     controller->watches = kp_watches_create(&watches);
     struct kp_confirm_options confirm = {.kube = controller->kube,
@@ -347,6 +372,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_pipeline_connect(
         controller->pipeline, controller->inventory, controller->confirm, controller->sink, NULL);
     kp_watches_destroy(controller->watches);
+    kp_registrylink_stop(controller->link);
     kp_serviceranges_destroy(controller->serviceranges);
     kp_lease_destroy(controller->lease);
     kp_events_destroy(controller->events);
@@ -356,6 +382,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_confirm_destroy(controller->confirm);
     kp_nodes_destroy(controller->nodes);
     kp_sink_destroy(controller->sink);
+    kp_registrylink_destroy(controller->link);
     kp_pipeline_destroy(controller->pipeline);
     kp_inventory_destroy(controller->inventory);
     kp_plan_destroy(controller->plan);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "capture/capture.h"
+#include "controller/registrylink.h"
 #include "kube/config.h"
 #include "plan/plan.h"
 #include "policy/policy.h"
@@ -29,6 +30,7 @@ struct kp_controller_config {
     struct kp_plan_limits limits;
     struct kp_capture_options capture;
     struct kp_sink_registry_options registry;
+    struct kp_registrylink_config link;
     const char *spool_dir;
     uint64_t spool_bytes;
 };

@@ -32,6 +32,30 @@ static const struct kp_option rows[] = {
     {"registry-key-file", "FILE", KP_OPTION_STRING, AT(registry_key_file), NULL, 0, 0, "Its key."},
     {"registry-token-file", "FILE", KP_OPTION_STRING, AT(registry_token_file), NULL, 0, 0,
         "Bearer token for the registry; read again when it changes."},
+    {"registry-service", "NAME", KP_OPTION_STRING, AT(registry_service), "kube-pprof-registry", 0, 0,
+        "The registry's Service, in the namespace of the Lease: what its certificate is for and what the "
+        "APIService names."},
+    {"manage-certificates", NULL, KP_OPTION_BOOL, AT(manage_certificates), "false", 0, 0,
+        "Be the registry's certificate authority: the leader keeps its CA in the Secret SERVICE-ca and its "
+        "certificate in\n"
+        "SERVICE-tls, and renews both. Deliveries begin when the CA is known; --registry-ca-file is then not "
+        "used."},
+    {"certificate-lifetime", "DURATION", KP_OPTION_DURATION, AT(certificate_lifetime_ms), "90d", 10000,
+        10 * 366 * DAY_MS, "Of the registry's certificate; it is renewed after two thirds."},
+    {"ca-lifetime", "DURATION", KP_OPTION_DURATION, AT(ca_lifetime_ms), "3650d", 40000, 100 * 366 * DAY_MS,
+        "Of the CA; it is replaced after two thirds. At least four lifetimes of a certificate."},
+    {"certificate-settle", "DURATION", KP_OPTION_DURATION, AT(certificate_settle_ms), "5m", 0, DAY_MS,
+        "So long a new CA is known to all that verify the registry before it signs."},
+    {"api-service", NULL, KP_OPTION_BOOL, AT(api_service), "true", 0, 0,
+        "Have the APIService of the aggregated API while the registry answers; false removes it. Only with "
+        "--api-service-switch."},
+    {"api-service-switch", "NAME", KP_OPTION_STRING, AT(api_service_switch), NULL, 0, 0,
+        "ConfigMap in the namespace of the Lease without which no APIService is kept: uninstalling deletes "
+        "it "
+        "first.\n"
+        "Empty: APIServices are not touched."},
+    {"api-service-port", "PORT", KP_OPTION_INT, AT(api_service_port), "443", 1, 65535,
+        "Port of the registry's Service that the API server uses."},
     {"spool-dir", "FOLDER", KP_OPTION_STRING, AT(spool_dir), NULL, 0, 0,
         "Where captures wait while the registry is away. Without it they wait in memory only."},
     {"spool-bytes", "BYTES", KP_OPTION_BYTES, AT(spool_bytes), "512Mi", 1 * MIB, 0, "Size of the spool."},
@@ -150,6 +174,38 @@ static const char *or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
+static int check_link(const struct kp_controller_options *o, struct kp_error *err)
+{
+    bool is_tls = kp_starts_with(o->registry_url, "https://");
+    if (o->manage_certificates && !is_tls)
+        return kp_fail(
+            err, KP_INVALID, "--manage-certificates: --registry-url must then start with https://");
+    if (o->ca_lifetime_ms / 4 < o->certificate_lifetime_ms)
+        return kp_fail(err, KP_INVALID, "--ca-lifetime must be at least four times --certificate-lifetime");
+    if (o->certificate_settle_ms > o->certificate_lifetime_ms / 4)
+        return kp_fail(
+            err, KP_INVALID, "--certificate-settle must be at most a quarter of --certificate-lifetime");
+    if (o->api_service_switch[0] != '\0' && o->api_service && !o->manage_certificates &&
+        (!is_tls || o->registry_ca_file[0] == '\0'))
+        return kp_fail(err, KP_INVALID,
+            "--api-service: the API server has to verify the registry; give an https --registry-url with "
+            "--manage-certificates or --registry-ca-file, or say --api-service=false");
+    return 0;
+}
+
+static struct kp_registrylink_config link_config(const struct kp_controller_options *o)
+{
+    return (struct kp_registrylink_config){.service = o->registry_service,
+        .manage_certificates = o->manage_certificates,
+        .ca_file = or_null(o->registry_ca_file),
+        .certificate_lifetime_ms = o->certificate_lifetime_ms,
+        .ca_lifetime_ms = o->ca_lifetime_ms,
+        .settle_ms = o->certificate_settle_ms,
+        .api_service_switch = or_null(o->api_service_switch),
+        .api_service = o->api_service,
+        .api_service_port = (int)o->api_service_port};
+}
+
 int kp_controller_options_config(
     struct kp_controller_options *options, struct kp_controller_config *config, struct kp_error *err)
 {
@@ -161,6 +217,8 @@ int kp_controller_options_config(
         !kp_starts_with(options->registry_url, "https://"))
         return kp_fail(err, KP_INVALID, "--registry-url: '%.100s' must start with http:// or https://",
             options->registry_url);
+    if (check_link(options, err) != 0)
+        return KP_INVALID;
     options->namespaces = terminated(&options->watch_namespaces);
     options->prefixes = terminated(&options->path_prefixes);
     options->cidrs = terminated(&options->denied_cidrs);
@@ -193,6 +251,7 @@ int kp_controller_options_config(
             .cert_file = or_null(options->registry_cert_file),
             .key_file = or_null(options->registry_key_file),
             .token_file = or_null(options->registry_token_file)},
+        .link = link_config(options),
         .spool_dir = or_null(options->spool_dir),
         .spool_bytes = (uint64_t)options->spool_bytes,
     };

@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
     {"controller", "watch policies and pods, capture profiles, write status", kp_controller_main},
     {"registry", "check, store and serve profiles", kp_registry_main},
+    {"remove-api-service", "before uninstalling: take the APIService away", kp_apiservice_remove_main},
 };
 
 static void usage(FILE *out)
@@ -20,8 +21,9 @@ static void usage(FILE *out)
           ": continuous profiling for Kubernetes\n\nusage: kube-pprof COMMAND [FLAGS]\n\ncommands:\n",
         out);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].what);
-    fputs("  version      print the version\n\n`kube-pprof COMMAND --help` lists the flags of a command.\n",
+        fprintf(out, "  %-18s %s\n", commands[i].name, commands[i].what);
+    fputs("  version            print the version\n\n`kube-pprof COMMAND --help` lists the flags of a "
+          "command.\n",
         out);
 }
 

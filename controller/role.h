@@ -6,4 +6,6 @@
 int kp_controller_main(int argc, char **argv);
 int kp_registry_main(int argc, char **argv);
 
+int kp_apiservice_remove_main(int argc, char **argv);
+
 #endif

@@ -48,6 +48,10 @@ static void set_policy(struct watch *watch, const char *key, const json_t *objec
 static void set_namespace(struct watch *watch, const char *key, const json_t *object)
 {
     const char *name = key[0] == '/' ? key + 1 : key;
+    const struct kp_watches_options *options = &watch->owner->options;
+    if (options->on_namespace != NULL)
+        options->on_namespace(options->user, name,
+            json_string_value(json_object_get(json_object_get(object, "metadata"), "creationTimestamp")));
     if (object == NULL) {
         kp_inventory_set_namespace(watch->owner->options.inventory, name, NULL);
         return;

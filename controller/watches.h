@@ -21,6 +21,8 @@ struct kp_watches_options {
     bool cluster_policies;
     void (*on_synced)(void *user);                        // every cache is complete, once
     void (*on_change)(void *user, const char *namespace); // something changed; namespace may be NULL
+    // NULL = not told. created: as the API server says it, NULL when the namespace is gone.
+    void (*on_namespace)(void *user, const char *name, const char *created);
     void *user;
 };
 

@@ -1,0 +1,410 @@
+// What the leader keeps for the registry, against an API server that keeps objects and a registry over TLS.
+#include "controller/registrylink.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "controller/apiservice.h"
+#include "controller/secretdata.h"
+#include "http/server.h"
+#include "pki/pki.h"
+#include "sink/sink.h"
+#include "testkit/peer.h"
+#include "testkit/testkit.h"
+#include "base/banned.h"
+
+enum { OBJECT_CA, OBJECT_TLS, OBJECT_SWITCH, OBJECT_API, OBJECTS };
+static const char *const paths[OBJECTS] = {"/api/v1/namespaces/kp/secrets/localhost-ca",
+    "/api/v1/namespaces/kp/secrets/localhost-tls", "/api/v1/namespaces/kp/configmaps/on", KP_APISERVICE_PATH};
+
+struct bench {
+    pthread_mutex_t lock;
+    json_t *objects[OBJECTS];
+    int version, writes[OBJECTS], deletes[OBJECTS];
+    struct kp_peer *peer;
+    struct kp_loop *loop;
+    struct kp_kube *kube;
+    void *registry;
+    const struct kp_sink_ops *ops;
+    struct kp_registrylink *link;
+    struct kp_registrylink_config config;
+    bool usable;
+    // the registry
+    char *dir, *cert_file, *key_file;
+    struct kp_http_server *server;
+    char *told; // bodies of /api/v1/namespaces
+};
+
+// ---- the API server ----
+
+static json_t *stamped(struct bench *b, json_t *object)
+{
+    char version[20];
+    snprintf(version, sizeof version, "%d", ++b->version);
+    json_object_set_new(json_object_get(object, "metadata"), "resourceVersion", json_string(version));
+    return object;
+}
+
+static int put(struct bench *b, int i, json_t *object)
+{
+    json_t *old = json_object_get(json_object_get(b->objects[i], "metadata"), "resourceVersion");
+    if (!json_equal(old, json_object_get(json_object_get(object, "metadata"), "resourceVersion"))) {
+        json_decref(object);
+        return 409;
+    }
+    json_decref(b->objects[i]);
+    b->objects[i] = stamped(b, object);
+    b->writes[i]++;
+    return 200;
+}
+
+static int store(struct bench *b, int i, const char *method, json_t *object)
+{
+    if (kp_streq(method, "PUT"))
+        return put(b, i, object);
+    if (kp_streq(method, "POST") && b->objects[i] != NULL) {
+        json_decref(object);
+        return 409;
+    }
+    if (kp_streq(method, "POST") || kp_streq(method, "PATCH")) {
+        json_decref(b->objects[i]);
+        b->objects[i] = stamped(b, object);
+        b->writes[i]++;
+        return 201;
+    }
+    json_decref(object);
+    int status = b->objects[i] != NULL ? 200 : 404;
+    if (kp_streq(method, "DELETE") && b->objects[i] != NULL) {
+        json_decref(b->objects[i]);
+        b->objects[i] = NULL;
+        b->deletes[i]++;
+    }
+    return status;
+}
+
+static const struct kp_step *api(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
+{
+    struct bench *b = user;
+    json_t *object = json_loadb(request->body, request->body_len, 0, NULL);
+    const char *name = json_string_value(json_object_get(json_object_get(object, "metadata"), "name"));
+    int found = -1;
+    for (int i = 0; i < OBJECTS; i++)
+        if (kp_starts_with(request->target, paths[i]) ||
+            (kp_streq(request->method, "POST") && name != NULL && kp_ends_with(paths[i], name)))
+            found = i;
+    pthread_mutex_lock(&b->lock);
+    int status = found >= 0 ? store(b, found, request->method, object) : 500;
+    char *text = status < 300 && b->objects[found] != NULL ? json_dumps(b->objects[found], 0)
+                                                           : json_dumps(json_null(), JSON_ENCODE_ANY);
+    pthread_mutex_unlock(&b->lock);
+    const struct kp_step *step = kp_peer_answer(peer, status, "application/json", text, strlen(text));
+    free(text);
+    return step;
+}
+
+// A copy of what lies there now.
+static json_t *look(struct bench *b, int i)
+{
+    pthread_mutex_lock(&b->lock);
+    json_t *copy = json_deep_copy(b->objects[i]);
+    pthread_mutex_unlock(&b->lock);
+    return copy;
+}
+
+static void drop(struct bench *b, int i)
+{
+    pthread_mutex_lock(&b->lock);
+    json_decref(b->objects[i]);
+    b->objects[i] = NULL;
+    pthread_mutex_unlock(&b->lock);
+}
+
+// ---- the registry ----
+
+static void on_healthz(struct kp_http_exchange *x, void *user)
+{
+    (void)user;
+    kp_http_reply_text(x, 200, "text/plain", "ok");
+}
+
+static void on_namespaces(struct kp_http_exchange *x, void *user)
+{
+    struct bench *b = user;
+    const struct kp_blob *body = kp_http_body(x);
+    char *told =
+        kp_asprintf("%s%.*s\n", b->told != NULL ? b->told : "", (int)body->len, (const char *)body->data);
+    kp_free(b->told);
+    b->told = told;
+    kp_http_reply_text(x, 200, "application/json", "{}");
+}
+
+static int registry_up(struct bench *b, const char *address)
+{
+    static const struct kp_http_route routes[] = {
+        {.method = "GET", .path = "/healthz", .handler = on_healthz},
+        {.method = "POST", .path = "/api/v1/namespaces", .handler = on_namespaces, .max_body = 100000}, {0}};
+    struct kp_error err = {0};
+    int port = 0;
+    const struct kp_http_listener listener = {
+        .address = address, .cert_file = b->cert_file, .key_file = b->key_file};
+    b->server = kp_http_server_create(b->loop, &(struct kp_http_server_options){0}, &err);
+    if (b->server == NULL || kp_http_server_listen(b->server, &listener, routes, NULL, b, &port, &err) != 0)
+        fail_msg("%s", err.text);
+    return port;
+}
+
+// ---- the bench ----
+
+static void on_usable(void *user)
+{
+    ((struct bench *)user)->usable = true;
+}
+
+static void bench_open(struct bench *b)
+{
+    kp_log_setup(KP_LOG_ERROR, false, 2);
+    *b = (struct bench){.loop = kp_loop_create(), .dir = kp_test_tmpdir()};
+    pthread_mutex_init(&b->lock, NULL);
+    b->objects[OBJECT_SWITCH] = json_pack("{s:{s:s}}", "metadata", "name", "on");
+    b->peer = kp_peer_start(api, b);
+    const struct kp_kube_config config = {.server = (char *)(uintptr_t)kp_peer_url(b->peer)};
+    b->kube = kp_kube_create(b->loop, &config, &(struct kp_kube_options){.writes_per_second = 1000});
+    b->cert_file = kp_asprintf("%s/tls.crt", b->dir);
+    b->key_file = kp_asprintf("%s/tls.key", b->dir);
+}
+
+// The registry is at url; no certificate of it is known yet.
+static void bench_link(struct bench *b, const char *url)
+{
+    const struct kp_sink_registry_options registry = {.url = url};
+    assert_int_equal(kp_sink_registry_create(b->loop, &registry, &b->ops, &b->registry, NULL), 0);
+    b->config = (struct kp_registrylink_config){.service = "localhost",
+        .manage_certificates = true,
+        .certificate_lifetime_ms = 3600000,
+        .ca_lifetime_ms = 36000000,
+        .settle_ms = 0,
+        .api_service_switch = "on",
+        .api_service = true,
+        .api_service_port = 443};
+    const struct kp_registrylink_options options = {.config = &b->config,
+        .kube = b->kube,
+        .namespace = "kp",
+        .registry = b->registry,
+        .on_usable = on_usable,
+        .user = b};
+    b->link = kp_registrylink_create(b->loop, &options);
+}
+
+static void bench_unlink(struct bench *b)
+{
+    kp_registrylink_stop(b->link);
+    b->ops->close(b->registry);
+    kp_registrylink_destroy(b->link);
+}
+
+static void bench_close(struct bench *b)
+{
+    kp_kube_destroy(b->kube);
+    if (b->server != NULL)
+        kp_http_server_close(b->server);
+    kp_loop_destroy(b->loop);
+    if (b->server != NULL)
+        kp_http_server_free(b->server);
+    kp_peer_stop(b->peer);
+    for (int i = 0; i < OBJECTS; i++)
+        json_decref(b->objects[i]);
+    pthread_mutex_destroy(&b->lock);
+    kp_free(b->cert_file);
+    kp_free(b->key_file);
+    kp_free(b->told);
+    kp_test_rmdir(b->dir);
+}
+
+static void until(struct bench *b, bool (*check)(struct bench *b))
+{
+    const bool never = false;
+    int64_t end = kp_mono_ms() + 60000;
+    while (!check(b)) {
+        if (kp_mono_ms() > end)
+            fail_msg("waited too long");
+        kp_loop_run_until(b->loop, &never, 5);
+    }
+}
+
+static bool has_tls(struct bench *b)
+{
+    json_t *tls = look(b, OBJECT_TLS);
+    bool has = tls != NULL;
+    json_decref(tls);
+    return has && b->usable;
+}
+
+static bool has_api(struct bench *b)
+{
+    json_t *object = look(b, OBJECT_API);
+    bool has = object != NULL;
+    json_decref(object);
+    return has;
+}
+
+static bool has_no_api(struct bench *b)
+{
+    return !has_api(b);
+}
+
+static bool is_told(struct bench *b)
+{
+    return b->told != NULL && strstr(b->told, "shop") != NULL;
+}
+
+static struct kp_pki_pair serving(struct bench *b, char **ret_bundle)
+{
+    json_t *tls = look(b, OBJECT_TLS);
+    struct kp_pki_pair pair = {kp_secretdata_get(tls, "tls.crt"), kp_secretdata_get(tls, "tls.key")};
+    *ret_bundle = kp_secretdata_get(tls, "ca.crt");
+    json_decref(tls);
+    return pair;
+}
+
+static void mount(struct bench *b)
+{
+    char *bundle;
+    struct kp_pki_pair pair = serving(b, &bundle);
+    assert_int_equal(kp_file_write_atomic(b->cert_file, pair.cert, strlen(pair.cert), 0600, NULL), 0);
+    assert_int_equal(kp_file_write_atomic(b->key_file, pair.key, strlen(pair.key), 0600, NULL), 0);
+    kp_pki_pair_finish(&pair);
+    kp_free(bundle);
+}
+
+static void a_fresh_cluster_gets_everything(void **state)
+{
+    static const char *const names[] = {"localhost.kp.svc", "localhost"};
+    struct bench b;
+    char *bundle;
+    (void)state;
+    bench_open(&b);
+    int port = kp_test_closed_port();
+    kp_auto_free char *url = kp_asprintf("https://localhost:%d", port);
+    kp_auto_free char *address = kp_asprintf("127.0.0.1:%d", port);
+    bench_link(&b, url);
+    kp_registrylink_set_namespace(b.link, "shop", "2026-11-25T10:00:00Z");
+    kp_registrylink_set_leading(b.link, true);
+    until(&b, has_tls);
+    struct kp_pki_pair pair = serving(&b, &bundle);
+    assert_int_equal(kp_pki_check(&pair, bundle, names, 2, kp_now_ms(), NULL), 0);
+    kp_pki_pair_finish(&pair);
+    assert_true(has_no_api(&b)); // nobody answers yet
+    mount(&b);
+    registry_up(&b, address);
+    kp_registrylink_set_posting(b.link, true);
+    until(&b, has_api);
+    until(&b, is_told);
+    assert_non_null(strstr(b.told, "{\"name\":\"shop\",\"created\":\"2026-11-25T10:00:00Z\"}"));
+    json_t *object = look(&b, OBJECT_API), *spec = json_object_get(object, "spec");
+    kp_auto_free char *encoded = kp_base64(bundle, strlen(bundle));
+    assert_string_equal(json_string_value(json_object_get(spec, "caBundle")), encoded);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(spec, "service"), "namespace")), "kp");
+    json_decref(object);
+    drop(&b, OBJECT_API); // somebody deletes it
+    until(&b, has_api);
+    drop(&b, OBJECT_SWITCH); // uninstalling
+    until(&b, has_no_api);
+    bench_unlink(&b);
+    kp_free(bundle);
+    bench_close(&b);
+}
+
+static void what_is_there_is_adopted(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    for (int round = 0; round < 2; round++) { // the second controller finds what the first has made
+        b.usable = false;
+        bench_link(&b, "https://localhost:1");
+        kp_registrylink_set_leading(b.link, true);
+        until(&b, has_tls);
+        bench_unlink(&b);
+    }
+    assert_int_equal(b.writes[OBJECT_CA], 1);
+    assert_int_equal(b.writes[OBJECT_TLS], 1);
+    bench_close(&b);
+}
+
+static void a_strange_api_service_is_left_alone(void **state)
+{
+    struct bench b;
+    const bool never = false;
+    (void)state;
+    bench_open(&b);
+    b.objects[OBJECT_API] = json_pack("{s:{s:s},s:{}}", "metadata", "name", KP_APISERVICE, "spec");
+    json_decref(b.objects[OBJECT_SWITCH]); // not even when it is to be removed
+    b.objects[OBJECT_SWITCH] = NULL;
+    bench_link(&b, "https://localhost:1");
+    kp_registrylink_set_leading(b.link, true);
+    until(&b, has_tls);
+    kp_loop_run_until(b.loop, &never, 200);
+    assert_int_equal(b.writes[OBJECT_API] + b.deletes[OBJECT_API], 0);
+    bench_unlink(&b);
+    bench_close(&b);
+}
+
+static void the_api_service_follows_the_registry(void **state)
+{
+    static const struct {
+        struct kp_apiservice_facts facts;
+        int64_t now_ms;
+        enum kp_apiservice_step step;
+    } rows[] = {
+        // wanted, switched on, bundle, answered at, answers, found
+        {{true, true, true, 0, false, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_APPLY},
+        {{true, true, false, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_STALE}, 1000, KP_APISERVICE_APPLY},
+        {{true, true, true, 1000, false, KP_APISERVICE_STALE}, 9000, KP_APISERVICE_APPLY},
+        {{true, true, true, 1000, false, KP_APISERVICE_GOOD}, 60999, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, false, KP_APISERVICE_GOOD}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 1000, false, KP_APISERVICE_STALE}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 1000, true, KP_APISERVICE_GOOD}, 99000, KP_APISERVICE_LEAVE}, // a slow probe
+        {{true, false, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_WITHDRAW},
+        {{true, false, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
+        {{false, true, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_WITHDRAW},
+        {{false, true, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
+        {{true, false, true, 0, false, KP_APISERVICE_OTHERS}, 99000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_OTHERS}, 1000, KP_APISERVICE_LEAVE},
+    };
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        const char *why;
+        if (kp_apiservice_decide(&rows[i].facts, rows[i].now_ms, &why) != rows[i].step)
+            fail_msg("row %zu", i);
+        assert_int_equal(why[0] != '\0',
+            rows[i].step != KP_APISERVICE_LEAVE || ((!rows[i].facts.wanted || !rows[i].facts.switched_on) &&
+                                                       rows[i].facts.found != KP_APISERVICE_OTHERS));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_api_service_follows_the_registry),
+        cmocka_unit_test(a_fresh_cluster_gets_everything),
+        cmocka_unit_test(what_is_there_is_adopted),
+        cmocka_unit_test(a_strange_api_service_is_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,91 @@
+#include "controller/secretdata.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/alloc.h"
+#include "base/banned.h"
+
+#define MAX_DATA (1u << 20)
+
+char *kp_base64(const void *data, size_t len)
+{
+    if (len > MAX_DATA)
+        len = 0;
+    char *out = kp_alloc((len + 2) / 3 * 4 + 1);
+    out[EVP_EncodeBlock((unsigned char *)out, data, (int)len)] = '\0';
+    return out;
+}
+
+char *kp_secretdata_get(const json_t *secret, const char *member)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), member));
+    size_t len = text != NULL ? strlen(text) : 0;
+    if (len == 0 || len % 4 != 0 || len > MAX_DATA)
+        return NULL;
+    size_t padding = (text[len - 1] == '=' ? 1u : 0u) + (text[len - 2] == '=' ? 1u : 0u);
+    char *out = kp_alloc(len / 4 * 3 + 1);
+    int n = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)len);
+    size_t real = n >= (int)padding ? (size_t)n - padding : 0;
+    out[real] = '\0';
+    if (n <= 0 || strlen(out) != real) {
+        kp_free(out);
+        return NULL;
+    }
+    return out;
+}
+
+static json_t *data_of(const struct kp_secretdata_item *items)
+{
+    json_t *data = json_object();
+    for (size_t i = 0; items[i].name != NULL; i++) {
+        if (items[i].text == NULL)
+            continue;
+        char *encoded = kp_base64(items[i].text, strlen(items[i].text));
+        json_object_set_new(data, items[i].name, json_string(encoded));
+        explicit_bzero(encoded, strlen(encoded));
+        kp_free(encoded);
+    }
+    return data;
+}
+
+static json_t *metadata_of(const json_t *read, const char *namespace, const char *name)
+{
+    if (read != NULL) {
+        json_t *metadata = json_copy(json_object_get(read, "metadata"));
+        json_object_del(metadata, "managedFields");
+        return metadata;
+    }
+    return json_pack("{s:s,s:s,s:{s:s,s:s}}", "name", name, "namespace", namespace, "labels",
+        "app.kubernetes.io/part-of", "kube-pprof", "app.kubernetes.io/managed-by", "kube-pprof-controller");
+}
+
+struct kp_blob *kp_secretdata_object(const json_t *read, const char *namespace, const char *name,
+    const char *type, const struct kp_secretdata_item *items)
+{
+    const char *kept = json_string_value(json_object_get(read, "type")); // cannot be changed
+    json_t *object = json_pack("{s:s,s:s,s:s,s:o,s:o}", "apiVersion", "v1", "kind", "Secret", "type",
+        kept != NULL ? kept : type, "metadata", metadata_of(read, namespace, name), "data", data_of(items));
+    char *text = json_dumps(object, JSON_COMPACT);
+    size_t len = text != NULL ? strlen(text) : 0;
+    struct kp_blob *blob = kp_blob_copy(text != NULL ? text : "", len);
+    if (text != NULL)
+        explicit_bzero(text, len);
+    free(text);
+    kp_secretdata_wipe(object);
+    json_decref(object);
+    return blob;
+}
+
+void kp_secretdata_wipe(json_t *secret)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(secret, "data"), name, value)
+    {
+        if (json_is_string(value) && json_string_length(value) > 0)
+            explicit_bzero((char *)(uintptr_t)json_string_value(value), json_string_length(value));
+    }
+}
