@@ -104,17 +104,12 @@ static bool known(struct kp_store *store, struct kp_append *entry, const uint64_
 
 // ---- encode ----
 
-static struct kp_series *series_of(struct kp_store *store, const struct kp_record *record)
+static struct kp_series *add_series(struct kp_store *store, const struct kp_record *record)
 {
-    uint64_t hash[2];
-    kp_series_hash(record, hash);
-    struct kp_series *series = kp_series_find(&store->series, hash);
-    if (series == NULL) {
-        pthread_rwlock_wrlock(&store->lock);
-        series = kp_series_add(&store->series, record, 0);
-        pthread_rwlock_unlock(&store->lock);
-        *kp_array_add(&store->pending_series) = series->id;
-    }
+    pthread_rwlock_wrlock(&store->lock);
+    struct kp_series *series = kp_series_add(&store->series, record, 0);
+    pthread_rwlock_unlock(&store->lock);
+    *kp_array_add(&store->pending_series) = series->id;
     return series;
 }
 
@@ -147,7 +142,15 @@ static int encode(struct chunk *chunk, struct kp_append *entry, struct item *ite
     item->row.record_len = (uint32_t)record_len;
     item->row.body_len = (uint32_t)entry->body->len;
     item->row.keep_s = kp_store_keep_s(chunk->store, record);
-    item->row.series = series_of(chunk->store, record)->id;
+    uint64_t hash[2];
+    kp_series_hash(record, hash);
+    struct kp_series *series = kp_series_find(&chunk->store->series, hash);
+    int rc = kp_caps_take(chunk->store, record, record_len + entry->body->len, series == NULL, err);
+    if (rc != 0) {
+        chunk->meta.len = item->meta_at;
+        return rc;
+    }
+    item->row.series = (series ? series : add_series(chunk->store, record))->id;
     return 0;
 }
 

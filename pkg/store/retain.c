@@ -81,8 +81,9 @@ static const char *namespace_of(const struct kp_store *store, uint32_t series)
     return s ? s->fields[KP_SERIES_NAMESPACE] : "";
 }
 
-static void add_share(struct share **all, const char *namespace, uint64_t bytes)
+static void add_share(void *user, const char *namespace, uint64_t bytes)
 {
+    struct share **all = user;
     struct share *share;
     HASH_FIND_STR(*all, namespace, share);
     if (share == NULL) {
@@ -93,20 +94,18 @@ static void add_share(struct share **all, const char *namespace, uint64_t bytes)
     share->bytes += bytes;
 }
 
-static struct share *add_up(const struct kp_store *store)
+void kp_store_each_share(
+    const struct kp_store *store, void (*each)(void *user, const char *namespace, uint64_t bytes), void *user)
 {
-    struct share *all = NULL;
     for (size_t f = 0; f < store->files.n; f++) {
         const struct kp_logfile *file = store->files.items[f];
         for (size_t i = 0; file->n_live > 0 && i < file->rows.n; i++)
             if (file->rows.flags[i] == 0)
-                add_share(&all, namespace_of(store, file->rows.items[i].series),
+                each(user, namespace_of(store, file->rows.items[i].series),
                     (uint64_t)file->rows.items[i].record_len + file->rows.items[i].body_len);
     }
     for (size_t i = 0; i < store->sealed.n; i++)
-        add_share(
-            &all, store->sealed.items[i]->segment->namespace, store->sealed.items[i]->segment->file_bytes);
-    return all;
+        each(user, store->sealed.items[i]->segment->namespace, store->sealed.items[i]->segment->file_bytes);
 }
 
 // The namespace with the most bytes is the one furthest over an equal share. Its name, to be freed; NULL if
@@ -114,7 +113,8 @@ static struct share *add_up(const struct kp_store *store)
 static char *fattest(struct kp_store *store)
 {
     pthread_rwlock_rdlock(&store->lock);
-    struct share *all = add_up(store);
+    struct share *all = NULL;
+    kp_store_each_share(store, add_share, &all);
     pthread_rwlock_unlock(&store->lock);
     const struct share *fat = NULL;
     struct share *s;
@@ -130,9 +130,7 @@ static char *fattest(struct kp_store *store)
     return name;
 }
 
-// Its oldest segment is older than what it has in the log. Bytes that became free; 0 = it has none, or it
-// cannot go now.
-static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespace)
+uint64_t kp_store_drop_oldest_segment(struct kp_store *store, const char *namespace)
 {
     struct kp_sealed *oldest = NULL;
     for (size_t i = 0; i < store->sealed.n; i++) {
@@ -151,8 +149,7 @@ static uint64_t drop_oldest_segment(struct kp_store *store, const char *namespac
     return 0;
 }
 
-// Marks its oldest until about `bytes` are free. Only closed files give space back.
-static uint64_t drop_oldest(struct kp_store *store, const char *namespace, uint64_t bytes)
+uint64_t kp_store_drop_oldest(struct kp_store *store, const char *namespace, uint64_t bytes)
 {
     uint64_t freed = 0;
     pthread_rwlock_wrlock(&store->lock);
@@ -212,9 +209,9 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
             kp_auto_free char *namespace = fattest(store);
             if (namespace == NULL)
                 break;
-            if (drop_oldest_segment(store, namespace) > 0)
+            if (kp_store_drop_oldest_segment(store, namespace) > 0)
                 continue;
-            if (drop_oldest(store, namespace, wanted) == 0 && kp_store_rotate(store, err) != 0)
+            if (kp_store_drop_oldest(store, namespace, wanted) == 0 && kp_store_rotate(store, err) != 0)
                 return err ? err->code : KP_INTERNAL;
             continue;
         }
@@ -281,6 +278,8 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     int rc = kp_tier_expire(store, err);
     if (rc == 0)
         rc = kp_store_cap(store, ret_more, err);
+    if (rc == 0)
+        rc = kp_caps_retain(store, ret_more, err);
     kp_tier_sweep(store, false);
     if (rc != 0 || *ret_more)
         return rc;

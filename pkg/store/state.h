@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "base/array.h"
+#include "store/caps.h"
 #include "store/forgotten.h"
 #include "store/index.h"
 #include "store/io.h"
@@ -31,6 +32,7 @@ struct kp_store {
     KP_ARRAY(uint32_t) pending_series; // not in the index yet
     int64_t keys_built_ms;
     struct kp_keyset keys;                 // writer only
+    struct kp_caps caps;                   // writer only
     bool series_may_go;                    // some lost profiles since the last look
     struct kp_storage storage;             // of segments
     KP_ARRAY(struct kp_sealed *) doomed;   // not in the table any more; their files go when nobody reads them
@@ -87,6 +89,14 @@ KP_MUST_CHECK int kp_store_compact(struct kp_store *store, size_t at, struct kp_
 // retain.c
 void kp_store_measure(struct kp_store *store); // budget
 void kp_store_build_keys(struct kp_store *store);
+// Bytes of each namespace: live ones in the log, and of segments; several times for one. Lock held.
+void kp_store_each_share(const struct kp_store *store,
+    void (*each)(void *user, const char *namespace, uint64_t bytes), void *user);
+// Drops the oldest segment of a namespace, which is older than what it has in the log. Bytes that became
+// free; 0 = it has none, or it cannot go now.
+uint64_t kp_store_drop_oldest_segment(struct kp_store *store, const char *namespace);
+// Marks its oldest in the log until about `bytes` are free. Only closed files give space back.
+uint64_t kp_store_drop_oldest(struct kp_store *store, const char *namespace, uint64_t bytes);
 KP_MUST_CHECK int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err);
 
 // The file whose numbers this is one of; NULL = it is older than all. Call with the lock held.

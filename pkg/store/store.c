@@ -169,6 +169,7 @@ void kp_store_close(struct kp_store *store)
     kp_array_free(&store->pending_series);
     kp_series_table_finish(&store->series);
     kp_forgotten_finish(&store->forgotten);
+    kp_caps_finish(&store->caps);
     kp_keyset_finish(&store->keys);
     kp_index_close(store->index);
     if (store->lock_fd >= 0)

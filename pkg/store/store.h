@@ -49,8 +49,11 @@ struct kp_store_options {
     int64_t retention_ms;              // default age; 0 = for ever
     int64_t max_retention_ms;          // caps what records ask for; 0 = no cap
     uint64_t max_profiles_per_service; // the oldest beyond it are deleted; 0 = no such limit
-    size_t log_file_bytes;             // a log file is closed at this size; 0 = 64 MiB
-    int64_t seal_after_ms;             // a log file is closed, to be sealed, at this age; 0 = 10 min
+    uint64_t
+        max_bytes_per_namespace;     // its oldest go beyond it; a tenth more: KP_THROTTLED; 0 = no such limit
+    size_t max_series_per_namespace; // profiles of further ones are KP_THROTTLED; 0 = no such limit
+    size_t log_file_bytes;           // a log file is closed at this size; 0 = 64 MiB
+    int64_t seal_after_ms;           // a log file is closed, to be sealed, at this age; 0 = 10 min
     enum kp_keep_original keep_original;
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = the wall clock; tests set it
@@ -66,7 +69,8 @@ enum kp_append_status {
     KP_APPEND_STORED, // 201
     KP_APPEND_KNOWN,  // the key was here already: 200, with the first id
     KP_APPEND_GONE,   // its namespace was forgotten since it was taken: not kept, no id; 200
-    KP_APPEND_FAILED, // see error: KP_LIMIT = store full (507), KP_INTERNAL = I/O
+    KP_APPEND_FAILED, // see error: KP_LIMIT = store full (507), KP_THROTTLED = its namespace has what it may
+                      // have (429), KP_INTERNAL = I/O
 };
 
 struct kp_append {
@@ -208,6 +212,9 @@ KP_MUST_CHECK int kp_store_forget_namespace(
 // Drops what is past its age, then, over max_bytes, the oldest of the namespace furthest over its share.
 // Small steps: call it again at once while *ret_more.
 KP_MUST_CHECK int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err);
+// Whether a namespace is over its limit, so that kp_store_retain() should be called before its time. Any
+// thread.
+bool kp_store_wants_retain(struct kp_store *store);
 
 struct kp_store_stats {
     uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series, n_segments, n_sealed;
