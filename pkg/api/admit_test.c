@@ -26,6 +26,7 @@ static void test_the_right_that_is_asked_for(void **state)
         {"GET", "/api/v1/targets?namespace=zpay", "stranger get profiles/targets zpay"},
         {"GET", "/api/v1/stats?namespace=zpay", "stranger list profiles/ "},
         {"POST", "/api/v1/targets", "stranger create profiles/captures kp-system"},
+        {"POST", "/api/v1/namespaces", "stranger create profiles/captures kp-system"},
         {"POST", "/api/v1/profiles?namespace=zpay", "stranger create profiles/ zpay"},
         {"POST", "/api/0/profiles?namespace=zpay&service=a", "stranger create profiles/ zpay"},
         {"GET", "/api/0/profiles?service=zpay/a", "stranger list profiles/ zpay"},

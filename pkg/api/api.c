@@ -86,6 +86,7 @@ void kp_api_destroy(struct kp_api *api)
     kp_api_free_watches(api);
     kp_worker_destroy(api->worker);
     kp_states_destroy(api->states);
+    kp_api_free_noted(api);
     kp_free(api->gauges);
     kp_free(api);
 }

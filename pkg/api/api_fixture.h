@@ -36,6 +36,9 @@ struct bench {
     int port;
 };
 
+// Of the store of the next bench; its folder is filled in.
+static struct kp_store_options bench_store = {.max_bytes = (uint64_t)1 << 30};
+
 // The last answer; its texts are good until the next request.
 struct bench_answer {
     bool done;
@@ -55,9 +58,9 @@ static inline struct bench *bench_start_for(struct kp_api_options options, size_
     b->dir = kp_test_tmpdir();
     b->loop = kp_loop_create();
     b->metrics = kp_metrics_create();
-    const struct kp_store_options store = {
-        .dir = b->dir, .max_bytes = (uint64_t)1 << 30, .now_ms = options.now_ms};
-    if (kp_store_open(&store, &b->store, &err) != 0)
+    bench_store.dir = b->dir;
+    bench_store.now_ms = options.now_ms;
+    if (kp_store_open(&bench_store, &b->store, &err) != 0)
         fail_msg("%s", err.text);
     options.loop = b->loop;
     options.store = b->store;

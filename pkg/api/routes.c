@@ -9,6 +9,7 @@
 
 #define MAX_STATES  ((size_t)32 * KP_MIB)
 #define MAX_UPLOAD  ((size_t)KP_MAX_PROFILE_BYTES + KP_MAX_RECORD_BYTES + 4)
+#define MAX_NAMES   ((size_t)KP_MIB)
 #define MAX_PUSH    KP_MAX_PROFILE_BYTES
 #define MAX_OPTIONS ((size_t)64 * KP_KIB) // DeleteOptions
 #define PROFILES    KP_AGG_ROOT "/namespaces/{namespace}/profiles"
@@ -25,7 +26,7 @@ TAG(services, QUERY, "list", NULL, KP_Q_SERVICES);
 TAG(labels, QUERY, "list", NULL, KP_Q_LABELS);
 TAG(stats, PATH, "list", NULL, 0); // of everything
 TAG(push, PUSH, "create", NULL, 0);
-TAG(put_targets, SELF, "create", "captures", 0);
+TAG(told, SELF, "create", "captures", 0);
 static const struct kp_api_tag targets = {
     .admission = KP_ADMIT_SUM(QUERY, "targets"), .query_for = KP_Q_TARGETS};
 static const struct kp_api_tag pgo = {.admission = KP_ADMIT_SUM(QUERY, "pgo"), .query_for = KP_Q_PGO};
@@ -84,8 +85,13 @@ static const struct kp_http_route routes[] = {
         .path = "/api/v1/targets",
         .handler = kp_api_post_targets,
         .max_body = MAX_STATES,
-        .tag = &put_targets},
+        .tag = &told},
     {.method = "GET", .path = "/api/v1/targets", .handler = kp_api_list_targets, .tag = &targets},
+    {.method = "POST",
+        .path = "/api/v1/namespaces",
+        .handler = kp_api_post_namespaces,
+        .max_body = MAX_NAMES,
+        .tag = &told},
     // profefe's
     {.method = "POST",
         .path = "/api/0/profiles",

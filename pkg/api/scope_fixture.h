@@ -88,11 +88,19 @@ static inline char *id_in(const char *body)
     return kp_strndup(at + 6, strcspn(at + 6, "\""));
 }
 
-static inline struct bench *start(bool later)
+// A registry without profiles.
+static inline struct bench *start_with(struct kp_api_options options)
 {
     gate = (struct fake_gate){.users = users, .rules = rules};
-    struct bench *b = bench_start(
-        (struct kp_api_options){.gate = fake_gate(&gate), .namespace = "kp-system", .review_every_ms = 20});
+    options.gate = fake_gate(&gate);
+    options.namespace = "kp-system";
+    options.review_every_ms = 20;
+    return bench_start(options);
+}
+
+static inline struct bench *start(bool later)
+{
+    struct bench *b = start_with((struct kp_api_options){0});
     gate.loop = later ? b->loop : NULL;
     for (int tenant = 0; tenant < 2; tenant++)
         for (int n = 0; n < 3; n++) {

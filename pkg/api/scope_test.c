@@ -185,7 +185,8 @@ static void test_no_row_forgets_to_say(void **state)
 {
     (void)state;
     static const char *const elsewhere[] = {"POST /api/v1/profiles", "GET /api/v1/pgo",
-        "POST /api/v1/admin/seal", "POST /api/v1/targets", "POST /api/0/profiles", "POST /api/0/profiles/",
+        "POST /api/v1/admin/seal", "POST /api/v1/targets", "POST /api/v1/namespaces", "POST /api/0/profiles",
+        "POST /api/0/profiles/",
         "GET /apis/data.kube-pprof.dev/v1alpha1/namespaces/{namespace}/profiles/-/pgo",
         "DELETE /api/0/profiles/merge", "GET /api/0/version", "* /api/0/{rest...}"};
     struct kp_http_route routes[KP_API_ROUTES];

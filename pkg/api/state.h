@@ -15,6 +15,7 @@
 
 struct kp_upload;
 struct gauges;
+struct kp_noted;
 
 struct kp_profefe_metrics { // profefe_metrics.c
     struct kp_metric_family *requests, *seconds, *request_bytes, *request_count, *response_bytes,
@@ -32,6 +33,7 @@ struct kp_api {
     struct kp_list asking; // at the door: admit.c
     struct kp_list late;   // refusals that wait for their time: admitted.c
     size_t n_late;
+    struct kp_noted *noted; // namespaces.c
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
     // writer.c
@@ -133,6 +135,10 @@ void kp_api_start_gauges(struct kp_api *api);
 
 // profefe_metrics.c
 void kp_api_start_profefe_metrics(struct kp_api *api);
+
+// namespaces.c
+void kp_api_post_namespaces(struct kp_http_exchange *x, void *user);
+void kp_api_free_noted(struct kp_api *api);
 
 // targets.c
 void kp_api_post_targets(struct kp_http_exchange *x, void *user);
