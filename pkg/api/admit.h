@@ -72,6 +72,9 @@ void kp_api_review_cancel(struct kp_review *review); // one of zeroes is fine
 // Answers an error in the words of the path's API; adds what belongs to 401, 429 and 503.
 void kp_api_refuse(struct kp_http_exchange *x, const struct kp_error *err);
 
+// The same for a KP_THROTTLED of a namespace that has what it may: 429 NamespaceLimit.
+void kp_api_refuse_limit(struct kp_http_exchange *x, const struct kp_error *err);
+
 // Answers that a profile asked for by its id is not there: at once to a caller who sees all, else so late
 // that the time does not tell whether it is somewhere he may not look.
 void kp_api_refuse_id(struct kp_api *api, struct kp_http_exchange *x, const struct kp_error *err);

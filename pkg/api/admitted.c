@@ -1,4 +1,5 @@
 // What handlers know of their caller, refusals, and asking again.
+#include <stdio.h>
 #include <string.h>
 
 #include "api/admit.h"
@@ -57,6 +58,17 @@ void kp_api_refuse(struct kp_http_exchange *x, const struct kp_error *err)
         kp_profefe_error(x, 404, kp_starts_with(shown.text, NOTHING_FOUND) ? shown.text : NOTHING_FOUND);
     else
         kp_profefe_fail(x, &shown);
+}
+
+void kp_api_refuse_limit(struct kp_http_exchange *x, const struct kp_error *err)
+{
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", err->retry_after_s > 0 ? err->retry_after_s : RETRY_AFTER_S);
+    kp_http_set_header(x, "Retry-After", seconds);
+    if (kp_starts_with(kp_http_matched_route(x)->path, "/api/0/"))
+        kp_profefe_error(x, 429, err->text);
+    else
+        kp_http_reply_status(x, 429, KP_API_LIMIT_REASON, err->text);
 }
 
 struct late {

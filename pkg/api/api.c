@@ -56,6 +56,7 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
         api->options.max_unsent_bytes = (size_t)256 * KP_MIB;
     if (api->options.gate.ops == NULL)
         api->options.gate = kp_gate_everyone();
+    kp_limits_start(api);
     kp_list_init(&api->asking);
     kp_list_init(&api->late);
     kp_list_init(&api->waiting);
@@ -87,6 +88,7 @@ void kp_api_destroy(struct kp_api *api)
     kp_worker_destroy(api->worker);
     kp_states_destroy(api->states);
     kp_api_free_noted(api);
+    kp_limits_free(api->limits);
     kp_free(api->gauges);
     kp_free(api);
 }

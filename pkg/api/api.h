@@ -19,16 +19,18 @@ struct kp_api;
 
 struct kp_api_options {
     struct kp_loop *loop;
-    struct kp_store *store;     // outlives the api
-    struct kp_metrics *metrics; // may be NULL
-    int64_t (*now_ms)(void);    // NULL = wall clock
-    size_t max_waiting;         // uploads between body and answer; beyond it 429; 0 = 4096
-    size_t max_waiting_bytes;   // their bodies; 0 = 256 MiB
-    size_t max_state_bytes;     // target states kept, encoded; 0 = 64 MiB
-    int64_t retain_every_ms;    // 0 = 60 s
-    int64_t review_every_ms;    // whether those who watch still may; 0 = 30 s
-    size_t max_merges;          // answers made of many profiles, at the same time; beyond it 429; 0 = 4
-    size_t max_unsent_bytes;    // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
+    struct kp_store *store;           // outlives the api
+    struct kp_metrics *metrics;       // may be NULL
+    int64_t (*now_ms)(void);          // NULL = wall clock
+    size_t max_waiting;               // uploads between body and answer; beyond it 429; 0 = 4096
+    size_t max_waiting_bytes;         // their bodies; 0 = 256 MiB
+    size_t max_state_bytes;           // target states kept, encoded; 0 = 64 MiB
+    int64_t retain_every_ms;          // 0 = 60 s
+    int64_t review_every_ms;          // whether those who watch still may; 0 = 30 s
+    size_t max_merges;                // answers made of many profiles, at the same time; beyond it 429; 0 = 4
+    size_t max_merges_per_namespace;  // 0 = half of them, where more than one asks
+    int64_t max_ingest_per_namespace; // bytes a second of uploads, for 10 s at once; 0 = no limit
+    size_t max_unsent_bytes; // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
     // Profiles stay in the log because they could not be sealed; it is tried again. NULL = not told.
     void (*on_seal_failed)(void *user, const struct kp_error *err);
     void *user;

@@ -45,6 +45,10 @@ static void answer(struct kp_call *call)
     struct kp_http_exchange *x = call->x;
     kp_http_on_gone(x, NULL, NULL);
     check_room(call);
+    if (call->error.code != 0 && call->is_limit) {
+        kp_api_refuse_limit(x, &call->error);
+        return;
+    }
     if (call->error.code == KP_NOT_FOUND && call->by_id) {
         kp_api_refuse_id(call->api, x, &call->error);
         return;
@@ -74,6 +78,8 @@ static void done(void *arg)
     struct kp_call *call = arg;
     if (call->heavy)
         call->api->n_heavy--;
+    if (call->tenant)
+        kp_limits_leave(call->tenant);
     if (call->x)
         answer(call);
     if (call->finish)
@@ -117,11 +123,15 @@ void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp
     if (kp_agg_is_path(kp_http_path(x)) && timeout_ms > KP_AGG_TIMEOUT_MS)
         timeout_ms = KP_AGG_TIMEOUT_MS;
     call->stop.deadline_ms = kp_mono_ms() + timeout_ms;
-    if (full) {
+    if (kp_limits_enter(api, kp_api_scope(x)->namespace, &call->tenant, &call->error) != 0) {
+        call->is_limit = true;
+    } else if (full) {
         kp_fail(&call->error, KP_THROTTLED,
             "%zu merges and searches are under way already; ask again in a few seconds",
             api->options.max_merges);
         call->error.retry_after_s = 2;
+    }
+    if (call->error.code != 0) {
         done(call);
         return;
     }

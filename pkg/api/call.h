@@ -14,6 +14,7 @@
 #include "http/server.h"
 
 struct kp_api;
+struct kp_tenant;
 
 // How an answer is worded: ours, or profefe's.
 enum kp_api_dialect { KP_API_NATIVE, KP_API_PROFEFE };
@@ -27,10 +28,12 @@ struct kp_call {
     void (*finish)(struct kp_call *call); // frees what input and output hold; on the loop; may be NULL
     void *data;
     enum kp_api_dialect dialect;
-    bool by_id;          // set by work: what is not found may be where the caller may not look
-    bool heavy;          // of a bounded number; see kp_call_start_heavy()
-    int cancelled;       // atomic: the client has left
-    struct kp_stop stop; // of cancelled and, for heavy work, a deadline
+    bool by_id;               // set by work: what is not found may be where the caller may not look
+    bool is_limit;            // the error is that of a namespace that has what it may
+    struct kp_tenant *tenant; // whose place it has, of heavy work
+    bool heavy;               // of a bounded number; see kp_call_start_heavy()
+    int cancelled;            // atomic: the client has left
+    struct kp_stop stop;      // of cancelled and, for heavy work, a deadline
     // the answer
     int status;               // 0 = 200
     struct kp_blob *body;     // NULL with 204, 304 or an error

@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "api/call.h"
 #include "api/json.h"
+#include "api/limits.h"
 #include "api/query.h"
 #include "api/states.h"
 #include "base/array.h"
@@ -27,6 +28,7 @@ struct kp_api {
     struct kp_worker *worker;
     struct kp_timer *retain_timer;
     bool retaining, should_retain; // should: again, when what runs is done
+    bool retains_soon; // it was set forward
     struct kp_states *states;
     struct kp_sealing *sealing;
     struct kp_watches *watches;
@@ -34,6 +36,7 @@ struct kp_api {
     struct kp_list late;   // refusals that wait for their time: admitted.c
     size_t n_late;
     struct kp_noted *noted; // namespaces.c
+    struct kp_limits *limits;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
     // writer.c
@@ -65,6 +68,8 @@ struct kp_upload {
     struct kp_append append;
     struct kp_list node;
 };
+
+#define KP_API_LIMIT_REASON "NamespaceLimit"
 
 // admit.c, admitted.c: see admit.h
 void kp_api_end_asking(struct kp_api *api); // answers those at the door

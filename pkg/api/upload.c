@@ -132,6 +132,8 @@ static void checked(void *arg)
     u->api->busy--;
     kp_blob_unref(u->request); // the profile has its own reference
     u->request = NULL;
+    if (u->status == 0 && kp_limits_upload(u->api, u->record.namespace, u->bytes, &u->error) != 0)
+        refuse(u, 429, KP_API_LIMIT_REASON);
     if (u->status != 0)
         kp_upload_finish(u);
     else
@@ -172,8 +174,11 @@ void kp_upload_finish(struct kp_upload *u)
         kp_api_publish(api, &u->record);
     if (u->x) {
         kp_http_on_gone(u->x, NULL, NULL);
-        if (u->status == 429 || u->status == 503)
-            kp_http_set_header(u->x, "Retry-After", "1");
+        if (u->status == 429 || u->status == 503) {
+            kp_auto_free char *seconds =
+                kp_asprintf("%d", u->error.retry_after_s > 0 ? u->error.retry_after_s : 1);
+            kp_http_set_header(u->x, "Retry-After", seconds);
+        }
         if (u->dialect == KP_API_PROFEFE)
             kp_profefe_answer(u->x, u);
         else if (u->status != 0)

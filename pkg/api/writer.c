@@ -10,6 +10,7 @@
 #define BATCH_UPLOADS   256
 #define BATCH_BYTES     ((size_t)64 << 20)
 #define FIRST_RETAIN_MS 2000
+#define SOON_MS         200
 
 struct batch {
     struct kp_api *api;
@@ -31,11 +32,21 @@ static void take_result(struct kp_upload *u, const struct kp_append *a)
     u->append = *a;
     if (a->status != KP_APPEND_FAILED)
         return;
+    static const struct {
+        int code, status;
+        const char *reason;
+    } rows[] = {
+        {KP_LIMIT, 507, "StoreFull"}, {KP_INVALID, 422, "Invalid"}, {KP_THROTTLED, 429, KP_API_LIMIT_REASON}};
     u->error = a->error;
-    bool full = a->error.code == KP_LIMIT;
-    bool wrong = a->error.code == KP_INVALID;
-    u->status = full ? 507 : wrong ? 422 : 500;
-    u->reason = full ? "StoreFull" : wrong ? "Invalid" : "InternalError";
+    u->status = 500;
+    u->reason = "InternalError";
+    for (size_t i = 0; i < KP_COUNT(rows); i++)
+        if (rows[i].code == a->error.code) {
+            u->status = rows[i].status;
+            u->reason = rows[i].reason;
+        }
+    if (a->error.code == KP_THROTTLED)
+        kp_limits_count(u->api, "store");
 }
 
 static void committed(void *arg)
@@ -44,6 +55,11 @@ static void committed(void *arg)
     struct kp_api *api = b->api;
     api->writing = false;
     write_next(api); // the disk first, then the answers
+    if (!api->retains_soon && kp_timer_active(api->retain_timer) &&
+        kp_store_wants_retain(api->options.store)) {
+        api->retains_soon = true;
+        kp_timer_start(api->retain_timer, SOON_MS, 0);
+    }
     for (size_t i = 0; i < b->n; i++) {
         take_result(b->uploads[i], &b->appends[i]);
         kp_upload_finish(b->uploads[i]);
@@ -168,6 +184,7 @@ static void on_retain(void *user)
     struct kp_api *api = user;
     struct retention *r = KP_NEW(struct retention);
     r->api = api;
+    api->retains_soon = false;
     api->busy++;
     api->retaining = true;
     kp_worker_run(api->worker, retain_work, retain_done, r);

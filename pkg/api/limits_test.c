@@ -1,0 +1,221 @@
+// A namespace that wants too much, and the others, who notice nothing.
+#include "api/scope_fixture.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "aio/job.h"
+#include "base/banned.h"
+
+static int push(struct bench *b, const char *user, const char *path)
+{
+    size_t len;
+    kp_auto_free uint8_t *profile = kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 9}, &len);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    const char *const headers[] = {auth, NULL};
+    assert_true(len > 300);
+    bench_request(b, "POST", path, headers, profile, len, &answer);
+    return answer.status;
+}
+
+static void assert_limit(const char *flag)
+{
+    assert_int_equal(answer.status, 429);
+    assert_true(holds(answer.body, answer.len, "\"reason\":\"NamespaceLimit\""));
+    assert_true(holds(answer.body, answer.len, "namespace 'zshop'"));
+    assert_true(holds(answer.body, answer.len, flag));
+    assert_true(holds(answer.headers.data, answer.headers.len, "Retry-After: "));
+}
+
+static double refused(struct bench *b, const char *limit)
+{
+    static const char *const labels[] = {"limit", NULL};
+    struct kp_metric_family *family = kp_metrics_family(
+        b->metrics, KP_COUNTER, "kube_pprof_registry_namespace_limits_total", "", labels, NULL, 0, 4);
+    return kp_metric_value(kp_metric_with(family, (const char *const[]){limit}));
+}
+
+static void test_bytes_a_second(void **state)
+{
+    (void)state;
+    struct bench *b = start_with((struct kp_api_options){.max_ingest_per_namespace = 1});
+    assert_int_equal(
+        push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 201); // more than ten, once
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 429);
+    assert_limit("(--max-ingest-per-namespace)");
+    assert_int_equal(push(b, "shop-agent", "/api/0/profiles?service=a&type=cpu"), 429);
+    assert_true(
+        holds(answer.body, answer.len, "{\"code\":429,\"error\":\"namespace 'zshop' sends more than"));
+    assert_true(holds(answer.headers.data, answer.headers.len, "Retry-After: "));
+    capture(b, "writer", 0, 1, 429);
+    assert_limit("(--max-ingest-per-namespace)");
+    assert_int_equal(push(b, "pay-agent", "/api/v1/profiles?service=a&type=cpu"), 201);
+    assert_int_equal(refused(b, "ingest"), 3);
+    stop(b);
+}
+
+static void test_bytes_come_back(void **state)
+{
+    (void)state;
+    struct bench *b = start_with((struct kp_api_options){.max_ingest_per_namespace = 20000});
+    int n = 0;
+    while (push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu") == 201)
+        n++;
+    assert_true(n > 100); // ten seconds of them
+    assert_limit("(--max-ingest-per-namespace)");
+    while (push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu") == 429)
+        run_for(b, 5);
+    assert_int_equal(answer.status, 201);
+    stop(b);
+}
+
+static void test_series(void **state)
+{
+    (void)state;
+    bench_store.max_series_per_namespace = 2;
+    struct bench *b = start_with((struct kp_api_options){0});
+    bench_store.max_series_per_namespace = 0;
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 201);
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=b&type=cpu"), 201);
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=c&type=cpu"), 429);
+    assert_limit("(--max-series-per-namespace)");
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 201);
+    assert_int_equal(push(b, "pay-agent", "/api/v1/profiles?service=c&type=cpu"), 201);
+    assert_int_equal(refused(b, "store"), 1);
+    stop(b);
+}
+
+// Room is made before its time: who pushes on and on is refused at times, and keeps no more than he may.
+static void test_stored_bytes(void **state)
+{
+    (void)state;
+    bench_store.max_bytes_per_namespace = 20000;
+    struct bench *b = start_with((struct kp_api_options){.retain_every_ms = 3600000});
+    bench_store.max_bytes_per_namespace = 0;
+    int n_refused = 0;
+    int n_taken = 0;
+    int n_other = 0;
+    for (int i = 0; n_refused == 0 || n_taken < 200; i++) {
+        assert_true(i < 100000);
+        int status = push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu");
+        n_refused += status == 429;
+        n_taken += status == 201;
+        if (status == 429)
+            assert_limit("(--max-bytes-per-namespace)");
+        if (i == 0 || n_refused == 1)
+            n_other += push(b, "pay-agent", "/api/v1/profiles?service=a&type=cpu") == 201;
+    }
+    ask(b, "pay-viewer", "GET", "/api/v1/services?namespace=zpay");
+    kp_auto_free char *all = kp_asprintf("\"profiles\":%d,", n_other);
+    assert_true(holds(answer.body, answer.len, all));
+    ask(b, "shop-viewer", "GET", "/api/v1/profiles?namespace=zshop");
+    assert_true(holds(answer.body, answer.len, "\"id\":"));
+    stop(b);
+}
+
+// ---- merges ----
+
+struct blocker {
+    _Atomic bool release;
+};
+
+static void block(void *arg)
+{
+    struct blocker *blocker = arg;
+    while (!blocker->release)
+        usleep(1000);
+}
+
+static struct bench_answer *send_merge(struct bench *b, const char *user, const char *namespace)
+{
+    struct bench_answer *a = KP_NEW(struct bench_answer);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    const char *const headers[] = {auth, NULL};
+    struct kp_http_call *call;
+    kp_auto_free char *url =
+        kp_asprintf("http://127.0.0.1:%d/api/v1/merge?namespace=%s&type=cpu", b->port, namespace);
+    kp_strbuf_init(&a->headers, 65536);
+    const struct kp_http_request request = {.method = "GET",
+        .url = url,
+        .headers = headers,
+        .on_header = bench_on_header,
+        .on_done = bench_on_done,
+        .user = a};
+    assert_int_equal(kp_http_start(b->client, &request, &call, NULL), 0);
+    return a;
+}
+
+static void finish_merge(struct bench *b, struct bench_answer *a, int status)
+{
+    assert_true(kp_loop_run_until(b->loop, &a->done, BENCH_WAIT_MS));
+    assert_int_equal(a->status, status);
+    bench_answer_clear(a);
+    kp_free(a);
+}
+
+static void wait_for_jobs(struct bench *b, int n)
+{
+    while (kp_job_count(b->loop) != n)
+        run_for(b, 1);
+}
+
+// Long jobs fill the pool, so that merges wait in it.
+static void fill_pool(struct bench *b, struct blocker *blocker)
+{
+    for (int i = 0; i < 64; i++)
+        kp_job_run(b->loop, KP_JOB_LONG, block, NULL, blocker);
+}
+
+static void test_merges_at_once(void **state)
+{
+    (void)state;
+    struct blocker first = {0};
+    struct bench_answer *merges[4];
+    struct bench *b = start_with((struct kp_api_options){.max_merges = 4});
+    for (int tenant = 0; tenant < 2; tenant++)
+        capture(b, "writer", tenant, 1, 201);
+    fill_pool(b, &first); // alone it has all places
+    for (int i = 0; i < 4; i++)
+        merges[i] = send_merge(b, "shop-viewer", "zshop");
+    wait_for_jobs(b, 68);
+    ask(b, "shop-viewer", "GET", "/api/v1/merge?namespace=zshop&type=cpu");
+    assert_limit("(--max-merges-per-namespace)");
+    ask(b, "pay-viewer", "GET", "/api/v1/merge?namespace=zpay&type=cpu");
+    assert_int_equal(answer.status, 429);
+    assert_true(holds(answer.body, answer.len, "4 merges and searches are under way already"));
+    assert_false(holds(answer.body, answer.len, "NamespaceLimit"));
+    first.release = true;
+    for (int i = 0; i < 4; i++)
+        finish_merge(b, merges[i], 200);
+    wait_for_jobs(b, 0);
+    // now that somebody else has asked, only half of them
+    struct blocker second = {0};
+    fill_pool(b, &second);
+    for (int i = 0; i < 2; i++)
+        merges[i] = send_merge(b, "shop-viewer", "zshop");
+    wait_for_jobs(b, 66);
+    ask(b, "shop-viewer", "GET", "/api/v1/merge?namespace=zshop&type=cpu");
+    assert_limit("(--max-merges-per-namespace)");
+    ask(b, "shop-agent", "GET", "/api/0/profiles/merge?service=api&type=cpu" ALL);
+    assert_int_equal(answer.status, 429);
+    for (int i = 2; i < 4; i++)
+        merges[i] = send_merge(b, "pay-viewer", "zpay");
+    wait_for_jobs(b, 68);
+    second.release = true;
+    for (int i = 0; i < 4; i++)
+        finish_merge(b, merges[i], 200);
+    assert_int_equal(refused(b, "merges"), 3);
+    stop(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_a_second),
+        cmocka_unit_test(test_bytes_come_back),
+        cmocka_unit_test(test_series),
+        cmocka_unit_test(test_stored_bytes),
+        cmocka_unit_test(test_merges_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
