@@ -208,6 +208,8 @@ static int build(struct registry *r, struct kp_error *err)
         .retention_ms = r->options.retention_ms,
         .max_retention_ms = r->options.max_retention_ms,
         .max_profiles_per_service = (uint64_t)r->options.max_profiles_per_service,
+        .max_bytes_per_namespace = (uint64_t)r->options.max_bytes_per_namespace,
+        .max_series_per_namespace = (size_t)r->options.max_series_per_namespace,
         .seal_after_ms = r->options.seal_after_ms,
         .keep_original = keep_original(r->options.keep_original),
         .metrics = r->metrics};
@@ -233,6 +235,8 @@ static int build(struct registry *r, struct kp_error *err)
         .metrics = r->metrics,
         .on_seal_failed = on_seal_failed,
         .max_merges = (size_t)r->options.max_merges,
+        .max_merges_per_namespace = (size_t)r->options.max_merges_per_namespace,
+        .max_ingest_per_namespace = r->options.max_ingest_per_namespace,
         .accept_empty = r->options.accept_empty});
     rc = serve(r, err);
     if (rc != 0)

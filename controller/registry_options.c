@@ -43,6 +43,18 @@ static const struct kp_option rows[] = {
         "always; not even then."},
     {"max-merges", "NUMBER", KP_OPTION_INT, AT(max_merges), "4", 1, 256,
         "Answers made of many profiles (merge, top, flamegraph ...) at the same time; further ones get 429."},
+    {"max-merges-per-namespace", "NUMBER", KP_OPTION_INT, AT(max_merges_per_namespace), "0", 0, 256,
+        "Of them, in one namespace; 0: half, where more than one asks."},
+    {"max-ingest-per-namespace", "BYTES", KP_OPTION_BYTES, AT(max_ingest_per_namespace), "0", 0, 0,
+        "Bytes of profiles a second that are taken for one namespace, ten seconds' worth at once; further "
+        "ones "
+        "get 429. 0: no limit."},
+    {"max-bytes-per-namespace", "BYTES", KP_OPTION_BYTES, AT(max_bytes_per_namespace), "0", 0, 0,
+        "What one namespace may keep: beyond it its oldest profiles go. 0: no limit."},
+    {"max-series-per-namespace", "NUMBER", KP_OPTION_INT, AT(max_series_per_namespace), "0", 0, 0,
+        "Series (service, type, pod, labels ...) that one namespace may have; profiles of further ones get "
+        "429. "
+        "0: no limit."},
     {"accept-empty", NULL, KP_OPTION_BOOL, AT(accept_empty), "false", 0, 0,
         "Take profiles without samples on /api/0, as profefe did before 2020."},
     {"tls-cert-file", "FILE", KP_OPTION_STRING, AT(tls_cert_file), NULL, 0, 0,

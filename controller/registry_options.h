@@ -15,6 +15,8 @@ struct kp_registry_options {
     char *data_dir;
     int64_t retention_ms, max_retention_ms, max_bytes;
     int64_t seal_after_ms, max_merges, max_profiles_per_service;
+    int64_t max_merges_per_namespace, max_ingest_per_namespace, max_bytes_per_namespace,
+        max_series_per_namespace;
     char *keep_original;
     bool accept_empty;
     char *tls_cert_file, *tls_key_file;
