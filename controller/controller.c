@@ -119,6 +119,11 @@ static void on_outcome(void *user, const char *namespace)
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
 }
 
+static void on_limit(void *user, const char *policies, const char *message)
+{
+    kp_report_limit(((struct kp_controller *)user)->report, policies, message);
+}
+
 static void on_references(void *user, const char *policy_key, const char *problem)
 {
     kp_report_references(((struct kp_controller *)user)->report, policy_key, problem);
@@ -262,6 +267,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
         .nodes = controller->nodes,
         .metrics = metrics,
         .on_outcome = on_outcome,
+        .on_limit = on_limit,
         .on_references = on_references,
         .user = controller};
     controller->pipeline = kp_pipeline_create(controller->loop, &pipeline);

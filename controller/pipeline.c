@@ -92,7 +92,10 @@ static void conclude(struct kp_pipeline *pipeline, const struct kp_record *recor
 void kp_pipeline_on_delivered(
     void *user, const struct kp_record *record, enum kp_outcome outcome, const char *message)
 {
-    conclude(user, record, outcome, message);
+    struct kp_pipeline *pipeline = user;
+    if (outcome == KP_OUTCOME_THROTTLED)
+        pipeline->options.on_limit(pipeline->options.user, record->policies, message);
+    conclude(pipeline, record, outcome, message);
 }
 
 // As late as can be: the node was asked for when the capture started.

@@ -24,6 +24,8 @@ struct kp_pipeline_options {
     struct kp_metrics *metrics;
     // A final outcome of one target and type was noted.
     void (*on_outcome)(void *user, const char *namespace);
+    // The registry did not take a capture: its namespace has what it may. Policies as in a record.
+    void (*on_limit)(void *user, const char *policies, const char *message);
     // What the endpoint of this policy refers to was read (problem NULL), or not.
     void (*on_references)(void *user, const char *policy_key, const char *problem);
     void *user;

@@ -31,6 +31,8 @@ void kp_report_destroy(struct kp_report *report);
 void kp_report_touch(struct kp_report *report, const char *namespace);
 // What a policy refers to (Secrets, ConfigMaps) could not be read; NULL: it could.
 void kp_report_references(struct kp_report *report, const char *policy_key, const char *problem);
+// The registry refused a capture because its namespace has what it may: policies as in a record.
+void kp_report_limit(struct kp_report *report, const char *policies, const char *message);
 // Only the leader posts.
 void kp_report_set_posting(struct kp_report *report, bool posting);
 

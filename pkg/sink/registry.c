@@ -57,9 +57,19 @@ static void refused(const struct kp_http_result *result, struct kp_sink_answer *
         snprintf(answer->message, sizeof answer->message, "the registry answers %d", result->status);
     json_text(body, "reason", reason, sizeof reason);
     answer->outcome = result->status == 413       ? KP_OUTCOME_TOO_LARGE
+                      : result->status == 429     ? KP_OUTCOME_THROTTLED
                       : result->status == 507     ? KP_OUTCOME_STORE_FULL
                       : kp_streq(reason, "Empty") ? KP_OUTCOME_EMPTY
                                                   : KP_OUTCOME_INVALID;
+}
+
+// The registry is busy with what everybody sends, which passes; or this namespace has what it may: captures
+// that waited for it would fill the spool, and keep those of others out.
+static bool is_limit_of_namespace(const struct kp_http_result *result)
+{
+    char reason[40] = "";
+    kp_auto_free char *body = kp_strndup((const char *)result->body->data, result->body->len);
+    return json_text(body, "reason", reason, sizeof reason) && kp_streq(reason, "NamespaceLimit");
 }
 
 static void judge(const struct kp_http_result *result, struct kp_sink_answer *answer)
@@ -86,6 +96,12 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
     case 507:
         refused(result, answer);
         return;
+    case 429:
+        if (is_limit_of_namespace(result)) {
+            refused(result, answer);
+            return;
+        }
+        // fall through
     default: // 401, 403, 404 (not ready, or the wrong URL), 429, 5xx: it may be mended
         answer->retry = true;
         answer->retry_after_s = result->retry_after_s;

@@ -88,6 +88,11 @@ static void refusals_are_final(void **state)
             "string 7 of 5"},
         {413, "{\"error\":{\"reason\":\"TooLarge\",\"message\":\"say \\\"no\\\"\"}}", KP_OUTCOME_TOO_LARGE,
             "say \"no\""},
+        {429,
+            "{\"error\":{\"reason\":\"NamespaceLimit\",\"message\":\"namespace 'shop' sends more than 5 "
+            "bytes a "
+            "second\"}}",
+            KP_OUTCOME_THROTTLED, "namespace 'shop' sends more than 5 bytes a second"},
         {507, "<html>", KP_OUTCOME_STORE_FULL, "the registry answers 507"},
         {400, "", KP_OUTCOME_INVALID, "the registry answers 400"},
         {422, "{\"error\":{\"message\":\"cut of", KP_OUTCOME_INVALID, "cut of"},

@@ -1,7 +1,7 @@
 // Delivery of captures and target states: memory first, a spool on disk when the receiver is away. The
 // outcome of a capture is final when the receiver has answered: 201, or 200 for a key it has: Succeeded; 422
-// Empty or Invalid; 413 TooLarge; 507 StoreFull; on 401, 403, 429, 5xx or no answer the capture stays here
-// and is tried again, in order, with backoff.
+// Empty or Invalid; 413 TooLarge; 507 StoreFull; 429 NamespaceLimit: Throttled; on 401, 403, 429, 5xx or no
+// answer the capture stays here and is tried again, in order, with backoff.
 #ifndef KP_SINK_SINK_H
 #define KP_SINK_SINK_H
 
