@@ -28,7 +28,7 @@ KP_MUST_CHECK int kp_limits_enter(
     struct kp_api *api, const char *namespace, struct kp_tenant **ret, struct kp_error *err);
 void kp_limits_leave(struct kp_tenant *tenant);
 
-// Counts a refusal by its limit: "ingest", "store", "merges".
+// Counts a refusal by its limit: "ingest", "store", "merges", "watches".
 void kp_limits_count(struct kp_api *api, const char *limit);
 
 #endif

@@ -322,6 +322,28 @@ static void test_watches_see_their_own_and_end_with_the_right(void **state)
     }
 }
 
+// The regular expressions of one namespace leave room for those of another.
+static void test_one_namespace_has_half_of_the_watches(void **state)
+{
+    (void)state;
+    struct bench *b = start(false);
+    struct reader shop = {0};
+    struct reader pay = {0};
+    const char *const selector = "&selector=a%3D~%22(ab%3Fc)%7B200%7D%22";
+    kp_auto_free char *of_shop = kp_asprintf("/api/v1/profiles?watch=true&namespace=zshop%s", selector);
+    kp_auto_free char *of_pay = kp_asprintf("/api/v1/profiles?watch=true&namespace=zpay%s", selector);
+    watch(b, "shop-viewer", of_shop, &shop);
+    assert_status(b, "shop-viewer", "GET", of_shop, 429);
+    assert_true(holds(answer.body, answer.len, "\"reason\":\"NamespaceLimit\""));
+    watch(b, "pay-viewer", of_pay, &pay);
+    kp_api_end_watches(b->api);
+    assert_true(kp_loop_run_until(b->loop, &shop.done, BENCH_WAIT_MS));
+    assert_true(kp_loop_run_until(b->loop, &pay.done, BENCH_WAIT_MS));
+    kp_strbuf_finish(&shop.text);
+    kp_strbuf_finish(&pay.text);
+    stop(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_the_marks_are_there),
         cmocka_unit_test(test_no_row_forgets_to_say),
         cmocka_unit_test(test_pushes_are_stamped),
+        cmocka_unit_test(test_one_namespace_has_half_of_the_watches),
         cmocka_unit_test(test_watches_see_their_own_and_end_with_the_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/list.h"
+#include "base/text.h"
 #include "base/banned.h"
 
 #define MAX_WATCHES  256
@@ -117,11 +118,37 @@ void kp_api_publish(struct kp_api *api, const struct kp_record *record)
     kp_strbuf_finish(&event);
 }
 
+// Those who watch one namespace are at most half of all, and their regular expressions as well.
+static bool has_half(const struct kp_watches *all, const char *namespace, size_t steps)
+{
+    size_t n = 0;
+    kp_list_foreach (node, &all->list) {
+        const struct watch *w = kp_container_of(node, struct watch, node);
+        if (kp_streq(w->q.namespace, namespace)) {
+            n++;
+            steps += w->steps;
+        }
+    }
+    return namespace && (n >= MAX_WATCHES / 2 || steps > MAX_STEPS / 2);
+}
+
 void kp_api_watch(struct kp_api *api, struct kp_http_exchange *x, struct kp_query *q)
 {
     static const char hello[] = ": descriptions of new profiles follow\n\n";
     struct kp_watches *all = api->watches;
     size_t steps = kp_selector_regex_steps(q->selector);
+    struct kp_error err = {0};
+    if (has_half(all, q->namespace, steps)) {
+        err.retry_after_s = 10;
+        kp_fail(&err, KP_THROTTLED,
+            "namespace '%.63s' is watched by as many as may be (%d), or their regular expressions are too "
+            "long",
+            q->namespace, MAX_WATCHES / 2);
+        kp_limits_count(api, "watches");
+        kp_api_refuse_limit(x, &err);
+        kp_query_finish(q);
+        return;
+    }
     if (all->n >= MAX_WATCHES || all->steps + steps > MAX_STEPS) {
         kp_http_set_header(x, "Retry-After", "10");
         kp_http_reply_status(x, 429, "Throttled",
