@@ -110,12 +110,16 @@ static void test_slow_clients_cost_little(void **state)
     bench_stop(b);
 }
 
-// Asks for what is 64 MiB large, and reads nothing.
-static int deaf_client(int port, const char *path)
+// Asks for what is 64 MiB large, and reads nothing; its answer has begun.
+static int deaf_client(struct bench *b, const char *path)
 {
+    const bool never = false;
+    char first;
     kp_auto_free char *head = kp_asprintf("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-    int fd = connect_to(port);
+    int fd = connect_to(b->port);
     assert_int_equal(kp_write_all(fd, head, strlen(head), NULL), 0);
+    for (int i = 0; i < 4000 && recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1; i++)
+        kp_loop_run_until(b->loop, &never, 5);
     return fd;
 }
 
@@ -136,7 +140,7 @@ static void test_answers_nobody_reads_are_bounded(void **state)
     int n = 0;
     bench_get(b, path, 200, &answer);
     for (; n < 8 && answer.status == 200; n++) { // what the kernel takes is not counted
-        fds[n] = deaf_client(b->port, path);
+        fds[n] = deaf_client(b, path);
         bench_request(b, "GET", path, NULL, NULL, 0, &answer);
     }
     assert_int_equal(answer.status, 429);
