@@ -76,7 +76,7 @@ static bool fits_decision(
 // Second spellings of a path, what is not served, and what needs no right are not told.
 static bool is_told(const struct kp_http_route *route, const struct kp_admission *a)
 {
-    return a->where != KP_ADMIT_KNOWN && !kp_ends_with(route->path, "/");
+    return a->where != KP_ADMIT_KNOWN && a->where != KP_ADMIT_OPEN && !kp_ends_with(route->path, "/");
 }
 
 static void test_the_documents_say_which_rights(void **state)

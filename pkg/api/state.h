@@ -28,7 +28,7 @@ struct kp_api {
     struct kp_worker *worker;
     struct kp_timer *retain_timer;
     bool retaining, should_retain; // should: again, when what runs is done
-    bool retains_soon; // it was set forward
+    bool retains_soon;             // it was set forward
     struct kp_states *states;
     struct kp_sealing *sealing;
     struct kp_watches *watches;
