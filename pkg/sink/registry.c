@@ -83,6 +83,10 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
                                    : "");
         return;
     }
+    if (result->status == 429 && is_limit_of_namespace(result)) {
+        refused(result, answer);
+        return;
+    }
     switch (result->status) {
     case 200:
     case 201:
@@ -96,12 +100,6 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
     case 507:
         refused(result, answer);
         return;
-    case 429:
-        if (is_limit_of_namespace(result)) {
-            refused(result, answer);
-            return;
-        }
-        // fall through
     default: // 401, 403, 404 (not ready, or the wrong URL), 429, 5xx: it may be mended
         answer->retry = true;
         answer->retry_after_s = result->retry_after_s;
