@@ -3,8 +3,11 @@
 #define KP_API_SCOPE_FIXTURE_H
 
 #include "api/gate_fixture.h"
+#include "base/array.h"
+#include "base/clock.h"
 #include "profile/profile.h"
 #include "record/record.h"
+#include "record/state.h"
 
 #define ALL   "&from=2000-01-01T00:00:00&to=2040-01-01T00:00:00"
 #define START INT64_C(1795000000000)
@@ -88,6 +91,23 @@ static inline char *id_in(const char *body)
     return kp_strndup(at + 6, strcspn(at + 6, "\""));
 }
 
+// What the controller says of the targets of a tenant: one, that carries its name.
+static inline void post_targets(struct bench *b, int tenant)
+{
+    struct kp_state_batch batch = {.namespace = kp_strdup(tenants[tenant]), .time_ms = kp_now_ms()};
+    struct kp_strbuf out;
+    *kp_array_add(&batch.targets) =
+        (struct kp_target_state){.pod = kp_asprintf("%s-mark", tenants[tenant]), .service = kp_strdup("api")};
+    kp_strbuf_init(&out, 65536);
+    kp_state_batch_encode(&batch, &out);
+    const char *const headers[] = {
+        "Content-Type: " KP_STATE_MEDIA_TYPE, "Authorization: Bearer writer", NULL};
+    bench_request(b, "POST", "/api/v1/targets", headers, out.data, out.len, &answer);
+    assert_int_equal(answer.status, 204);
+    kp_strbuf_finish(&out);
+    kp_state_batch_finish(&batch);
+}
+
 // A registry without profiles.
 static inline struct bench *start_with(struct kp_api_options options)
 {
@@ -102,12 +122,14 @@ static inline struct bench *start(bool later)
 {
     struct bench *b = start_with((struct kp_api_options){0});
     gate.loop = later ? b->loop : NULL;
-    for (int tenant = 0; tenant < 2; tenant++)
+    for (int tenant = 0; tenant < 2; tenant++) {
+        post_targets(b, tenant);
         for (int n = 0; n < 3; n++) {
             capture(b, "writer", tenant, n, 201);
             kp_free(ids[tenant]);
             ids[tenant] = id_in(answer.body);
         }
+    }
     return b;
 }
 
