@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "base/banned.h"
 
-#define BURST_S     10 // of bytes may come at once
+#define BURST_S     10                 // of bytes may come at once
+#define MAX_RATE    (INT64_C(1) << 40) // so that sums of it stay small
 #define MAX_TENANTS 10000
 #define ALONE_MS    60000 // nobody else has asked for so long
 
@@ -30,6 +31,8 @@ void kp_limits_start(struct kp_api *api)
 {
     static const char *const labels[] = {"limit", NULL};
     struct kp_limits *limits = KP_NEW(struct kp_limits);
+    if (api->options.max_ingest_per_namespace > MAX_RATE)
+        api->options.max_ingest_per_namespace = MAX_RATE;
     if (api->options.metrics)
         limits->m_refused =
             kp_metrics_family(api->options.metrics, KP_COUNTER, "kube_pprof_registry_namespace_limits_total",
