@@ -75,7 +75,7 @@ static struct kp_identity *open_tenant(struct kp_auth *auth)
 static int look_at(struct kp_auth *auth, const struct kp_http_exchange *x, struct kp_identity **ret,
     const char **ret_token, struct kp_error *err)
 {
-    const char *authorization;
+    const char *authorization = NULL;
     *ret_token = NULL;
     *ret = NULL;
     if ((is_below(x, "/apis") || is_below(x, "/openapi")) && kp_front_proxy_read(auth, x, ret, err) != 0)
