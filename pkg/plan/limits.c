@@ -92,19 +92,20 @@ static const struct {
     const char *label, *limit;
 } places[PLACE_COUNT] = {
     [PLACE_FREE] = {"", ""},
-    [PLACE_POD] = {"pod",
-        "a profile of the same pod runs all the time: shorten durations, lengthen intervals"},
-    [PLACE_WORKLOAD] = {"workload", "budget.concurrentPerWorkload of the policy is used up: raise it, "
-                                    "lengthen intervals or sample fewer pods"},
-    [PLACE_NODE] = {"node",
-        "the controller's --max-captures-per-node is used up: raise it, or lengthen intervals"},
-    [PLACE_NAMESPACE] = {"namespace",
-        "the controller's --max-captures-per-namespace is used up: raise it, or lengthen intervals"},
-    [PLACE_TOTAL] = {"total", "the controller's --max-captures is used up: raise it, or lengthen intervals"},
-    [PLACE_BYTES] = {"bytes", "the controller's --max-bytes-in-flight is used up: raise it and the memory "
-                              "limit, or lengthen intervals"},
-    [PLACE_RATE] = {"rate",
-        "the controller's --captures-per-second-per-namespace is used up: raise it, or lengthen intervals"},
+    [PLACE_POD] = {"pod", "a profile of the same pod is being taken (if that stays so: shorten durations or "
+                          "lengthen intervals)"},
+    [PLACE_WORKLOAD] = {"workload", "budget.concurrentPerWorkload of the policy is used up (if that stays "
+                                    "so: raise it, lengthen intervals or sample fewer pods)"},
+    [PLACE_NODE] = {"node", "the controller's --max-captures-per-node is used up (if that stays so: raise "
+                            "it, or lengthen intervals)"},
+    [PLACE_NAMESPACE] = {"namespace", "the controller's --max-captures-per-namespace is used up (if that "
+                                      "stays so: raise it, or lengthen intervals)"},
+    [PLACE_TOTAL] = {"total",
+        "the controller's --max-captures is used up (if that stays so: raise it, or lengthen intervals)"},
+    [PLACE_BYTES] = {"bytes", "the controller's --max-bytes-in-flight is used up (if that stays so: raise it "
+                              "and the memory limit, or lengthen intervals)"},
+    [PLACE_RATE] = {"rate", "the controller's --captures-per-second-per-namespace is used up (if that stays "
+                            "so: raise it, or lengthen intervals)"},
 };
 
 const char *kp_place_label(enum kp_place place)

@@ -78,7 +78,7 @@ static bool carry_over(struct kp_group *group, struct kp_track *track)
         track->last_outcome = KP_OUTCOME_THROTTLED;
         kp_free(track->message);
         track->message =
-            kp_asprintf("not captured yet: it waits for a place since %s", kp_place_limit(track->lacks));
+            kp_asprintf("not captured yet, it is the next to get a place: %s", kp_place_limit(track->lacks));
     }
     return true;
 }
