@@ -36,11 +36,9 @@ func render(t *testing.T, set ...string) (string, error) {
 	return helm(t, args...)
 }
 
-const trial = "registry.insecureAllowEveryone=true"
-
 func rendered(t *testing.T, set ...string) string {
 	t.Helper()
-	out, err := render(t, append(set, trial)...)
+	out, err := render(t, set...)
 	if err != nil {
 		t.Fatal(out)
 	}
@@ -48,15 +46,75 @@ func rendered(t *testing.T, set ...string) string {
 }
 
 func TestLint(t *testing.T) {
-	if out, err := helm(t, "lint", "--strict", chart, "--set", trial); err != nil {
+	if out, err := helm(t, "lint", "--strict", chart); err != nil {
 		t.Fatal(out)
 	}
 }
 
-func TestTheRegistryIsNotOpenedByAccident(t *testing.T) {
-	out, err := render(t)
-	if err == nil || !strings.Contains(out, "--set registry.insecureAllowEveryone=true") || !strings.Contains(out, "no authentication") {
-		t.Fatalf("must be refused with the way out: %s", out)
+func TestTheRegistryAsksWhoItIs(t *testing.T) {
+	for _, set := range [][]string{nil, {"watchNamespaces={a,b}"}, {"registry.tls.mode=none", "aggregatedAPI.enabled=false"}} {
+		out := rendered(t, set...)
+		if !strings.Contains(out, "- --authentication=Kubernetes\n") || strings.Contains(out, "--insecure-allow-everyone") {
+			t.Errorf("%v: the registry is open", set)
+		}
+		if !strings.Contains(out, "audience: kube-pprof") || !strings.Contains(out, "resources: [profiles/captures]") || !strings.Contains(out, "system:auth-delegator") {
+			t.Errorf("%v: the controller cannot deliver", set)
+		}
+	}
+}
+
+func TestWaysToTLS(t *testing.T) {
+	self := rendered(t)
+	for _, want := range []string{"--manage-certificates=true", "registry-url: https://kube-pprof-registry.prof.svc:443", "secret: {secretName: kube-pprof-registry-tls}",
+		"--aggregated-api=true", "--api-service=true", "resourceNames: [kube-pprof-registry-ca, kube-pprof-registry-tls]"} {
+		if !strings.Contains(self, want) {
+			t.Errorf("selfSigned: no %q", want)
+		}
+	}
+	for _, set := range [][]string{{"registry.tls.mode=certManager", "registry.tls.issuerRef.name=x"}, {"registry.tls.mode=secret", "registry.tls.secretName=mine"}} {
+		out := rendered(t, set...)
+		if !strings.Contains(out, "--manage-certificates=false") || !strings.Contains(out, "--registry-ca-file=/etc/kube-pprof-ca/ca.crt") || strings.Contains(out, "kube-pprof-registry-ca") {
+			t.Errorf("%v: the controller must not make certificates, and has to know the CA", set)
+		}
+		if strings.Contains(out, "kind: Certificate") != strings.Contains(set[0], "certManager") {
+			t.Errorf("%v: Certificate", set)
+		}
+	}
+	for set, say := range map[string]string{"registry.tls.mode=secret": "registry.tls.secretName", "registry.tls.mode=certManager": "registry.tls.issuerRef.name",
+		"registry.tls.mode=none": "aggregatedAPI.enabled=false"} {
+		if out, err := render(t, set); err == nil || !strings.Contains(out, say) {
+			t.Errorf("%s must be refused with the way out: %s", set, out)
+		}
+	}
+}
+
+func TestUninstallingTakesTheAPIServiceAwayFirst(t *testing.T) {
+	out := rendered(t)
+	if strings.Contains(out, "kind: APIService") {
+		t.Error("the controller makes the APIService, when the registry answers")
+	}
+	if strings.Count(out, "helm.sh/hook: pre-delete") != 6 || !strings.Contains(out, "- remove-api-service\n") {
+		t.Error("no hook")
+	}
+	if multi := rendered(t, "watchNamespaces={a}"); strings.Contains(multi, "pre-delete") || strings.Contains(multi, "apiservices") || !strings.Contains(multi, "--aggregated-api=false") {
+		t.Error("with watchNamespaces there is no APIService")
+	}
+}
+
+func TestRolesOfPeople(t *testing.T) {
+	out := rendered(t)
+	for _, name := range []string{"viewer", "editor", "admin"} {
+		if !strings.Contains(out, "kind: ClusterRole\nmetadata:\n  name: kube-pprof-"+name+"\n") {
+			t.Errorf("no role %s", name)
+		}
+	}
+	viewer := out[strings.Index(out, "  name: kube-pprof-viewer\n"):]
+	viewer = viewer[:strings.Index(viewer, "\n---")]
+	if strings.Contains(viewer, "create") || strings.Contains(viewer, "delete") || !strings.Contains(viewer, `aggregate-to-view: "true"`) {
+		t.Errorf("viewers only look: %s", viewer)
+	}
+	if strings.Contains(rendered(t, "rbac.aggregateClusterRoles=false"), "aggregate-to-") {
+		t.Error("nothing is aggregated when that is turned off")
 	}
 }
 
@@ -73,7 +131,7 @@ func TestARegistryElsewhere(t *testing.T) {
 func TestUnknownAndWrongValuesAreRefused(t *testing.T) {
 	for _, set := range []string{"contoller.logLevel=info", "controller.logLevel=loud", "registry.service.port=0", "image.digest=sha256:12",
 		"registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot"} {
-		if out, err := render(t, trial, set); err == nil {
+		if out, err := render(t, set); err == nil {
 			t.Errorf("%s was taken", set)
 		} else if !strings.Contains(out, "values don't meet the specifications") {
 			t.Errorf("%s: %s", set, out)
@@ -83,7 +141,7 @@ func TestUnknownAndWrongValuesAreRefused(t *testing.T) {
 
 func TestFlagsReachTheConfiguration(t *testing.T) {
 	values := filepath.Join(t.TempDir(), "values.yaml")
-	text := `{registry: {insecureAllowEveryone: true, config: {retention: 14d, max-retention: 0, max-bytes: 10000000000, max-profiles-per-service: 1000000,
+	text := `{registry: {config: {retention: 14d, max-retention: 0, max-bytes: 10000000000, max-profiles-per-service: 1000000,
   seal-after: 1h30m, keep-original: Always, max-merges: 8, accept-empty: true}}, controller: {config: {captures-per-second-per-namespace: 0.5, denied-cidrs: [10.0.0.0/8, 10.1.0.0/16]}}}`
 	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -122,8 +180,8 @@ func TestLeastRights(t *testing.T) {
 	if strings.Contains(multi, "servicecidrs") {
 		t.Error("with watchNamespaces there must be no right on ServiceCIDRs")
 	}
-	if strings.Contains(multi, "kind: ClusterRoleBinding") || strings.Count(multi, "kind: RoleBinding") != 2 {
-		t.Error("with watchNamespaces there must be a RoleBinding per namespace and nothing cluster-wide")
+	if strings.Count(multi, "kind: ClusterRoleBinding") != 1 || strings.Count(multi, "kind: RoleBinding") != 3 {
+		t.Error("with watchNamespaces there must be a RoleBinding per namespace, one for the registry, and nothing cluster-wide but reviews")
 	}
 	if strings.Contains(multi, "kind: ClusterProfilingPolicy") {
 		t.Error("annotated-pods cannot be served without cluster-wide rights")
@@ -134,8 +192,8 @@ func TestPodsAreRestricted(t *testing.T) {
 	out := rendered(t)
 	for _, want := range []string{"runAsNonRoot: true", "readOnlyRootFilesystem: true", "capabilities: {drop: [ALL]}", "allowPrivilegeEscalation: false",
 		"seccompProfile: {type: RuntimeDefault}", "enableServiceLinks: false"} {
-		if n := strings.Count(out, want); n != 2 {
-			t.Errorf("%q is there %d times, not in both pods", want, n)
+		if n := strings.Count(out, want); n != 3 {
+			t.Errorf("%q is there %d times, not in both pods and the hook's", want, n)
 		}
 	}
 }

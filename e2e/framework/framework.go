@@ -144,7 +144,7 @@ func Install(values ...string) error {
 	}
 	repository, tag := imageRef()
 	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "180s",
-		"--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag, "--set", "registry.insecureAllowEveryone=true",
+		"--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag,
 		"--set", "controller.logLevel=debug"}
 	for _, v := range values {
 		args = append(args, "--set", v)

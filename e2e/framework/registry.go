@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -31,9 +32,74 @@ type Target struct {
 	}
 }
 
-// Raw asks the registry through the API server's service proxy, which works on every cluster.
+// reader is a ServiceAccount that may see and delete every profile.
+const reader = `{"apiVersion":"v1","kind":"List","items":[
+{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"kp-e2e-reader","namespace":"default"}},
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"kp-e2e-reader"},
+ "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"kube-pprof-admin"},
+ "subjects":[{"kind":"ServiceAccount","name":"kp-e2e-reader","namespace":"default"}]}]}`
+
+var access struct {
+	sync.Mutex
+	token string
+	until time.Time
+}
+
+// ReaderToken is good for the registry and may everything with profiles.
+func ReaderToken() (string, error) {
+	access.Lock()
+	defer access.Unlock()
+	if time.Now().Before(access.until) {
+		return access.token, nil
+	}
+	if _, err := KubectlIn(reader, "apply", "-f", "-"); err != nil {
+		return "", err
+	}
+	token, err := Kubectl("create", "token", "kp-e2e-reader", "-n", "default", "--audience", "kube-pprof", "--duration", "1h")
+	if err != nil {
+		return "", err
+	}
+	access.token, access.until = strings.TrimSpace(token), time.Now().Add(50*time.Minute)
+	return access.token, nil
+}
+
+// Raw asks the registry itself, over TLS that is verified, as somebody who may see all.
 func Raw(path string) (string, error) {
-	return Kubectl("get", "--raw", "/api/v1/namespaces/"+Namespace+"/services/kube-pprof-registry:10100/proxy"+path)
+	token, err := ReaderToken()
+	if err != nil {
+		return "", err
+	}
+	return RawAs(token, path)
+}
+
+// viaForward is for clusters whose Services cannot be reached from here.
+const viaForward = `kubectl port-forward -n "$1" svc/kube-pprof-registry :443 >"$2/forward" & trap "kill $!" EXIT
+for i in $(seq 100); do port=$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' "$2/forward"); [ -n "$port" ] && break; sleep 0.05; done
+exec 3<&0; curl -sS --fail-with-body --max-time 60 --cacert "$2/ca" --connect-to "::127.0.0.1:$port" -H @/dev/fd/3 "$3"`
+
+// RawAs asks the registry with a token.
+func RawAs(token, path string) (string, error) {
+	dir, err := os.MkdirTemp("", "kp-raw")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	ca, err := Kubectl("get", "secret", "-n", Namespace, "kube-pprof-registry-tls", "-o", `go-template={{index .data "ca.crt" | base64decode}}`)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ca"), []byte(ca), 0o600); err != nil {
+		return "", err
+	}
+	url, header := "https://kube-pprof-registry."+Namespace+".svc"+path, "Authorization: Bearer "+token+"\n"
+	if env.own == nil {
+		return run(header, "sh", "-c", viaForward, "sh", Namespace, dir, url)
+	}
+	ip, err := Kubectl("get", "service", "-n", Namespace, "kube-pprof-registry", "-o", "jsonpath={.spec.clusterIP}")
+	if err != nil {
+		return "", err
+	}
+	return run(header, "curl", "-sS", "--fail-with-body", "--max-time", "60", "--cacert", filepath.Join(dir, "ca"), "--connect-to", "::"+ip+":443", "-H", "@-", url)
 }
 
 // List pages through the registry's profiles that match a query like "namespace=a&type=cpu".

@@ -40,7 +40,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "kp.registryURL" -}}
 {{- if .Values.controller.registryURL -}}{{ .Values.controller.registryURL }}
-{{- else -}}http://{{ include "kp.fullname" . }}-registry.{{ .Release.Namespace }}.svc:{{ .Values.registry.service.port }}
+{{- else -}}{{ ternary "http" "https" (eq .Values.registry.tls.mode "none") }}://{{ include "kp.fullname" . }}-registry.{{ .Release.Namespace }}.svc:{{ .Values.registry.service.port }}
 {{- end -}}
 {{- end }}
 
@@ -99,11 +99,34 @@ affinity: {{- toYaml . | nindent 2 }}
   verbs: [create, patch]
 {{- end }}
 
-{{- define "kp.check" -}}
-{{- if and .Values.registry.enabled (not .Values.registry.insecureAllowEveryone) -}}
-{{- fail "\n\nThe registry has no authentication yet: everybody who can reach its Service could read and write all profiles.\nIf that is acceptable here (a trial, or a NetworkPolicy keeps others out), say so:  --set registry.insecureAllowEveryone=true\nOr use a registry elsewhere:  --set registry.enabled=false --set controller.registryURL=http://..." -}}
+{{/* the registry behind the API server: APIServices belong to the cluster */}}
+{{- define "kp.aggregated" -}}
+{{- if and .Values.registry.enabled .Values.aggregatedAPI.enabled (not .Values.watchNamespaces) -}}true{{- end -}}
+{{- end }}
+
+{{- define "kp.tlsSecret" -}}
+{{- if eq .Values.registry.tls.mode "secret" -}}{{ .Values.registry.tls.secretName }}
+{{- else -}}{{ include "kp.fullname" . }}-registry-tls
 {{- end -}}
+{{- end }}
+
+{{/* what can be asked of profiles, as sub-resources */}}
+{{- define "kp.profileQueries" -}}
+[profiles/download, profiles/merge, profiles/diff, profiles/top, profiles/flamegraph, profiles/series, profiles/peers, profiles/pgo, profiles/targets, profiles/services, profiles/labels]
+{{- end }}
+
+{{- define "kp.check" -}}
+{{- $tls := .Values.registry.tls -}}
 {{- if and (not .Values.registry.enabled) (not .Values.controller.registryURL) -}}
-{{- fail "\n\nregistry.enabled is false: say where captures go with  --set controller.registryURL=http://HOST:10100" -}}
+{{- fail "\n\nregistry.enabled is false: say where captures go with  --set controller.registryURL=https://HOST" -}}
+{{- end -}}
+{{- if and .Values.registry.enabled (eq $tls.mode "secret") (not $tls.secretName) -}}
+{{- fail "\n\nregistry.tls.mode is secret: name it with  --set registry.tls.secretName=NAME  (tls.crt, tls.key, ca.crt)" -}}
+{{- end -}}
+{{- if and .Values.registry.enabled (eq $tls.mode "certManager") (not $tls.issuerRef.name) -}}
+{{- fail "\n\nregistry.tls.mode is certManager: name an issuer with  --set registry.tls.issuerRef.name=NAME" -}}
+{{- end -}}
+{{- if and (include "kp.aggregated" .) (eq $tls.mode "none") -}}
+{{- fail "\n\nregistry.tls.mode is none: the API server talks TLS only, so say also  --set aggregatedAPI.enabled=false" -}}
 {{- end -}}
 {{- end }}

@@ -208,6 +208,9 @@ func TestUninstallAndAgain(t *testing.T) {
 	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "180s"); err != nil {
 		t.Fatal(err)
 	}
+	if out := f.K(t, "get", "apiservices", "-o", "name"); strings.Contains(out, "data.kube-pprof.dev") {
+		t.Errorf("the APIService is left: every namespace would stay in Terminating: %s", out)
+	}
 	f.Within(t, 90*time.Second, "nothing is left behind", func() error { // pods take their grace period
 		if out := f.K(t, "get", "pods,clusterroles,clusterrolebindings,clusterprofilingpolicies", "-A", "-l", "app.kubernetes.io/instance=kube-pprof", "-o", "name"); out != "" {
 			return fmt.Errorf("left behind: %s", out)
