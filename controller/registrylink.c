@@ -21,10 +21,11 @@ struct kp_registrylink {
     struct kp_apiservice *apiservice;
     struct kp_namespaces *namespaces;
     char *names[N_NAMES], *ca;
-    bool usable;
+    bool usable, told_refusal;
 };
 
 struct asking {
+    struct kp_registrylink *link;
     void (*on_probed)(void *asker, bool answers, const char *why_not);
     void (*on_posted)(void *poster, bool taken);
     void *who;
@@ -81,9 +82,10 @@ static void on_asked(void *user, const struct kp_sink_answer *answer)
     if (asking->on_probed != NULL) {
         asking->on_probed(asking->who, ok, answer->message);
     } else {
-        if (!ok)
+        if (!ok && !asking->link->told_refusal)
             KP_WARN("the registry does not take the namespaces' ages", KP_S("why", answer->message),
                 KP_B("again", answer->retry));
+        asking->link->told_refusal = !ok;
         asking->on_posted(asking->who, !answer->retry); // what it refuses for good is not repeated
     }
     kp_free(asking);
@@ -99,7 +101,7 @@ static void probe(void *user, void (*on_done)(void *asker, bool answers, const c
         on_done(asker, false, "its CA is not made yet");
         return;
     }
-    *asking = (struct asking){.on_probed = on_done, .who = asker};
+    *asking = (struct asking){.link = link, .on_probed = on_done, .who = asker};
     kp_sink_registry_ask(link->options.registry, "GET", "/healthz", NULL, NULL, on_asked, asking);
 }
 
@@ -114,7 +116,7 @@ static void post(void *user, struct kp_blob *body, void (*on_done)(void *poster,
 {
     struct kp_registrylink *link = user;
     struct asking *asking = KP_NEW(struct asking);
-    *asking = (struct asking){.on_posted = on_done, .who = poster};
+    *asking = (struct asking){.link = link, .on_posted = on_done, .who = poster};
     kp_sink_registry_ask(
         link->options.registry, "POST", "/api/v1/namespaces", "application/json", body, on_asked, asking);
 }
