@@ -14,6 +14,7 @@
 #define EVERY_MS     30000
 #define RETRY_MS     1000
 #define RETRY_MAX_MS 60000
+#define CLIENT_NAME  "kube-pprof controller"
 #define MAX_STEPS    8 // in a row, without a wait between them
 
 enum state {
@@ -27,6 +28,7 @@ enum state {
 enum which { SECRET_CA, SECRET_TLS };
 
 struct kp_certificates {
+    struct kp_pki_pair client; // told
     struct kp_certificates_options options;
     enum state state;
     struct kp_timer *timer;
@@ -104,11 +106,45 @@ static void note_published(struct kp_certificates *c, const char *bundle)
     c->data.published_since_ms = c->published != NULL ? c->published_since_ms : 0;
 }
 
+// Signed anew with the serving certificate, so by a CA that is known to the registry; and at two thirds of
+// its life.
+static bool client_is_good(const struct kp_certificates *c)
+{
+    struct kp_pki_facts facts, serving;
+    return c->client.cert != NULL && kp_pki_read(c->client.cert, &facts, NULL) == 0 &&
+           kp_pki_read(c->data.serving.cert, &serving, NULL) == 0 &&
+           memcmp(facts.issuer_key_id, serving.issuer_key_id, sizeof facts.issuer_key_id) == 0 &&
+           facts.not_after_ms - now_ms(c) > c->options.renewal.lifetime_ms / 3;
+}
+
+static void note_client(struct kp_certificates *c)
+{
+    struct kp_pki_facts ca, serving;
+    struct kp_pki_pair made = {0};
+    struct kp_error err = {0};
+    const struct kp_pki_request request = {
+        .common_name = CLIENT_NAME, .client = true, .valid_ms = c->options.renewal.lifetime_ms};
+    if (c->options.on_client == NULL || c->data.serving.cert == NULL || client_is_good(c) ||
+        kp_pki_read(c->data.ca.cert, &ca, NULL) != 0 ||
+        kp_pki_read(c->data.serving.cert, &serving, NULL) != 0)
+        return;
+    if (c->client.cert != NULL && memcmp(ca.key_id, serving.issuer_key_id, sizeof ca.key_id) != 0)
+        return; // a new CA that does not sign yet
+    if (kp_pki_sign(&c->data.ca, &request, now_ms(c), &made, &err) != 0) {
+        KP_WARN("cannot make the controller's certificate for the registry", KP_E(&err));
+        return;
+    }
+    kp_pki_pair_finish(&c->client);
+    c->client = made;
+    c->options.on_client(c->options.user, made.cert, made.key);
+}
+
 static void note_bundle(struct kp_certificates *c)
 {
     struct kp_pki_facts facts;
     kp_auto_free char *bundle = kp_renewal_bundle(&c->data);
     note_published(c, bundle);
+    note_client(c);
     if (c->data.serving.cert != NULL && kp_pki_read(c->data.serving.cert, &facts, NULL) == 0)
         kp_metric_set(c->expiry, (double)facts.not_after_ms / 1000);
     if (bundle == NULL || kp_pki_read(c->data.ca.cert, &facts, NULL) != 0)
@@ -297,6 +333,7 @@ void kp_certificates_destroy(struct kp_certificates *c)
         kp_free(c->names[i]);
         kp_free(c->paths[i]);
     }
+    kp_pki_pair_finish(&c->client);
     kp_free(c->bundle);
     kp_free(c);
 }

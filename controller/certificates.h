@@ -21,6 +21,8 @@ struct kp_certificates_options {
     bool (*published)(void *user, const char *bundle);
     // What verifies the registry from now on; borrowed.
     void (*on_bundle)(void *user, const char *bundle);
+    // A certificate of the same CA to show to the registry, borrowed; NULL = none is made. It lies nowhere.
+    void (*on_client)(void *user, const char *cert, const char *key);
     void *user;
     int64_t (*now_ms)(void); // NULL = the clock
     int64_t every_ms;        // the Secrets are read so often; 0 = 30 s

@@ -40,6 +40,9 @@ static const struct kp_option rows[] = {
         "certificate in\n"
         "SERVICE-tls, and renews both. Deliveries begin when the CA is known; --registry-ca-file is then not "
         "used."},
+    {"client-certificate", NULL, KP_OPTION_BOOL, AT(client_certificate), "false", 0, 0,
+        "Show the registry a certificate of that CA, made anew by each leader. Only with "
+        "--manage-certificates."},
     {"certificate-lifetime", "DURATION", KP_OPTION_DURATION, AT(certificate_lifetime_ms), "90d", 10000,
         10 * 366 * DAY_MS, "Of the registry's certificate; it is renewed after two thirds."},
     {"ca-lifetime", "DURATION", KP_OPTION_DURATION, AT(ca_lifetime_ms), "3650d", 40000, 100 * 366 * DAY_MS,
@@ -180,6 +183,8 @@ static int check_link(const struct kp_controller_options *o, struct kp_error *er
     if (o->manage_certificates && !is_tls)
         return kp_fail(
             err, KP_INVALID, "--manage-certificates: --registry-url must then start with https://");
+    if (o->client_certificate && !o->manage_certificates)
+        return kp_fail(err, KP_INVALID, "--client-certificate needs --manage-certificates");
     if (o->ca_lifetime_ms / 4 < o->certificate_lifetime_ms)
         return kp_fail(err, KP_INVALID, "--ca-lifetime must be at least four times --certificate-lifetime");
     if (o->certificate_settle_ms > o->certificate_lifetime_ms / 4)
@@ -197,6 +202,7 @@ static struct kp_registrylink_config link_config(const struct kp_controller_opti
 {
     return (struct kp_registrylink_config){.service = o->registry_service,
         .manage_certificates = o->manage_certificates,
+        .client_certificate = o->client_certificate,
         .ca_file = or_null(o->registry_ca_file),
         .certificate_lifetime_ms = o->certificate_lifetime_ms,
         .ca_lifetime_ms = o->ca_lifetime_ms,

@@ -14,7 +14,7 @@ struct kp_controller_options {
     char *lease_namespace, *lease_name, *identity;
     char *registry_url, *registry_ca_file, *registry_cert_file, *registry_key_file, *registry_token_file;
     char *registry_service, *api_service_switch;
-    bool manage_certificates, api_service;
+    bool manage_certificates, client_certificate, api_service;
     int64_t certificate_lifetime_ms, ca_lifetime_ms, certificate_settle_ms, api_service_port;
     char *spool_dir;
     int64_t spool_bytes;

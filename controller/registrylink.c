@@ -53,6 +53,11 @@ static void on_bundle(void *user, const char *bundle)
     link->options.on_usable(link->options.user);
 }
 
+static void on_client(void *user, const char *cert, const char *key)
+{
+    kp_sink_registry_set_client(((struct kp_registrylink *)user)->options.registry, cert, key);
+}
+
 static bool published(void *user, const char *bundle)
 {
     const struct kp_registrylink *link = user;
@@ -141,6 +146,7 @@ static void create_certificates(struct kp_registrylink *link, struct kp_loop *lo
         .metrics = o->metrics,
         .published = published,
         .on_bundle = on_bundle,
+        .on_client = o->config->client_certificate ? on_client : NULL,
         .user = link};
     link->certificates = kp_certificates_create(loop, &certificates);
 }

@@ -11,6 +11,7 @@
 struct kp_registrylink_config {
     const char *service;      // of the registry; its Secrets are called SERVICE-ca and SERVICE-tls
     bool manage_certificates; // else the CA is ca_file's
+    bool client_certificate;  // of the same CA, shown to the registry
     const char *ca_file;
     int64_t certificate_lifetime_ms, ca_lifetime_ms, settle_ms;
     const char *api_service_switch; // ConfigMap; NULL: APIServices are no business of ours

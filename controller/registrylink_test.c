@@ -40,6 +40,8 @@ struct bench {
     const struct kp_sink_ops *ops;
     struct kp_registrylink *link;
     struct kp_registrylink_config config;
+    struct kp_http_trust *trust;
+    int showed; // requests with the controller's certificate
     bool usable;
     // the registry
     char *dir, *cert_file, *key_file;
@@ -135,7 +137,10 @@ static void drop(struct bench *b, int i)
 
 static void on_healthz(struct kp_http_exchange *x, void *user)
 {
-    (void)user;
+    struct bench *b = user;
+    const char *name = b->trust != NULL ? kp_http_client_trusted(x, b->trust) : NULL;
+    if (name != NULL && kp_streq(name, "kube-pprof controller"))
+        b->showed++;
     kp_http_reply_text(x, 200, "text/plain", "ok");
 }
 
@@ -158,7 +163,7 @@ static int registry_up(struct bench *b, const char *address)
     struct kp_error err = {0};
     int port = 0;
     const struct kp_http_listener listener = {
-        .address = address, .cert_file = b->cert_file, .key_file = b->key_file};
+        .address = address, .cert_file = b->cert_file, .key_file = b->key_file, .ask_client_cert = true};
     b->server = kp_http_server_create(b->loop, &(struct kp_http_server_options){0}, &err);
     if (b->server == NULL || kp_http_server_listen(b->server, &listener, routes, NULL, b, &port, &err) != 0)
         fail_msg("%s", err.text);
@@ -192,6 +197,7 @@ static void bench_link(struct bench *b, const char *url)
     assert_int_equal(kp_sink_registry_create(b->loop, &registry, &b->ops, &b->registry, NULL), 0);
     b->config = (struct kp_registrylink_config){.service = "localhost",
         .manage_certificates = true,
+        .client_certificate = true,
         .certificate_lifetime_ms = 3600000,
         .ca_lifetime_ms = 36000000,
         .settle_ms = 0,
@@ -229,6 +235,7 @@ static void bench_close(struct bench *b)
     kp_free(b->cert_file);
     kp_free(b->key_file);
     kp_free(b->told);
+    kp_http_trust_unref(b->trust);
     kp_test_rmdir(b->dir);
 }
 
@@ -306,6 +313,7 @@ static void a_fresh_cluster_gets_everything(void **state)
     assert_int_equal(kp_pki_check(&pair, bundle, names, 2, kp_now_ms(), NULL), 0);
     kp_pki_pair_finish(&pair);
     assert_true(has_no_api(&b)); // nobody answers yet
+    assert_int_equal(kp_http_trust_create(bundle, &b.trust, NULL), 0);
     mount(&b);
     registry_up(&b, address);
     kp_registrylink_set_posting(b.link, true);
@@ -318,6 +326,7 @@ static void a_fresh_cluster_gets_everything(void **state)
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(spec, "service"), "namespace")), "kp");
     json_decref(object);
+    assert_true(b.showed > 0);
     drop(&b, OBJECT_API); // somebody deletes it
     until(&b, has_api);
     drop(&b, OBJECT_SWITCH); // uninstalling

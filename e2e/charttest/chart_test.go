@@ -80,6 +80,9 @@ func TestWaysToTLS(t *testing.T) {
 			t.Errorf("%v: Certificate", set)
 		}
 	}
+	if out := rendered(t, "registry.tls.clientCertificate=true"); !strings.Contains(out, "--client-certificate=true") || !strings.Contains(out, "--controller-client-ca-file=/etc/kube-pprof-tls/ca.crt") {
+		t.Error("clientCertificate: one shows it, the other asks for it")
+	}
 	for set, say := range map[string]string{"registry.tls.mode=secret": "registry.tls.secretName", "registry.tls.mode=certManager": "registry.tls.issuerRef.name",
 		"registry.tls.mode=none": "aggregatedAPI.enabled=false"} {
 		if out, err := render(t, set); err == nil || !strings.Contains(out, say) {

@@ -126,6 +126,9 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- if and .Values.registry.enabled (eq $tls.mode "certManager") (not $tls.issuerRef.name) -}}
 {{- fail "\n\nregistry.tls.mode is certManager: name an issuer with  --set registry.tls.issuerRef.name=NAME" -}}
 {{- end -}}
+{{- if and .Values.registry.enabled $tls.clientCertificate (ne $tls.mode "selfSigned") -}}
+{{- fail "\n\nregistry.tls.clientCertificate is for registry.tls.mode=selfSigned; otherwise give the flags registry-cert-file, registry-key-file and controller-client-ca-file" -}}
+{{- end -}}
 {{- if and (include "kp.aggregated" .) (eq $tls.mode "none") -}}
 {{- fail "\n\nregistry.tls.mode is none: the API server talks TLS only, so say also  --set aggregatedAPI.enabled=false" -}}
 {{- end -}}
