@@ -293,7 +293,23 @@ static int apply_one(
     return 0;
 }
 
-// Whether bytes may be left, anywhere, that only the note hides.
+// The oldest of which the log has bytes. As only this thread may: without the lock.
+static int64_t oldest_in_log(const struct kp_store *store)
+{
+    int64_t oldest_ms = INT64_MAX;
+    for (size_t f = 0; f < store->files.n; f++) {
+        const struct kp_rows *rows = &store->files.items[f]->rows;
+        for (size_t i = 0; i < rows->n; i++) {
+            const struct kp_row *row = &rows->items[i];
+            int64_t ms = row->start_ms < row->received_ms ? row->start_ms : row->received_ms;
+            if (row->offset != 0 && ms < oldest_ms)
+                oldest_ms = ms;
+        }
+    }
+    return oldest_ms;
+}
+
+// Whether a segment may hold bytes that only the note hides.
 static bool is_needed(const struct kp_store *store, const struct kp_forgotten_note *note)
 {
     for (size_t i = 0; i < store->sealed.n + store->doomed.n; i++) {
@@ -303,35 +319,38 @@ static bool is_needed(const struct kp_store *store, const struct kp_forgotten_no
             kp_forgotten_is_before(note->before_ms, s->min_start_ms, s->min_received_ms))
             return true;
     }
-    for (size_t f = 0; f < store->files.n; f++) {
-        const struct kp_rows *rows = &store->files.items[f]->rows;
-        for (size_t i = 0; i < rows->n; i++)
-            if (rows->items[i].offset != 0 &&
-                kp_forgotten_is_before(note->before_ms, rows->items[i].start_ms, rows->items[i].received_ms))
-                return true;
-    }
     return false;
+}
+
+static void remove_old(struct kp_store *store, int64_t until_ms, bool *ret_any)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    int64_t oldest_ms = INT64_MIN;
+    HASH_ITER (hh, store->forgotten.notes, note, next) {
+        if (!note->applied || note->before_ms > until_ms)
+            continue;
+        if (oldest_ms == INT64_MIN)
+            oldest_ms = oldest_in_log(store);
+        if (oldest_ms < note->before_ms || is_needed(store, note))
+            continue;
+        pthread_rwlock_wrlock(&store->lock);
+        remove_note(&store->forgotten, note);
+        pthread_rwlock_unlock(&store->lock);
+        *ret_any = true;
+    }
 }
 
 static void prune(struct kp_store *store)
 {
     struct kp_forgotten *f = &store->forgotten;
-    struct kp_forgotten_note *note;
-    struct kp_forgotten_note *next;
     struct kp_error err = {0};
     int64_t now_ms = kp_store_now(store);
     bool any = false;
     if (now_ms < f->next_prune_ms)
         return;
     f->next_prune_ms = now_ms + PRUNE_MS;
-    pthread_rwlock_wrlock(&store->lock);
-    HASH_ITER (hh, f->notes, note, next) {
-        if (!note->applied || note->before_ms + LATE_MS > now_ms || is_needed(store, note))
-            continue;
-        remove_note(f, note);
-        any = true;
-    }
-    pthread_rwlock_unlock(&store->lock);
+    remove_old(store, now_ms - LATE_MS, &any);
     if (any && write_file(store, "", kp_forgotten_before(f, ""), &err) != 0)
         KP_DEBUG("a note that is not needed any more stays until the next one", KP_E(&err));
 }
