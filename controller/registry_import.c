@@ -143,6 +143,10 @@ int kp_registry_import_main(int argc, char **argv)
     fprintf(stderr, "%llu profiles stored, %llu were there already, %llu left out\n",
         (unsigned long long)counts.stored, (unsigned long long)counts.known,
         (unsigned long long)counts.refused);
+    if (counts.gone > 0)
+        fprintf(stderr,
+            "%llu profiles of namespaces that were deleted since are not kept: their past is gone\n",
+            (unsigned long long)counts.gone);
     kp_options_finish(rows, KP_COUNT(rows), &o);
     return rc;
 }

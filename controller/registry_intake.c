@@ -155,6 +155,7 @@ int kp_intake_flush(struct kp_intake *in, struct kp_error *err)
     for (size_t i = 0; i < in->n; i++) {
         in->counts.stored += appends[i].status == KP_APPEND_STORED;
         in->counts.known += appends[i].status == KP_APPEND_KNOWN;
+        in->counts.gone += appends[i].status == KP_APPEND_GONE;
         if (appends[i].status == KP_APPEND_FAILED && rc == 0)
             rc = kp_fail(err, appends[i].error.code, "%s", appends[i].error.text);
     }

@@ -57,7 +57,7 @@ KP_MUST_CHECK int kp_intake_add_at(struct kp_intake *intake, struct kp_record *r
     const void *data, size_t len, struct kp_error *err);
 KP_MUST_CHECK int kp_intake_flush(struct kp_intake *intake, struct kp_error *err);
 struct kp_intake_counts {
-    uint64_t stored, known, refused;
+    uint64_t stored, known, refused, gone; // gone: of a namespace that was deleted since
 };
 struct kp_intake_counts kp_intake_counts(const struct kp_intake *intake);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "testkit/peer.h"
 #include "testkit/pprof.h"
@@ -108,11 +109,13 @@ static void test_lines_that_are_wrong(void **state)
 
 // ---- folders ----
 
-static void fill(const char *dir)
+static struct kp_intake_counts fill_after(const char *dir, const char *forgotten)
 {
     struct kp_store *store;
     struct kp_intake *intake;
     assert_int_equal(kp_tool_open(dir, &store, NULL), 0);
+    if (forgotten)
+        assert_int_equal(kp_store_forget_namespace(store, forgotten, kp_now_ms(), NULL), 0);
     assert_int_equal(kp_intake_create(store, &intake, NULL), 0);
     for (int i = 0; i < 3; i++) {
         struct kp_record record;
@@ -127,9 +130,15 @@ static void fill(const char *dir)
         assert_int_equal(kp_intake_add(intake, &record, bytes, len, NULL), 0);
     }
     assert_int_equal(kp_intake_flush(intake, NULL), 0);
-    assert_int_equal(kp_intake_counts(intake).stored, 3);
+    struct kp_intake_counts counts = kp_intake_counts(intake);
     kp_intake_destroy(intake);
     kp_store_close(store);
+    return counts;
+}
+
+static void fill(const char *dir)
+{
+    assert_int_equal(fill_after(dir, NULL).stored, 3);
 }
 
 struct seen {
@@ -164,6 +173,16 @@ static int run(int (*tool)(int argc, char **argv), const char *a, const char *b,
     const char *argv[] = {"tool", a, b, c, NULL};
     int argc = c ? 4 : b ? 3 : 2;
     return tool(argc, (char **)(uintptr_t)argv);
+}
+
+static void test_the_past_of_a_deleted_namespace_stays_gone(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_intake_counts counts = fill_after(dir, "shop");
+    assert_int_equal(counts.stored, 0);
+    assert_int_equal(counts.gone, 3);
+    kp_test_rmdir(dir);
 }
 
 static void test_what_is_exported_can_be_imported_twice(void **state)
@@ -328,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_description_comes_back),
         cmocka_unit_test(test_lines_that_are_wrong),
+        cmocka_unit_test(test_the_past_of_a_deleted_namespace_stays_gone),
         cmocka_unit_test(test_what_is_exported_can_be_imported_twice),
         cmocka_unit_test(test_damage_is_found_and_put_aside),
         cmocka_unit_test(test_the_index_can_be_lost),
