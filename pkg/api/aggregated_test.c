@@ -233,6 +233,34 @@ static void test_discovery(void **state)
     }
 }
 
+// What is told is served, and the other way round.
+static void test_sub_resources_are_told(void **state)
+{
+    struct world *w = *state;
+    struct kp_http_route routes[KP_API_ROUTES];
+    size_t n = kp_api_add_routes(routes);
+    size_t n_served = 0;
+    json_t *told = parse(ask(w, "GET", ROOT, NULL, NULL, 200));
+    for (size_t i = 0; i < n; i++) {
+        const char *tail = kp_starts_with(routes[i].path, NS "{namespace}/profiles/")
+                               ? strchr(routes[i].path + strlen(NS "{namespace}/profiles/"), '/')
+                               : NULL;
+        if (tail == NULL)
+            continue;
+        kp_auto_free char *name = kp_asprintf("profiles%s", tail);
+        bool found = false;
+        size_t k;
+        json_t *item;
+        json_array_foreach(json_object_get(told, "resources"), k, item) found |=
+            kp_streq(text_at(item, "name"), name);
+        if (!found)
+            fail_msg("%s is not told", name);
+        n_served++;
+    }
+    assert_int_equal(json_array_size(json_object_get(told, "resources")), n_served + 1);
+    json_decref(told);
+}
+
 // ---- lists ----
 
 static void test_forms(void **state)
@@ -392,6 +420,7 @@ int main(void)
         T(test_paths_that_can_be_read_in_two_ways),
         T(test_errors_are_status_objects),
         T(test_discovery),
+        T(test_sub_resources_are_told),
         T(test_forms),
         T(test_selectors),
         T(test_chunks),
