@@ -147,6 +147,8 @@ static void answer_stored(const struct kp_upload *u)
     struct kp_json j = {.out = &buf};
     kp_json_open(&j, NULL, '{');
     kp_json_text(&j, "id", u->record.id);
+    if (u->append.status == KP_APPEND_GONE)
+        kp_json_text(&j, "message", "not kept: it was captured before its namespace was deleted or made");
     kp_json_close(&j, '}');
     if (u->record.id) {
         kp_auto_free char *location = kp_asprintf("/api/v1/profiles/%s", u->record.id);
