@@ -1,5 +1,6 @@
 // TLS of the server with real clients: whose certificate is believed, what is swapped and when, what is not
 // resumed.
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <setjmp.h>
@@ -8,7 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -409,6 +412,31 @@ static void test_a_half_written_pair_is_not_served(void **state)
     kp_test_cert_finish(&next);
 }
 
+// Whether a reload opens files: it fails then.
+static int reload_without_descriptors(struct bench *b)
+{
+    struct rlimit usual, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = usual.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int code = kp_http_server_reload(b->server, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    return code;
+}
+
+static void test_files_that_are_as_they_were_are_not_read(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(reload_without_descriptors(b), 0);
+    write_pair(b, &b->server_cert); // the same bytes in new files
+    assert_int_not_equal(reload_without_descriptors(b), 0);
+    assert_int_equal(kp_http_server_reload(b->server, NULL), 0);
+    assert_int_equal(reload_without_descriptors(b), 0);
+    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, b->key_file, times, 0), 0);
+    assert_int_not_equal(reload_without_descriptors(b), 0);
+}
+
 static void test_many_clients_at_once(void **state)
 {
     struct bench *b = *state;
@@ -455,6 +483,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_alpn_is_http_1_1, start, stop),
         cmocka_unit_test_setup_teardown(test_certificates_are_swapped_when_their_files_change, start, stop),
         cmocka_unit_test_setup_teardown(test_a_half_written_pair_is_not_served, start, stop),
+        cmocka_unit_test_setup_teardown(test_files_that_are_as_they_were_are_not_read, start, stop),
         cmocka_unit_test_setup_teardown(test_many_clients_at_once, start, stop),
         cmocka_unit_test_setup_teardown(test_a_listener_needs_both_files, start, stop),
     };
