@@ -144,6 +144,84 @@ static void test_a_ca_that_cannot_be_read_is_said_at_start(void **state)
     kp_test_rmdir(dir);
 }
 
+// ---- the CA of controllers ----
+
+static void on_status(void *user, const struct kp_http_result *result)
+{
+    struct bench *b = user;
+    b->bad = result->code == 0 ? result->status : result->code;
+    b->done = true;
+}
+
+// Status of a post of target states with that certificate (NULL = none), on a connection of its own.
+static int post_states(struct bench *b, const struct kp_test_cert *ca, const struct kp_test_cert *client)
+{
+    const char *port = strstr(b->registry.said, "\"port\":");
+    assert_non_null(port);
+    kp_auto_free char *url =
+        kp_asprintf("https://127.0.0.1:%.*s/api/v1/targets", (int)strcspn(port + 7, ",}"), port + 7);
+    struct kp_loop *loop = kp_loop_create();
+    struct kp_http *http = kp_http_create(loop, &(struct kp_http_options){0});
+    struct kp_http_call *call;
+    const struct kp_http_request post = {.method = "POST",
+        .url = url,
+        .headers = (const char *const[]){"Authorization: Bearer c@kube-pprof", NULL},
+        .tls = {.ca_pem = ca->cert,
+            .cert_pem = client ? client->cert : NULL,
+            .key_pem = client ? client->key : NULL},
+        .on_done = on_status,
+        .user = b};
+    b->done = false;
+    assert_int_equal(kp_http_start(http, &post, &call, NULL), 0);
+    assert_true(kp_loop_run_until(loop, &b->done, PATIENCE_MS));
+    kp_http_destroy(http);
+    kp_loop_destroy(loop);
+    return b->bad;
+}
+
+static void test_the_ca_of_controllers_is_replaced(void **state)
+{
+    (void)state;
+    enum { LET_IN = 415, REFUSED = 403 }; // let in, it is told that it posts nothing of the kind
+    char *dir = kp_test_tmpdir();
+    struct kp_test_cert ca = kp_test_cert_make(&(struct kp_test_cert_recipe){.name = "ca", .ca = true});
+    struct kp_test_cert next = kp_test_cert_make(&(struct kp_test_cert_recipe){.name = "ca", .ca = true});
+    struct kp_test_cert server = kp_test_cert_make(
+        &(struct kp_test_cert_recipe){.name = "r", .by = &ca, .usage = "serverAuth", .alt = "IP:127.0.0.1"});
+    struct kp_test_cert old = kp_test_cert_make(
+        &(struct kp_test_cert_recipe){.name = "controller", .by = &ca, .usage = "clientAuth"});
+    struct kp_test_cert new = kp_test_cert_make(
+        &(struct kp_test_cert_recipe){.name = "controller", .by = &next, .usage = "clientAuth"});
+    kp_auto_free char *cert = kp_asprintf("%s/c", dir), *key = kp_asprintf("%s/k", dir),
+                      *file = kp_asprintf("%s/ca", dir);
+    kp_auto_free char *c = kp_asprintf("--tls-cert-file=%s", cert),
+                      *k = kp_asprintf("--tls-key-file=%s", key),
+                      *f = kp_asprintf("--controller-client-ca-file=%s", file);
+    write_file(cert, server.cert);
+    write_file(key, server.key);
+    write_file(file, ca.cert);
+    struct bench *b = start_with((const char *const[]){"--listen=127.0.0.1:0", c, k, f, NULL});
+    until_it_says(&b->registry, "listening");
+    kp_test_api_grant(b->api, "c", "create", "captures", "kube-pprof");
+    assert_int_equal(post_states(b, &ca, NULL), REFUSED);
+    assert_int_equal(post_states(b, &ca, &new), REFUSED);
+    assert_int_equal(post_states(b, &ca, &old), LET_IN);
+    write_file(file, "half");
+    kill(b->registry.pid, SIGHUP);
+    until_it_says(&b->registry, "the CA of controllers is not taken over");
+    assert_int_equal(post_states(b, &ca, &old), LET_IN);
+    write_file(file, next.cert);
+    kill(b->registry.pid, SIGHUP);
+    until_it_says(&b->registry, "took over the new CA of controllers");
+    assert_int_equal(post_states(b, &ca, &old), REFUSED);
+    assert_int_equal(post_states(b, &ca, &new), LET_IN);
+    stop(b);
+    struct kp_test_cert *all[] = {&ca, &next, &server, &old, &new};
+    for (size_t i = 0; i < KP_COUNT(all); i++)
+        kp_test_cert_finish(all[i]);
+    kp_test_rmdir(dir);
+}
+
 // ---- load ----
 
 static void on_done(void *user, const struct kp_http_result *result)
@@ -199,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_who_may_read_and_what_is_said_of_it),
         cmocka_unit_test(test_the_open_tenant_is_said_loudly),
         cmocka_unit_test(test_a_ca_that_cannot_be_read_is_said_at_start),
+        cmocka_unit_test(test_the_ca_of_controllers_is_replaced),
         cmocka_unit_test(test_many_reads_cost_few_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
