@@ -40,6 +40,7 @@ struct registry {
     struct kp_timer *files; // looks whether certificates have changed
     char files_trouble[240];
     bool stopping;
+    char seal_error[256]; // said last
 };
 
 static const char *env(const char *name)
@@ -194,8 +195,11 @@ static enum kp_keep_original keep_original(const char *text)
 
 static void on_seal_failed(void *user, const struct kp_error *err)
 {
-    (void)user;
-    KP_WARN("profiles stay in the log: they could not be made into segments", KP_E(err));
+    struct registry *r = user;
+    bool is_news = !kp_streq(r->seal_error, err->text);
+    kp_copy(r->seal_error, sizeof r->seal_error, err->text);
+    KP_LOG_(is_news ? KP_LOG_WARN : KP_LOG_DEBUG,
+        "sealing failed and will be tried again; profiles stay where they are", KP_E(err));
 }
 
 static int build(struct registry *r, struct kp_error *err)
@@ -225,6 +229,11 @@ static int build(struct registry *r, struct kp_error *err)
             "damage in the folder: what is damaged is put aside and not served; 'registry verify' names it, "
             "after a crash a torn tail is usual",
             KP_I("damaged", (int64_t)stats.n_corrupt), KP_I("torn_tails", (int64_t)stats.n_torn));
+    if (stats.n_missing > 0)
+        KP_WARN(
+            "segments are missing: somebody removed them, or a disk lost them; what the log has of them is "
+            "served from there",
+            KP_I("missing", (int64_t)stats.n_missing));
     if (kp_registry_asks_kubernetes(&r->options) &&
         kp_registry_auth_create(r->loop, r->metrics, &r->options, env, &r->auth, err) != 0)
         return err->code;
@@ -234,6 +243,7 @@ static int build(struct registry *r, struct kp_error *err)
         .store = r->store,
         .metrics = r->metrics,
         .on_seal_failed = on_seal_failed,
+        .user = r,
         .max_merges = (size_t)r->options.max_merges,
         .max_merges_per_namespace = (size_t)r->options.max_merges_per_namespace,
         .max_ingest_per_namespace = r->options.max_ingest_per_namespace,

@@ -47,8 +47,10 @@ static int put_aside(const char *dir, const char *file, struct kp_error *err)
     kp_auto_free char *mark = kp_asprintf("%s.bad", from);
     kp_auto_free char *to = kp_asprintf("%s/quarantine/segments/%s", dir, file);
     kp_auto_free char *folder = kp_strndup(to, (size_t)(strrchr(to, '/') - to));
-    if (file[0] == '/' || strstr(file, "..") || access(from, F_OK) != 0)
+    if (file[0] == '/' || strstr(file, ".."))
         return 0;
+    if (access(from, F_OK) != 0)
+        return drop_file(mark, err); // somebody removed what it is about
     if (kp_dir_create(folder, 0700, err) != 0)
         return err->code;
     if (rename(from, to) != 0)
@@ -133,7 +135,8 @@ static int repair(
     if (rc == 0)
         rc = kp_tool_look(dir, &after, ret_stats, err);
     if (rc == 0 && after.n > 0)
-        rc = kp_fail(err, KP_CORRUPT, "there are still %zu faults", after.n);
+        rc = kp_fail(err, KP_CORRUPT,
+            after.n == 1 ? "there is still %zu fault" : "there are still %zu faults", after.n);
     if (rc == 0 && ret_stats->n_profiles < n_before)
         fprintf(stderr, "%llu profiles are lost\n", (unsigned long long)(n_before - ret_stats->n_profiles));
     kp_faults_free(&before);

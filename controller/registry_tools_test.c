@@ -280,6 +280,23 @@ static void test_damage_is_found_and_put_aside(void **state)
     }
 }
 
+// A segment that was damaged and that somebody removed is no fault for ever.
+static void test_a_vanished_segment_is_forgotten(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *flag = kp_asprintf("--data-dir=%s", dir);
+    fill(dir);
+    seal_all(dir);
+    kp_auto_free char *segment = find_segment(dir);
+    flip_byte(segment, -10);
+    assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 1);
+    assert_int_equal(unlink(segment), 0);
+    assert_int_equal(run(kp_registry_repair_main, flag, NULL, NULL), 0);
+    assert_int_equal(run(kp_registry_verify_main, flag, NULL, NULL), 0);
+    kp_test_rmdir(dir);
+}
+
 static void test_the_index_can_be_lost(void **state)
 {
     (void)state;
@@ -350,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_the_past_of_a_deleted_namespace_stays_gone),
         cmocka_unit_test(test_what_is_exported_can_be_imported_twice),
         cmocka_unit_test(test_damage_is_found_and_put_aside),
+        cmocka_unit_test(test_a_vanished_segment_is_forgotten),
         cmocka_unit_test(test_the_index_can_be_lost),
         cmocka_unit_test(test_a_running_profefe_is_read),
     };

@@ -75,9 +75,9 @@ int kp_registry_verify_main(int argc, char **argv)
     if (kp_tool_look(o.data_dir, &damage, &stats, &err) != 0)
         rc = kp_tool_fail("verify", &err);
     else
-        fprintf(stderr, "%llu profiles, %llu of them in %llu segments: %zu faults\n",
+        fprintf(stderr, "%llu profiles, %llu of them in %llu segments: %zu fault%s\n",
             (unsigned long long)stats.n_profiles, (unsigned long long)stats.n_sealed,
-            (unsigned long long)stats.n_segments, damage.n);
+            (unsigned long long)stats.n_segments, damage.n, damage.n == 1 ? "" : "s");
     rc = rc != 0 || damage.n > 0;
     kp_faults_free(&damage);
     kp_options_finish(rows, KP_COUNT(rows), &o);

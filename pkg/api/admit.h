@@ -69,6 +69,10 @@ void kp_api_review_start(struct kp_review *review, struct kp_api *api, struct kp
     void (*on_done)(void *user, const struct kp_error *err), void *user);
 void kp_api_review_cancel(struct kp_review *review); // one of zeroes is fine
 
+// Seconds after which space may have been made.
+#define KP_API_FULL_RETRY_S 30
+// For what the store was to write: KP_LIMIT means that it is full, 507.
+void kp_api_refuse_write(struct kp_http_exchange *x, const struct kp_error *err);
 // Answers an error in the words of the path's API; adds what belongs to 401, 429 and 503.
 void kp_api_refuse(struct kp_http_exchange *x, const struct kp_error *err);
 

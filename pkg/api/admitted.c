@@ -71,6 +71,21 @@ void kp_api_refuse_limit(struct kp_http_exchange *x, const struct kp_error *err)
         kp_http_reply_status(x, 429, KP_API_LIMIT_REASON, err->text);
 }
 
+void kp_api_refuse_write(struct kp_http_exchange *x, const struct kp_error *err)
+{
+    char seconds[16];
+    if (err->code != KP_LIMIT) {
+        kp_api_refuse(x, err);
+        return;
+    }
+    (void)snprintf(seconds, sizeof seconds, "%d", KP_API_FULL_RETRY_S);
+    kp_http_set_header(x, "Retry-After", seconds);
+    if (kp_starts_with(kp_http_matched_route(x)->path, "/api/0/"))
+        kp_profefe_error(x, 429, err->text);
+    else
+        kp_http_reply_status(x, 507, "StoreFull", err->text);
+}
+
 struct late {
     struct kp_list node;
     struct kp_api *api;

@@ -14,6 +14,11 @@
 bool kp_api_ready(void *user, const char **ret_why_not)
 {
     struct kp_api *api = user;
+    bool in_trouble = kp_store_trouble(api->options.store, &api->trouble);
+    if (in_trouble)
+        *ret_why_not = api->trouble.text;
+    if (in_trouble && api->trouble.code == KP_UNAVAILABLE)
+        return false;
     int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
     if (!api->writing || for_ms <= STUCK_MS)
         return true;

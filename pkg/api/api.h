@@ -74,7 +74,8 @@ void kp_api_end_watches(struct kp_api *api);
 void kp_api_on_access(
     struct kp_api *api, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds);
 
-// A check for kp_serve_add_check() with the api as its user: whether the writer moves.
+// A check for kp_serve_add_check() with the api as its user: whether the writer moves and the data folder is
+// there. A store that is full is ready, and says so: it can be read.
 bool kp_api_ready(void *api, const char **ret_why_not);
 
 #endif

@@ -148,9 +148,8 @@ void kp_profefe_answer(struct kp_http_exchange *x, const struct kp_upload *u)
         kp_auto_free char *text =
             kp_asprintf("malformed profile (could not parse pprof profile: %s)", worded(u->error.text));
         kp_profefe_error(x, 400, text);
-    } else if (u->status == 507 || u->status == 429) {
-        if (u->status == 507) // overload is 429 here, never 5xx
-            kp_http_set_header(x, "Retry-After", "1");
+    } else if (u->status == 507 || u->status == 503 ||
+               u->status == 429) { // what passes is 429 here, never 5xx
         kp_profefe_error(x, 429, u->error.text);
     } else if (u->status >= 500) {
         kp_profefe_error(x, u->status, "failed to collect profile");

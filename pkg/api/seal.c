@@ -141,7 +141,7 @@ static void answer(struct asker *a, const struct kp_error *err)
         kp_json_int(&j, "segments", (int64_t)now.n_segments);
         kp_json_close(&j, '}');
         if (err && err->code != 0)
-            kp_http_reply_error(a->x, err);
+            kp_api_refuse_write(a->x, err);
         else
             kp_http_reply_text(a->x, 200, "application/json", buf.data);
         kp_strbuf_finish(&buf);

@@ -1,4 +1,5 @@
 // An upload: parse the request, walk the profile in a job, hand it to the writer, answer.
+#include <stdio.h>
 #include <string.h>
 
 #include "api/json.h"
@@ -176,9 +177,10 @@ void kp_upload_finish(struct kp_upload *u)
         kp_api_publish(api, &u->record);
     if (u->x) {
         kp_http_on_gone(u->x, NULL, NULL);
-        if (u->status == 429 || u->status == 503) {
+        if (u->status == 429 || u->status == 503 || u->status == 507) {
+            int least = u->status == 429 ? 1 : KP_API_FULL_RETRY_S;
             kp_auto_free char *seconds =
-                kp_asprintf("%d", u->error.retry_after_s > 0 ? u->error.retry_after_s : 1);
+                kp_asprintf("%d", u->error.retry_after_s > 0 ? u->error.retry_after_s : least);
             kp_http_set_header(u->x, "Retry-After", seconds);
         }
         if (u->dialect == KP_API_PROFEFE)

@@ -35,8 +35,8 @@ static void take_result(struct kp_upload *u, const struct kp_append *a)
     static const struct {
         int code, status;
         const char *reason;
-    } rows[] = {
-        {KP_LIMIT, 507, "StoreFull"}, {KP_INVALID, 422, "Invalid"}, {KP_THROTTLED, 429, KP_API_LIMIT_REASON}};
+    } rows[] = {{KP_LIMIT, 507, "StoreFull"}, {KP_INVALID, 422, "Invalid"},
+        {KP_THROTTLED, 429, KP_API_LIMIT_REASON}, {KP_UNAVAILABLE, 503, "Unavailable"}};
     u->error = a->error;
     u->status = 500;
     u->reason = "InternalError";
@@ -129,7 +129,7 @@ static void delete_done(void *arg)
         if (d->error.code == KP_NOT_FOUND)
             kp_api_refuse_id(d->api, d->x, &d->error);
         else if (d->error.code != 0)
-            kp_api_refuse(d->x, &d->error);
+            kp_api_refuse_write(d->x, &d->error);
         else
             kp_http_reply(d->x, 204, NULL, NULL);
     }

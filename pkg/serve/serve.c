@@ -37,15 +37,20 @@ static void on_healthz(struct kp_http_exchange *x, void *user)
     kp_http_reply_text(x, 200, "text/plain; charset=utf-8", "ok");
 }
 
-static bool write_checks(const struct kp_serve *serve, struct kp_strbuf *out)
+// ret_all_well: nobody had anything to say.
+static bool write_checks(const struct kp_serve *serve, struct kp_strbuf *out, bool *ret_all_well)
 {
     bool is_ready = true;
+    *ret_all_well = true;
     for (size_t i = 0; i < serve->checks.n; i++) {
         const struct check *check = &serve->checks.items[i];
         const char *why = NULL;
         bool ok = check->is_ready(check->user, &why);
         is_ready &= ok;
-        if (ok)
+        *ret_all_well = *ret_all_well && ok && why == NULL;
+        if (ok && why)
+            kp_strbuf_addf(out, "[+]%s ok, but: %s\n", check->name, why);
+        else if (ok)
             kp_strbuf_addf(out, "[+]%s ok\n", check->name);
         else
             kp_strbuf_addf(out, "[-]%s failed: %s\n", check->name, why != NULL ? why : "not ready yet");
@@ -53,15 +58,16 @@ static bool write_checks(const struct kp_serve *serve, struct kp_strbuf *out)
     return is_ready;
 }
 
-// As Kubernetes' own: a plain "ok", the list of checks when one fails or with ?verbose.
+// As Kubernetes' own: a plain "ok", the list of checks when one has something to say or with ?verbose.
 static void on_readyz(struct kp_http_exchange *x, void *user)
 {
     kp_auto_strbuf out;
     (void)user;
     kp_strbuf_init(&out, 64 * 1024);
-    bool is_ready = write_checks(serve_of(x), &out);
+    bool all_well;
+    bool is_ready = write_checks(serve_of(x), &out, &all_well);
     kp_strbuf_adds(&out, is_ready ? "readyz check passed\n" : "readyz check failed\n");
-    bool is_short = is_ready && kp_http_arg(x, "verbose") == NULL;
+    bool is_short = all_well && kp_http_arg(x, "verbose") == NULL;
     kp_http_reply_text(x, is_ready ? 200 : 503, "text/plain; charset=utf-8", is_short ? "ok" : out.data);
 }
 

@@ -37,6 +37,24 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+// Somebody removed what they are about.
+static void drop_stale_marks(struct kp_store *store, const struct listing *listing)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < store->bad_names.n; i++) {
+        char *name = store->bad_names.items[i];
+        if (listing->names.n > 0 &&
+            bsearch(&name, listing->names.items, listing->names.n, sizeof(char *), compare_names)) {
+            store->bad_names.items[kept++] = name;
+            continue;
+        }
+        kp_auto_free char *mark = kp_asprintf("%s.bad", name);
+        (void)!store->storage.ops->remove(store->storage.self, mark, NULL); // else at the next start
+        kp_free(name);
+    }
+    store->bad_names.n = kept;
+}
+
 static int open_one(struct kp_store *store, const char *name, struct kp_error *err)
 {
     struct kp_segment *segment = NULL;
@@ -61,6 +79,9 @@ static int open_all(struct kp_store *store, size_t *ret_bad, struct kp_error *er
     store->n_seals = listing.names.n + n_bad; // names made later are new ones
     if (listing.names.n > 1)
         qsort(listing.names.items, listing.names.n, sizeof(char *), compare_names);
+    if (rc == 0)
+        drop_stale_marks(store, &listing);
+    n_bad = store->bad_names.n;
     for (size_t i = 0; i < listing.names.n; i++) {
         if (rc == 0)
             rc = open_one(store, listing.names.items[i], err);
@@ -347,14 +368,29 @@ static void on_noted(void *user, const char *name)
         *kp_array_add(&gone->names) = kp_strdup(name);
 }
 
+static bool is_replaced(const struct kp_store *store, const char *name)
+{
+    for (size_t i = 0; i < store->sealed.n; i++)
+        for (uint32_t k = 0; k < store->sealed.items[i]->segment->n_replaces; k++)
+            if (kp_streq(store->sealed.items[i]->segment->replaces[k], name))
+                return true;
+    return false;
+}
+
 // Of segments that the index noted. Some went with a crash, their profiles are elsewhere.
 static bool any_missing(struct kp_store *store)
 {
     struct listing gone = {.store = store};
     int rc = kp_index_list_segments(store->index, on_noted, &gone, NULL);
     bool any = rc != 0 || gone.names.n > 0;
-    for (size_t i = 0; i < gone.names.n; i++)
+    for (size_t i = 0; i < gone.names.n; i++) {
+        if (!is_bad(store, gone.names.items[i]) && !is_replaced(store, gone.names.items[i])) {
+            KP_DEBUG("a segment is missing", KP_S("segment", gone.names.items[i]));
+            store->n_missing++;
+            kp_metric_inc(store->m_missing);
+        }
         kp_free(gone.names.items[i]);
+    }
     kp_array_free(&gone.names);
     return any;
 }
@@ -372,7 +408,8 @@ int kp_tier_recover(struct kp_store *store, struct kp_error *err)
         rc = adopt_one(store, store->sealed.items[i], err);
     if (rc != 0)
         return rc;
-    if (n_bad > 0 || any_missing(store))
+    bool is_missing = any_missing(store);
+    if (n_bad > 0 || is_missing)
         kp_tier_fall_back(store, NULL, false);
     for (size_t i = 0; i < store->files.n; i++)
         merge_lost(store->files.items[i]);

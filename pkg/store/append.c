@@ -2,6 +2,7 @@
 // leaves no trace.
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -247,9 +248,24 @@ static int write_durably(
         (void)!kp_store_rotate(store, &ignored);
     }
     if (is_full(e))
-        return kp_fail(
-            err, KP_LIMIT, "the store is full: cannot write to '%s': %s", file->path, strerrordesc_np(e));
+        return kp_store_fail_full(store, err);
     return kp_fail(err, KP_INTERNAL, "cannot write to '%s': %s", file->path, strerrordesc_np(e));
+}
+
+// Whether what was written can be found again: nobody took the file, or the folder, away beneath.
+static int check_place(struct kp_store *store, const struct kp_logfile *file, struct kp_error *err)
+{
+    struct stat open_one;
+    struct stat named;
+    if (fstat(file->fd, &open_one) == 0 && stat(file->path, &named) == 0 && open_one.st_dev == named.st_dev &&
+        open_one.st_ino == named.st_ino)
+        return 0;
+    struct kp_error ignored = {0};
+    (void)!kp_store_rotate(store, &ignored); // where only the file went
+    return kp_fail(err, KP_UNAVAILABLE,
+        "'%s' was removed beneath the registry; put the data folder back, or restart the registry to begin a "
+        "new one",
+        file->path);
 }
 
 // A file holds what one hour received; one large enough is closed as well. If that fails on a full disk the
@@ -295,6 +311,7 @@ static void publish(struct chunk *chunk, struct kp_logfile *file)
     file->size += chunk->bytes;
     store->log_bytes += chunk->bytes;
     store->full = false;
+    kp_error_clear(&store->trouble);
     pthread_rwlock_unlock(&store->lock);
 }
 
@@ -307,8 +324,9 @@ static void fail_all(struct chunk *chunk, const struct kp_error *err)
         kp_metric_inc(store->m_failed);
     }
     pthread_rwlock_wrlock(&store->lock);
-    if (err->code == KP_LIMIT)
-        store->full = true;
+    store->full = store->full || err->code == KP_LIMIT;
+    if (err->code == KP_LIMIT || err->code == KP_UNAVAILABLE)
+        store->trouble = *err;
     pthread_rwlock_unlock(&store->lock);
 }
 
@@ -342,6 +360,8 @@ static void commit(struct chunk *chunk)
         gather(chunk, store->next_number);
         rc = write_durably(store, file, chunk->iov, chunk->n_iov, &err);
     }
+    if (rc == 0)
+        rc = check_place(store, file, &err);
     if (rc != 0) {
         fail_all(chunk, &err);
         return;

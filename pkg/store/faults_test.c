@@ -89,6 +89,13 @@ static void test_full_disk(void **state)
         refused(store, "k", KP_LIMIT, "the store is full");
         kp_store_get_stats(store, &stats);
         assert_true(stats.full);
+        struct kp_error trouble;
+        assert_true(kp_store_trouble(store, &trouble));
+        assert_int_equal(trouble.code, KP_LIMIT);
+        assert_non_null(strstr(trouble.text, dir)); // which folder, how much is free, what to do
+        assert_non_null(strstr(trouble.text, "MiB free"));
+        assert_non_null(strstr(trouble.text, "given up for room"));
+        assert_non_null(strstr(trouble.text, "free space there"));
         assert_true(is_here(store, a));
     }
     fault.write_errno = 0; // space again: it goes on by itself
@@ -104,6 +111,52 @@ static void test_full_disk(void **state)
     kp_free(a);
     kp_free(b);
     kp_test_rmdir(dir);
+}
+
+// Upkeep notices that there is space again, also where nothing is sent any more.
+static void test_space_again(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_faulty(dir);
+    struct kp_error trouble;
+    bool more;
+    fault.write_errno = ENOSPC;
+    refused(store, "k", KP_LIMIT, "the store is full");
+    fault.write_errno = 0;
+    assert_true(kp_store_trouble(store, &trouble));
+    assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+    assert_false(kp_store_trouble(store, &trouble));
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+// Somebody removes the log file, or all of the folder, beneath: nothing is said to be stored that cannot be
+// found again.
+static void test_the_folder_goes(void **state)
+{
+    (void)state;
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *log = kp_asprintf("%s/log/00000001.log", dir);
+    struct kp_store *store = open_faulty(dir);
+    struct kp_error trouble;
+    kp_free(put(store, (struct what){0}));
+    assert_int_equal(unlink(log), 0);
+    refused(store, "k", KP_UNAVAILABLE, "removed beneath the registry");
+    char *b = put(store, (struct what){.key = "k"}); // in a new file
+    assert_false(kp_store_trouble(store, &trouble));
+    kp_store_close(store);
+    store = open_faulty(dir);
+    assert_true(is_here(store, b));
+    kp_free(b);
+    kp_test_rmdir(kp_strdup(dir));
+    for (int i = 0; i < 2; i++) {
+        refused(store, "l", KP_UNAVAILABLE, "removed beneath the registry");
+        assert_true(kp_store_trouble(store, &trouble));
+        assert_int_equal(trouble.code, KP_UNAVAILABLE);
+    }
+    kp_store_close(store);
+    kp_free(dir);
 }
 
 static void test_broken_disk(void **state)
@@ -367,6 +420,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_space_again),
+        cmocka_unit_test(test_the_folder_goes),
         cmocka_unit_test(test_broken_disk),
         cmocka_unit_test(test_one_sync_for_many),
         cmocka_unit_test(test_torn_tail),

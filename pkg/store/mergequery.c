@@ -10,6 +10,8 @@
 #include "store/walk.h"
 #include "base/banned.h"
 
+#define MAX_AGAIN 3
+
 struct merge {
     const struct kp_merge_query *query;
     struct kp_walk walk;
@@ -228,22 +230,49 @@ int kp_merge_picks(struct kp_store *store, const struct kp_merge_query *query, s
     return rc;
 }
 
+// Begun again where it turns out that what was counted on cannot be read: a roll-up that stood for others, or
+// captures that a pod's average was to be over.
+struct again {
+    bool without_rollups;
+    KP_ARRAY(uint64_t) damaged;
+    unsigned n;
+};
+
+static bool is_again(
+    const struct kp_merge_query *query, int rc, const struct kp_picks *picks, struct again *again)
+{
+    bool lost_rollup = rc == KP_CORRUPT && picks->lost_rollup;
+    bool lost_moment = rc == 0 && picks->damaged.n > 0 && !kp_merge_is_plain(query);
+    if (again->n++ >= MAX_AGAIN || (!lost_rollup && !lost_moment))
+        return false;
+    again->without_rollups |= lost_rollup;
+    for (size_t i = 0; i < picks->damaged.n; i++)
+        *kp_array_add(&again->damaged) = picks->damaged.items[i];
+    return true;
+}
+
 int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, struct kp_profile **ret,
     struct kp_merge_stats *ret_stats, struct kp_error *err)
 {
-    bool lost_rollup = false;
-    for (;;) {
+    struct again again = {0};
+    struct kp_error why = {0};
+    int rc = 0;
+    bool more = true;
+    while (more) {
         struct kp_picks picks;
-        struct kp_error why = {0};
-        int rc = kp_picks_find(store, query, &picks, err);
+        kp_error_clear(&why);
+        rc = kp_picks_find(store, query, &picks, &why);
         if (rc != 0)
-            return rc;
-        picks.without_rollups = lost_rollup;
+            break;
+        picks.without_rollups = again.without_rollups;
+        if (again.damaged.n > 0)
+            kp_picks_leave_out(&picks, again.damaged.items, again.damaged.n);
         rc = kp_merge_picks(store, query, &picks, ret, ret_stats, &why);
-        bool again = rc == KP_CORRUPT && picks.lost_rollup;
+        more = is_again(query, rc, &picks, &again);
+        if (more && rc == 0)
+            kp_profile_free(*ret);
         kp_picks_finish(&picks);
-        if (!again || lost_rollup)
-            return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
-        lost_rollup = true;
     }
+    kp_array_free(&again.damaged);
+    return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }

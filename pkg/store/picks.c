@@ -260,8 +260,32 @@ int kp_picks_find(
     return 0;
 }
 
+static bool is_among(const uint64_t *numbers, size_t n, uint64_t number)
+{
+    for (size_t i = 0; i < n; i++)
+        if (numbers[i] == number)
+            return true;
+    return false;
+}
+
+void kp_picks_leave_out(struct kp_picks *picks, const uint64_t *numbers, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < picks->n; i++) {
+        if (picks->items[i].duration_ms == 0 &&
+            is_among(numbers, n, kp_pick_hit(picks, &picks->items[i])->row.number))
+            picks->hits.n_damaged++;
+        else
+            picks->items[kept++] = picks->items[i];
+    }
+    picks->n = kept;
+    kp_free(picks->n_at_a_moment);
+    count_moments(picks);
+}
+
 void kp_picks_finish(struct kp_picks *picks)
 {
+    kp_array_free(&picks->damaged);
     kp_hits_finish(&picks->hits);
     kp_free(picks->items);
     kp_free(picks->n_at_a_moment);

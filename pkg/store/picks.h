@@ -22,13 +22,16 @@ struct kp_picks {
     uint32_t n_pods;
     uint32_t *n_at_a_moment; // by pod: captures that cover no window of time
     uint64_t n_startup, n_other_duration;
-    bool without_rollups; // in: one cannot be read
-    bool lost_rollup;     // out, of a merge that found so
+    bool without_rollups;       // in: one cannot be read
+    bool lost_rollup;           // out, of a merge that found so
+    KP_ARRAY(uint64_t) damaged; // out: numbers of those at a moment that it could not read
 };
 
 // KP_NOT_FOUND, KP_CONFLICT (a type that is not pprof), KP_LIMIT.
 KP_MUST_CHECK int kp_picks_find(
     struct kp_store *store, const struct kp_merge_query *query, struct kp_picks *ret, struct kp_error *err);
+// Takes out those with these numbers, as damaged: averages are over the others.
+void kp_picks_leave_out(struct kp_picks *picks, const uint64_t *numbers, size_t n);
 void kp_picks_finish(struct kp_picks *picks);
 
 static inline const struct kp_hit *kp_pick_hit(const struct kp_picks *picks, const struct kp_pick *pick)

@@ -1,9 +1,11 @@
 // What may stay: by age since receipt, then by bytes. Rows are marked first; files are written again or
 // removed afterwards.
+#include <inttypes.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
@@ -142,9 +144,12 @@ uint64_t kp_store_drop_oldest_segment(struct kp_store *store, const char *namesp
     if (oldest == NULL)
         return 0;
     uint64_t bytes = oldest->segment->file_bytes;
+    uint32_t n_live = oldest->segment->n_rows - kp_sealed_n_dead(oldest);
     struct kp_error err = {0};
-    if (kp_tier_drop(store, oldest, &err) == 0)
+    if (kp_tier_drop(store, oldest, &err) == 0) {
+        store->n_given_up += n_live;
         return bytes;
+    }
     KP_DEBUG("cannot drop a segment", KP_E(&err));
     return 0;
 }
@@ -160,6 +165,7 @@ uint64_t kp_store_drop_oldest(struct kp_store *store, const char *namespace, uin
             if (file->rows.flags[i] != 0 || strcmp(namespace_of(store, row->series), namespace) != 0)
                 continue;
             kp_store_mark(store, file, i, KP_ROW_DEAD);
+            store->n_given_up++;
             freed += (uint64_t)row->record_len + row->body_len + KP_FRAME_HEAD_BYTES;
         }
     }
@@ -219,11 +225,39 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
         if (rc != 0)
             return rc;
     }
-    if (over(store, bytes))
+    return over(store, bytes) ? kp_store_fail_full(store, err) : 0;
+}
+
+int kp_store_fail_full(struct kp_store *store, struct kp_error *err)
+{
+    struct statvfs fs = {0};
+    bool known = statvfs(store->log_dir, &fs) == 0;
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    uint64_t used = used_bytes(store);
+    if (store->options.max_bytes > 0 && used >= store->options.max_bytes)
         return kp_fail(err, KP_LIMIT,
-            "the store is full: %llu of %llu bytes are in use; raise --max-bytes or shorten --retention",
-            (unsigned long long)used_bytes(store), (unsigned long long)store->budget);
-    return 0;
+            "the store is full: %" PRIu64 " of %" PRIu64
+            " bytes are in use; raise --max-bytes or shorten --retention",
+            used, store->budget);
+    return kp_fail(err, KP_LIMIT,
+        "the store is full: '%.60s' has %.1f MiB free%s, of which the registry may not take more; it holds "
+        "%.1f "
+        "MiB, %" PRIu64 " profiles were given up for room; free space there or give it a larger disk",
+        store->dir, (double)free_bytes / KP_MIB, known ? "" : " (not known)", (double)used / KP_MIB,
+        store->n_given_up);
+}
+
+// Also where nobody tries to store anything.
+static void look_for_space(struct kp_store *store)
+{
+    struct statvfs fs;
+    if (!store->full || over(store, 0) || statvfs(store->log_dir, &fs) != 0 ||
+        (uint64_t)fs.f_bavail * fs.f_frsize < KP_MIB)
+        return;
+    pthread_rwlock_wrlock(&store->lock);
+    store->full = false;
+    kp_error_clear(&store->trouble);
+    pthread_rwlock_unlock(&store->lock);
 }
 
 // ---- series ----
@@ -290,5 +324,8 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     drop_series(store);
     if (now_ms - store->keys_built_ms > REBUILD_KEYS_MS)
         kp_store_build_keys(store);
-    return kp_store_make_room(store, 0, err);
+    rc = kp_store_make_room(store, 0, err);
+    if (rc == 0)
+        look_for_space(store);
+    return rc;
 }

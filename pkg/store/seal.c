@@ -4,7 +4,7 @@
 #include "store/seal_private.h"
 #include "base/banned.h"
 
-#define RETRY_JOIN_MS KP_HOUR_MS
+#define RETRY_MS KP_HOUR_MS // doubled at each failure, up to a day
 
 static void destroy(struct kp_seal *seal)
 {
@@ -84,8 +84,11 @@ static void put_off(struct kp_seal *seal)
     bool any = false;
     for (size_t i = 0; !seal->inputs.is_damaged && i < seal->inputs.n; i++)
         any |= kp_sealed_is_damaged(seal->inputs.items[i]);
-    for (size_t i = 0; !any && i < seal->inputs.n; i++)
-        seal->inputs.items[i]->no_work_before_ms = seal->now_ms + RETRY_JOIN_MS;
+    for (size_t i = 0; !any && i < seal->inputs.n; i++) {
+        struct kp_sealed *sealed = seal->inputs.items[i];
+        int64_t wait_ms = sealed->n_failures < 5 ? RETRY_MS << sealed->n_failures++ : KP_DAY_MS;
+        sealed->no_work_before_ms = seal->now_ms + wait_ms;
+    }
 }
 
 // Every file that was made is whole: what a run did before it failed counts.

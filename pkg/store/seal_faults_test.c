@@ -396,6 +396,74 @@ static void test_files_go_while_running(void **state)
     }
 }
 
+// A segment that is not there at the start is told of once; a mark of one that is not there is dropped.
+static void test_missing_at_start(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    fill(store, NULL);
+    seal_all(store, true);
+    retain_all(store);
+    kp_store_close(store);
+    struct found segment = segments_in(dir);
+    kp_auto_free char *path = kp_asprintf("%s/segments/%s", dir, segment.name);
+    kp_auto_free char *mark = kp_asprintf("%s.bad", path);
+    assert_int_equal(unlink(path), 0);
+    int fd = open(mark, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    for (int round = 0; round < 2; round++) {
+        struct kp_metrics *metrics = kp_metrics_create();
+        store = open_store(dir, (struct kp_store_options){.metrics = metrics});
+        assert_int_equal(stats_of(store).n_missing, round == 0);
+        assert_int_equal(wrong_in(store), 0);
+        assert_int_equal(access(mark, F_OK), -1);
+        kp_auto_strbuf text;
+        kp_strbuf_init(&text, 1 << 20);
+        kp_metrics_write(metrics, &text);
+        assert_non_null(strstr(text.data,
+            round == 0 ? "registry_segments_missing_total 1" : "registry_segments_missing_total 0"));
+        kp_store_close(store);
+        kp_metrics_destroy(metrics);
+    }
+    kp_test_rmdir(dir);
+}
+
+// A day that cannot be written is tried again after an hour, then ever more rarely.
+static void test_joins_back_off(void **state)
+{
+    (void)state;
+    clock_ms = T0 / DAY * DAY;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_faulty(dir);
+    for (int hour = 0; hour < 2; hour++) {
+        fill(store, NULL);
+        clock_ms += HOUR;
+        assert_int_equal(seal_all(store, false), 1);
+    }
+    clock_ms += DAY;
+    fault.fail_put = KP_INTERNAL;
+    int n_tries = 0;
+    for (int quarter = 0; quarter < 4 * 24 * 4; quarter++, clock_ms += HOUR / 4) {
+        struct kp_seal *seal;
+        assert_int_equal(kp_store_seal_begin(store, false, &seal, NULL), 0);
+        if (seal == NULL)
+            continue;
+        assert_int_equal(kp_seal_run(seal, NULL, NULL), KP_INTERNAL);
+        assert_int_equal(kp_seal_end(seal, NULL), 0);
+        n_tries++;
+    }
+    assert_in_range(n_tries, 6, 9); // in four days: after 1, 2, 4, 8, 16 hours, then daily
+    fault.fail_put = 0;
+    clock_ms += DAY;
+    assert_int_equal(seal_all(store, false), 1);
+    assert_int_equal(stats_of(store).n_profiles, 2 * N);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 static void test_stopped(void **state)
 {
     (void)state;
@@ -464,6 +532,8 @@ int main(void)
         cmocka_unit_test(test_storage_fails),
         cmocka_unit_test(test_disk_breaks_at_the_end),
         cmocka_unit_test(test_files_go_while_running),
+        cmocka_unit_test(test_missing_at_start),
+        cmocka_unit_test(test_joins_back_off),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_log_rots),
     };

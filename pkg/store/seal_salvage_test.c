@@ -186,6 +186,7 @@ static void check_part(size_t which, bool with_log, bool restart, bool *ret_more
         assert_true(n_readable(store, &before) >= N - (part.kind == 0 ? KP_RECORD_ROWS : 0));
     if (part.kind != 0)
         assert_true(merged(store) >= n_cpu - n_lost);
+    assert_int_equal(wrong_in(store), 1); // once, whatever hangs on it
     kp_sealed_set_damaged(store->sealed.items[0]);
     for (int round = 0; round < 4; round++) {
         seal_all(store, true);
@@ -221,6 +222,65 @@ static void test_only_the_part_is_lost(void **state)
         check_part(i, false, i % 2 == 0, &more);
 }
 
+static double goroutines(struct kp_store *store, uint64_t *ret_n_damaged)
+{
+    struct kp_merge_stats stats = {0};
+    struct kp_profile *sum = NULL;
+    struct kp_error err = {0};
+    const struct kp_merge_query query = {
+        .select = {.namespace = "shop", .type = "goroutine"}, .with_startup = true};
+    if (kp_store_merge(store, &query, &sum, &stats, &err) != 0)
+        fail_msg("%s", err.text);
+    double total = 0;
+    for (uint32_t i = 0; i < sum->n_samples; i++)
+        total += (double)sum->values[(size_t)i * sum->n_sample_types];
+    kp_profile_free(sum);
+    *ret_n_damaged = stats.n_damaged;
+    return total;
+}
+
+// What a pod had at a moment is averaged over the moments that are known.
+static void test_averages_leave_out_what_is_damaged(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    struct capture c = {.namespace = "shop",
+        .pod = "p0",
+        .type = "goroutine",
+        .digest = "sha256:1",
+        .start_ms = clock_ms + 100};
+    uint64_t n_damaged;
+    kp_free(put_capture(store, c));
+    double one = goroutines(store, &n_damaged);
+    for (int i = 1; i < 4; i++) {
+        c.start_ms += 100;
+        c.digest = "sha256:2";
+        kp_free(put_capture(store, c));
+    }
+    double all = goroutines(store, &n_damaged);
+    assert_true(all > one);
+    assert_int_equal(n_damaged, 0);
+    seal_all(store, true);
+    retain_all(store);
+    assert_true(goroutines(store, &n_damaged) == all);
+    const struct kp_segment *s = store->sealed.items[0]->segment;
+    struct parts parts;
+    look_at(s, &parts);
+    for (uint32_t i = 0; i < s->n_rows; i++)
+        if (parts.spaces.items[i] != parts.spaces.items[0] && s->n_rows > 1) {
+            // rows are in order of series and time: the first is the one with an image of its own
+            flip(dir, s->name, parts.list.items[parts.rows.items[i].block].at);
+            break;
+        }
+    assert_true(goroutines(store, &n_damaged) == one);
+    assert_int_equal(n_damaged, 3);
+    kp_store_close(store);
+    free_parts(&parts);
+    kp_test_rmdir(dir);
+}
+
 // Nothing was wrong: the segment stays.
 static void test_false_alarm(void **state)
 {
@@ -245,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_log_has_it),
         cmocka_unit_test(test_only_the_part_is_lost),
+        cmocka_unit_test(test_averages_leave_out_what_is_damaged),
         cmocka_unit_test(test_false_alarm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

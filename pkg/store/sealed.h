@@ -20,6 +20,7 @@ struct kp_sealed {
     KP_ARRAY(uint64_t) buried; // numbers with a tombstone in the log, ascending
     int64_t next_look_ms;      // for rows past their age
     int64_t no_work_before_ms; // joining it failed
+    uint32_t n_failures;       // so often
     bool noted;                // the index knows it
     bool shadowed;             // rows of it are elsewhere as well: not noted in the index
     bool counted_damage;

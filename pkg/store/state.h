@@ -50,11 +50,14 @@ struct kp_store {
     uint64_t log_bytes, segment_bytes;
     uint64_t budget; // of bytes, from max_bytes and the file system
     bool full;
+    struct kp_error trouble; // what the last one that was refused was told
+    uint64_t n_given_up;     // profiles dropped for room
+    uint64_t n_missing;
     uint64_t n_corrupt; // atomic
     uint64_t n_torn;
 
     struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
-        *m_sealed, *m_as_received;
+        *m_sealed, *m_as_received, *m_missing;
     struct kp_metric *m_sync_seconds;
 };
 
@@ -98,6 +101,8 @@ uint64_t kp_store_drop_oldest_segment(struct kp_store *store, const char *namesp
 // Marks its oldest in the log until about `bytes` are free. Only closed files give space back.
 uint64_t kp_store_drop_oldest(struct kp_store *store, const char *namespace, uint64_t bytes);
 KP_MUST_CHECK int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err);
+// KP_LIMIT: says why there is no room, and what to do.
+int kp_store_fail_full(struct kp_store *store, struct kp_error *err);
 
 // The file whose numbers this is one of; NULL = it is older than all. Call with the lock held.
 struct kp_logfile *kp_store_file_of(const struct kp_store *store, uint64_t number);

@@ -59,6 +59,8 @@ static void make_metrics(struct kp_store *store, struct kp_metrics *metrics)
         kp_counter(metrics, "kube_pprof_registry_profiles_sealed_total", "Profiles moved into segments.");
     store->m_as_received = kp_counter(metrics, "kube_pprof_registry_sealed_as_received_total",
         "Profiles sealed as received because their symbols could not be written.");
+    store->m_missing = kp_counter(metrics, "kube_pprof_registry_segments_missing_total",
+        "Segments that the index knows and that were not there at the start.");
     store->m_syncs =
         kp_counter(metrics, "kube_pprof_registry_log_syncs_total", "Group commits: one fdatasync each.");
     struct kp_metric_family *f =
@@ -316,8 +318,17 @@ void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
     ret->index_bytes = sidecar_bytes(store);
     ret->n_series = store->series.by_id.n;
     ret->full = store->full;
+    ret->n_missing = store->n_missing;
     ret->n_torn = store->n_torn;
     ret->n_corrupt = __atomic_load_n(&store->n_corrupt, __ATOMIC_RELAXED);
     pthread_rwlock_unlock(&store->lock);
     ret->index_bytes += sqlite_bytes(store);
+}
+
+bool kp_store_trouble(struct kp_store *store, struct kp_error *ret)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    *ret = store->trouble;
+    pthread_rwlock_unlock(&store->lock);
+    return ret->code != 0;
 }

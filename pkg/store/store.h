@@ -70,7 +70,7 @@ enum kp_append_status {
     KP_APPEND_KNOWN,  // the key was here already: 200, with the first id
     KP_APPEND_GONE,   // its namespace was forgotten since it was taken: not kept, no id; 200
     KP_APPEND_FAILED, // see error: KP_LIMIT = store full (507), KP_THROTTLED = its namespace has what it may
-                      // have (429), KP_INTERNAL = I/O
+                      // have (429), KP_UNAVAILABLE = the folder is gone (503), KP_INTERNAL = I/O
 };
 
 struct kp_append {
@@ -219,8 +219,12 @@ bool kp_store_wants_retain(struct kp_store *store);
 struct kp_store_stats {
     uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series, n_segments, n_sealed;
     uint64_t n_corrupt, n_torn; // since it was opened: damaged pieces put aside, log tails cut off
+    uint64_t n_missing;         // segments that were not there when it was opened
     bool full;
 };
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret);
+// What keeps profiles from being stored since the last was refused: KP_LIMIT (full), KP_UNAVAILABLE (somebody
+// took the folder away). False: nothing does. Any thread, at once.
+bool kp_store_trouble(struct kp_store *store, struct kp_error *ret);
 
 #endif

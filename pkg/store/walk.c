@@ -9,6 +9,7 @@
 
 #define DEFAULT_BYTES (256U << 20)
 #define CACHE_BYTES   (24U << 20)
+#define MAX_NOTED     4096 // of those that cannot be read
 
 static size_t max_bytes(const struct kp_walk *walk)
 {
@@ -253,11 +254,13 @@ static int give_rollup(struct kp_walk *walk, const struct kp_rollup_use *use, st
 }
 
 // What is damaged is left out, but not where it was asked for by name.
-static int go_on(struct kp_walk *walk, int rc, uint64_t n, struct kp_error *err)
+static int go_on(struct kp_walk *walk, const struct kp_pick *pick, int rc, struct kp_error *err)
 {
     if (rc != KP_CORRUPT || walk->query->n_ids > 0)
         return rc;
-    walk->n_damaged += n;
+    walk->n_damaged++;
+    if (pick->duration_ms == 0 && !pick->is_startup && walk->picks->damaged.n < MAX_NOTED)
+        *kp_array_add(&walk->picks->damaged) = kp_pick_hit(walk->picks, pick)->row.number;
     kp_error_clear(err);
     return 0;
 }
@@ -323,7 +326,7 @@ int kp_walk_run(struct kp_walk *walk, struct kp_error *err)
     for (size_t i = 0; rc == 0 && i < walk->picks->n; i++) {
         rc = kp_merge_check_stop(walk->query, err);
         if (rc == 0)
-            rc = go_on(walk, give_pick(walk, &walk->picks->items[i], err), 1, err);
+            rc = go_on(walk, &walk->picks->items[i], give_pick(walk, &walk->picks->items[i], err), err);
     }
     return rc;
 }

@@ -1,0 +1,123 @@
+// A disk that is full, a folder that is gone: who sends is told, and when to try again; who reads is served.
+#include "api/api_fixture.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/text.h"
+#include "base/banned.h"
+
+static struct bench_answer answer;
+
+static void push(struct bench *b, const char *path, int wanted)
+{
+    size_t len;
+    kp_auto_free uint8_t *body =
+        kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 200, .time_nanos = 1795000000000000000}, &len);
+    bench_request(b, "POST", path, NULL, body, len, &answer);
+    if (answer.status != wanted)
+        fail_msg("%d: %s", answer.status, answer.body);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes == 0 ? limit.rlim_max : bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void must_hold(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("'%s' is not in: %s", part, text);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    const char *why = NULL;
+    signal(SIGXFSZ, SIG_IGN);
+    push(b, "/api/v1/profiles?service=svc&type=cpu", 201);
+    assert_true(kp_api_ready(b->api, &why));
+    assert_null(why);
+    limit_files(300);
+    push(b, "/api/v1/profiles?service=svc&type=cpu", 507);
+    must_hold(answer.headers.data, "Retry-After: 30\n");
+    must_hold(answer.body, "StoreFull");
+    must_hold(answer.body, b->dir);
+    push(b, "/api/0/profiles?service=svc&type=cpu", 429);
+    must_hold(answer.headers.data, "Retry-After: 30\n");
+    bench_request(b, "POST", "/api/v1/admin/seal", NULL, NULL, 0, &answer);
+    assert_int_equal(answer.status, 507);
+    must_hold(answer.headers.data, "Retry-After: 30\n");
+    assert_true(kp_api_ready(b->api, &why)); // it can be read
+    must_hold(why, "the store is full");
+    bench_request(b, "GET", "/api/v1/merge?type=cpu", NULL, NULL, 0, &answer);
+    assert_int_equal(answer.status, 200);
+    limit_files(0);
+    push(b, "/api/v1/profiles?service=svc&type=cpu", 201);
+    why = NULL;
+    assert_true(kp_api_ready(b->api, &why));
+    assert_null(why);
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+static void test_the_folder_goes(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    const char *why = NULL;
+    push(b, "/api/v1/profiles?service=svc&type=cpu", 201);
+    kp_test_rmdir(b->dir);
+    b->dir = kp_test_tmpdir();
+    push(b, "/api/v1/profiles?service=svc&type=cpu", 503);
+    must_hold(answer.headers.data, "Retry-After: 30\n");
+    must_hold(answer.body, "removed beneath the registry");
+    push(b, "/api/0/profiles?service=svc&type=cpu", 429);
+    assert_false(kp_api_ready(b->api, &why));
+    must_hold(why, "removed beneath the registry");
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+// readyz tells what is wrong also while it is ready.
+static bool on_check(void *user, const char **ret_why_not)
+{
+    const int *how = user;
+    if (*how > 0)
+        *ret_why_not = "the disk smells";
+    return *how < 2;
+}
+
+static void test_ready_with_a_word(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *text;
+    } rows[] = {{200, "ok"}, {200, "[+]nose ok, but: the disk smells\nreadyz check passed\n"},
+        {503, "[-]nose failed: the disk smells\nreadyz check failed\n"}};
+    struct bench *b = bench_start((struct kp_api_options){0});
+    int how;
+    kp_serve_add_check(b->serve, "nose", on_check, &how);
+    for (how = 0; how < 3; how++) {
+        bench_request(b, "GET", "/readyz", NULL, NULL, 0, &answer);
+        assert_int_equal(answer.status, rows[how].status);
+        assert_string_equal(answer.body, rows[how].text);
+    }
+    bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_the_folder_goes),
+        cmocka_unit_test(test_ready_with_a_word),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
