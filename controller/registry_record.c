@@ -70,7 +70,8 @@ static int read_field(const struct field *f, const json_t *value, void *to, stru
     case TEXT:
         if (!json_is_string(value))
             break;
-        *(char **)to = kp_strdup(json_string_value(value));
+        if (json_string_length(value) > 0) // none is written for one that is empty
+            *(char **)to = kp_strdup(json_string_value(value));
         return 0;
     case TIME:
         if (!json_is_string(value))
