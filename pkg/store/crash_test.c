@@ -1,21 +1,9 @@
 // A writer killed at random moments: what it acknowledged must be there afterwards, whole, and once.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "store/crash_testing.h"
 
-#include <cmocka.h>
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/backoff.h"
 #include "base/hash.h"
 #include "base/array.h"
 #include "base/text.h"
@@ -77,44 +65,9 @@ struct acknowledged {
     KP_ARRAY(struct line) lines;
 };
 
-static void read_lines(int fd, struct acknowledged *all)
+static void on_line(void *user, const void *line)
 {
-    struct line line;
-    size_t have = 0;
-    for (;;) {
-        ssize_t n = read(fd, (char *)&line + have, sizeof line - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return; // a line cut by the kill was not acknowledged to anybody
-        have += (size_t)n;
-        if (have == sizeof line) {
-            *kp_array_add(&all->lines) = line;
-            have = 0;
-        }
-    }
-}
-
-static void one_round(const char *dir, uint64_t *random, struct acknowledged *all)
-{
-    int fds[2];
-    assert_int_equal(pipe(fds), 0);
-    fflush(stdout);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        close(fds[0]);
-        writer(dir, fds[1], kp_random_next(random));
-    }
-    close(fds[1]);
-    struct timespec wait = {0, (long)(kp_random_next(random) % 25000000)};
-    nanosleep(&wait, NULL);
-    kill(pid, SIGKILL);
-    read_lines(fds[0], all);
-    close(fds[0]);
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    *kp_array_add(&((struct acknowledged *)user)->lines) = *(const struct line *)line;
 }
 
 static void check_all(struct kp_store *store, const struct acknowledged *all, size_t from)
@@ -135,9 +88,14 @@ static void test_killed(void **state)
     char *dir = kp_test_tmpdir();
     struct acknowledged all = {0};
     uint64_t random = 42;
+    const struct victim victim = {.run = writer,
+        .line_size = sizeof(struct line),
+        .on_line = on_line,
+        .user = &all,
+        .spread_ns = 25000000};
     for (int round = 0; round < ROUNDS; round++) {
         size_t before = all.lines.n;
-        one_round(dir, &random, &all);
+        kill_one(&victim, dir, &random);
         if (round % 10 == 5) { // rebuilt from the logs alone
             kp_auto_free char *path = kp_asprintf("%s/index.db", dir);
             unlink(path);

@@ -1,15 +1,10 @@
 // Killed at random moments while it stores, seals, forgets and tidies: what was said to be forgotten never
 // comes back, and nothing else is lost. KP_CRASH_ROUNDS=1000 makes it a long run.
+#include "store/crash_testing.h"
 #include "store/seal_testing.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
 
-#include "base/backoff.h"
 #include "base/banned.h"
 
 static const struct kp_store_options options = {.log_file_bytes = 60000};
@@ -103,45 +98,9 @@ struct told_all {
     KP_ARRAY(struct line) lines;
 };
 
-static void read_lines(int fd, struct told_all *all)
+static void on_line(void *user, const void *line)
 {
-    struct line line;
-    size_t have = 0;
-    for (;;) {
-        ssize_t n = read(fd, (char *)&line + have, sizeof line - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        have += (size_t)n;
-        if (have == sizeof line) {
-            *kp_array_add(&all->lines) = line;
-            have = 0;
-        }
-    }
-}
-
-static void kill_one(const char *dir, uint64_t *random, struct told_all *all)
-{
-    int fds[2];
-    assert_int_equal(pipe(fds), 0);
-    fflush(stdout);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        close(fds[0]);
-        run_writer(dir, fds[1], kp_random_next(random));
-    }
-    close(fds[1]);
-    struct timespec wait = {0, 5000000 + (long)(kp_random_next(random) % 60000000)};
-    nanosleep(&wait, NULL);
-    kill(pid, SIGKILL);
-    read_lines(fds[0], all);
-    close(fds[0]);
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-        fail_msg("the writer ended by itself: %d", status);
+    *kp_array_add(&((struct told_all *)user)->lines) = *(const struct line *)line;
 }
 
 static size_t check(struct kp_store *store, const struct told_all *all)
@@ -180,6 +139,12 @@ static void test_killed(void **state)
     char *dir = NULL;
     size_t n_gone = 0;
     struct told_all all = {0};
+    const struct victim victim = {.run = run_writer,
+        .line_size = sizeof(struct line),
+        .on_line = on_line,
+        .user = &all,
+        .least_ns = 5000000,
+        .spread_ns = 60000000};
     for (int round = 0; round < rounds; round++) {
         if (round % 15 == 0) {
             if (dir)
@@ -188,7 +153,7 @@ static void test_killed(void **state)
             kp_array_free(&all.lines);
             clock_ms = T0;
         }
-        kill_one(dir, &random, &all);
+        kill_one(&victim, dir, &random);
         if (round % 3 == 2)
             lose(dir, (int)(kp_random_next(&random) % 4));
         struct kp_store *store = open_store(dir, options);

@@ -3,32 +3,6 @@
 #include "base/clock.h"
 #include "base/banned.h"
 
-#define MINUTE INT64_C(60000)
-
-struct fixture {
-    char *dir;
-    struct kp_store *store;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = KP_NEW(struct fixture);
-    clock_ms = T0;
-    f->dir = kp_test_tmpdir();
-    f->store = open_store(f->dir, (struct kp_store_options){0});
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kp_store_close(f->store);
-    kp_test_rmdir(f->dir);
-    kp_free(f);
-    return 0;
-}
-
 static struct capture cpu(const char *pod, int64_t minute, int64_t work, int64_t idle)
 {
     return (struct capture){.type = "cpu",
@@ -394,7 +368,7 @@ static void test_damaged_profiles_are_left_out(void **state)
     expect_refusal(f->store, (struct kp_merge_query){.ids = ids, .n_ids = 1}, KP_CORRUPT, "");
 }
 
-#define a_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define a_test(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 
 int main(void)
 {

@@ -317,4 +317,32 @@ static inline char *merge_text(
         kp_free(text_);                                                                                      \
     } while (0)
 
+// ---- a new store for each test ----
+
+#define MINUTE INT64_C(60000)
+
+struct fixture {
+    char *dir;
+    struct kp_store *store;
+};
+
+static inline int setup_store(void **state)
+{
+    struct fixture *f = KP_NEW(struct fixture);
+    clock_ms = T0;
+    f->dir = kp_test_tmpdir();
+    f->store = open_store(f->dir, (struct kp_store_options){0});
+    *state = f;
+    return 0;
+}
+
+static inline int teardown_store(void **state)
+{
+    struct fixture *f = *state;
+    kp_store_close(f->store);
+    kp_test_rmdir(f->dir);
+    kp_free(f);
+    return 0;
+}
+
 #endif

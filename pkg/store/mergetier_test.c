@@ -377,17 +377,6 @@ static char *segment_path(const struct world *w)
     return path;
 }
 
-static void flip(const char *path, off_t at)
-{
-    uint8_t byte;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, at), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-    close(fd);
-}
-
 // Whatever bit flips: captures are left out and counted, or the answer is an error; never a wrong sum.
 static void test_damage_is_counted(void **state)
 {
@@ -408,10 +397,10 @@ static void test_damage_is_counted(void **state)
         struct kp_error err = {0};
         query.with_startup = at % 3 == 0; // with roll-ups and without
         if (at >= 0)
-            flip(path, at);
+            flip_bit(path, at);
         int rc = kp_store_merge(w->store, &query, &p, &stats, &err);
         if (at >= 0)
-            flip(path, at);
+            flip_bit(path, at);
         if (rc != 0) {
             assert_int_equal(rc, KP_CORRUPT);
             continue;

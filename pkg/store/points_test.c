@@ -2,32 +2,6 @@
 
 #include "base/banned.h"
 
-#define MINUTE INT64_C(60000)
-
-struct fixture {
-    char *dir;
-    struct kp_store *store;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = KP_NEW(struct fixture);
-    clock_ms = T0;
-    f->dir = kp_test_tmpdir();
-    f->store = open_store(f->dir, (struct kp_store_options){0});
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kp_store_close(f->store);
-    kp_test_rmdir(f->dir);
-    kp_free(f);
-    return 0;
-}
-
 static struct capture capture(const char *type, const char *pod, int64_t minute, int64_t a, int64_t b)
 {
     struct capture c = {.type = type,
@@ -188,7 +162,7 @@ static void test_keys_and_values(void **state)
     assert_labels(f->store, query, "nothing", "");
 }
 
-#define a_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define a_test(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 
 int main(void)
 {

@@ -9,27 +9,6 @@
 
 #define N 40
 
-static void fill(struct kp_store *store, char *ids[N])
-{
-    for (int i = 0; i < N; i++) {
-        char *id = put_capture(store, (struct capture){.namespace = "shop",
-                                          .pod = i % 2 ? "p0" : "p1",
-                                          .type = i % 4 ? "cpu" : "trace",
-                                          .format = i % 4 ? "pprof" : "trace",
-                                          .start_ms = clock_ms + i * 1000});
-        if (ids)
-            ids[i] = id;
-        else
-            kp_free(id);
-    }
-}
-
-static void free_ids(char *ids[N])
-{
-    for (int i = 0; i < N; i++)
-        kp_free(ids[i]);
-}
-
 // ---- files that rot ----
 
 struct found {
@@ -64,13 +43,7 @@ static struct found segments_in(const char *dir)
 static void flip(const char *dir, const struct found *segment, uint64_t at)
 {
     kp_auto_free char *path = kp_asprintf("%s/segments/%s", dir, segment->name);
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    uint8_t byte;
-    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-    close(fd);
+    flip_bit(path, (off_t)at);
 }
 
 // Reads all that is listed. How many were given out, all of them as they were; how many are listed.
@@ -111,7 +84,7 @@ static void test_flipped_bits(void **state)
     char *dir = kp_test_tmpdir();
     struct kp_store *store = open_store(dir, (struct kp_store_options){0});
     struct picture before;
-    fill(store, NULL);
+    fill_mixed(store, N, NULL);
     take_picture(store, (struct kp_store_query){0}, &before);
     seal_all(store, true);
     retain_all(store);
@@ -162,7 +135,7 @@ static void test_quarantine(void **state)
     char *dir = kp_test_tmpdir();
     char *ids[N];
     struct kp_store *store = open_store(dir, (struct kp_store_options){0});
-    fill(store, ids);
+    fill_mixed(store, N, ids);
     seal_all(store, true);
     retain_all(store);
     char *other = put_capture(store, (struct capture){.namespace = "bank"});
@@ -195,7 +168,7 @@ static void test_quarantine(void **state)
             remove_index(dir);
     }
     kp_free(other);
-    free_ids(ids);
+    free_ids(ids, N);
     kp_test_rmdir(dir);
 }
 
@@ -274,7 +247,7 @@ static void test_storage_fails(void **state)
     struct pictures before;
     struct kp_error err = {0};
     struct kp_seal *seal;
-    fill(store, NULL);
+    fill_mixed(store, N, NULL);
     take_pictures(store, &before);
     for (int round = 0; round < 3; round++) { // full; half a file; half a file that cannot be removed
         fault.fail_put = KP_LIMIT;
@@ -341,7 +314,7 @@ static void test_disk_breaks_at_the_end(void **state)
         const struct kp_store_options options = {.dir = dir, .now_ms = test_now};
         memset(&fault, 0, sizeof fault);
         assert_int_equal(kp_store_open_io(&options, &io, NULL, &store, NULL), 0);
-        fill(store, ids);
+        fill_mixed(store, N, ids);
         assert_int_equal(kp_store_seal_begin(store, true, &seal, NULL), 0);
         assert_int_equal(kp_seal_run(seal, NULL, NULL), 0);
         assert_int_equal(kp_store_delete(store, ids[3], NULL), 0);
@@ -358,7 +331,7 @@ static void test_disk_breaks_at_the_end(void **state)
             kp_store_close(store);
             assert_int_equal(kp_store_open_io(&options, &io, NULL, &store, NULL), 0);
         }
-        free_ids(ids);
+        free_ids(ids, N);
         free_pictures(&before);
         kp_store_close(store);
         kp_test_rmdir(dir);
@@ -375,7 +348,7 @@ static void test_files_go_while_running(void **state)
         char *dir = kp_test_tmpdir();
         struct kp_store *store = open_store(dir, (struct kp_store_options){0});
         char *ids[N];
-        fill(store, ids);
+        fill_mixed(store, N, ids);
         assert_true(seal_all(store, true) > 0);
         if (compacted)
             retain_all(store);
@@ -390,45 +363,10 @@ static void test_files_go_while_running(void **state)
         assert_int_equal(stats_of(store).n_profiles, compacted ? 1 : N + 1);
         assert_true(stats_of(store).n_corrupt > 0);
         kp_free(new);
-        free_ids(ids);
+        free_ids(ids, N);
         kp_store_close(store);
         kp_test_rmdir(dir);
     }
-}
-
-// A segment that is not there at the start is told of once; a mark of one that is not there is dropped.
-static void test_missing_at_start(void **state)
-{
-    (void)state;
-    clock_ms = T0;
-    char *dir = kp_test_tmpdir();
-    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
-    fill(store, NULL);
-    seal_all(store, true);
-    retain_all(store);
-    kp_store_close(store);
-    struct found segment = segments_in(dir);
-    kp_auto_free char *path = kp_asprintf("%s/segments/%s", dir, segment.name);
-    kp_auto_free char *mark = kp_asprintf("%s.bad", path);
-    assert_int_equal(unlink(path), 0);
-    int fd = open(mark, O_CREAT | O_WRONLY, 0600);
-    assert_true(fd >= 0);
-    close(fd);
-    for (int round = 0; round < 2; round++) {
-        struct kp_metrics *metrics = kp_metrics_create();
-        store = open_store(dir, (struct kp_store_options){.metrics = metrics});
-        assert_int_equal(stats_of(store).n_missing, round == 0);
-        assert_int_equal(wrong_in(store), 0);
-        assert_int_equal(access(mark, F_OK), -1);
-        kp_auto_strbuf text;
-        kp_strbuf_init(&text, 1 << 20);
-        kp_metrics_write(metrics, &text);
-        assert_non_null(strstr(text.data,
-            round == 0 ? "registry_segments_missing_total 1" : "registry_segments_missing_total 0"));
-        kp_store_close(store);
-        kp_metrics_destroy(metrics);
-    }
-    kp_test_rmdir(dir);
 }
 
 // A day that cannot be written is tried again after an hour, then ever more rarely.
@@ -439,7 +377,7 @@ static void test_joins_back_off(void **state)
     char *dir = kp_test_tmpdir();
     struct kp_store *store = open_faulty(dir);
     for (int hour = 0; hour < 2; hour++) {
-        fill(store, NULL);
+        fill_mixed(store, N, NULL);
         clock_ms += HOUR;
         assert_int_equal(seal_all(store, false), 1);
     }
@@ -474,7 +412,7 @@ static void test_stopped(void **state)
     struct kp_error err = {0};
     struct kp_seal *seal;
     struct kp_seal *second;
-    fill(store, NULL);
+    fill_mixed(store, N, NULL);
     take_pictures(store, &before);
     int cancelled = 1;
     assert_int_equal(kp_store_seal_begin(store, true, &seal, &err), 0);
@@ -498,7 +436,7 @@ static void test_log_rots(void **state)
     char *dir = kp_test_tmpdir();
     char *ids[N];
     struct kp_store *store = open_store(dir, (struct kp_store_options){0});
-    fill(store, ids);
+    fill_mixed(store, N, ids);
     kp_auto_free char *path = kp_asprintf("%s/log/00000001.log", dir);
     int fd = open(path, O_RDWR);
     uint8_t byte = 0;
@@ -519,7 +457,7 @@ static void test_log_rots(void **state)
         kp_store_close(store);
         store = open_store(dir, (struct kp_store_options){0});
     }
-    free_ids(ids);
+    free_ids(ids, N);
     kp_store_close(store);
     kp_test_rmdir(dir);
 }
@@ -532,7 +470,6 @@ int main(void)
         cmocka_unit_test(test_storage_fails),
         cmocka_unit_test(test_disk_breaks_at_the_end),
         cmocka_unit_test(test_files_go_while_running),
-        cmocka_unit_test(test_missing_at_start),
         cmocka_unit_test(test_joins_back_off),
         cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_log_rots),

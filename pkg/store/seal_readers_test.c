@@ -9,27 +9,6 @@
 
 #define N 40
 
-static void fill(struct kp_store *store, char *ids[N])
-{
-    for (int i = 0; i < N; i++) {
-        char *id = put_capture(store, (struct capture){.namespace = "shop",
-                                          .pod = i % 2 ? "p0" : "p1",
-                                          .type = i % 4 ? "cpu" : "trace",
-                                          .format = i % 4 ? "pprof" : "trace",
-                                          .start_ms = clock_ms + i * 1000});
-        if (ids)
-            ids[i] = id;
-        else
-            kp_free(id);
-    }
-}
-
-static void free_ids(char *ids[N])
-{
-    for (int i = 0; i < N; i++)
-        kp_free(ids[i]);
-}
-
 struct reader {
     struct kp_store *store;
     int stop; // atomic
@@ -111,13 +90,13 @@ static void work_an_hour(struct kp_store *store, int64_t start_ms)
     assert_int_equal(pthread_create(&worker, NULL, run_work, &work), 0);
     for (int i = 0; i < N; i += 8)
         assert_int_equal(kp_store_delete(store, ids[i], NULL), 0);
-    fill(store, NULL);
+    fill_mixed(store, N, NULL);
     retain_all(store);
     assert_int_equal(pthread_join(worker, NULL), 0);
     assert_int_equal(work.rc, 0);
     assert_int_equal(kp_seal_end(seal, NULL), 0);
     retain_all(store);
-    free_ids(ids);
+    free_ids(ids, N);
 }
 
 static void test_readers_beside(void **state)

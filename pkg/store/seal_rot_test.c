@@ -25,25 +25,12 @@ static void fill(struct kp_store *store, int n, char **ids)
     }
 }
 
-static void flip(const char *path, off_t from_end)
-{
-    struct stat st;
-    uint8_t byte = 0;
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(pread(fd, &byte, 1, st.st_size - from_end), 1);
-    byte ^= 1;
-    assert_int_equal(pwrite(fd, &byte, 1, st.st_size - from_end), 1);
-    close(fd);
-}
-
 // The log's copy of the last one, and a reader sees it.
 static void rot_log(struct kp_store *store, const char *dir, const char *id)
 {
     kp_auto_free char *path = kp_asprintf("%s/log/00000001.log", dir);
     struct kp_blob *body;
-    flip(path, 100);
+    flip_bit(path, -100);
     assert_int_equal(kp_store_get(store, id, NULL, &body, NULL), KP_CORRUPT);
     assert_int_equal(kp_store_get(store, id, NULL, &body, NULL), KP_NOT_FOUND);
 }
@@ -172,7 +159,7 @@ static void test_segment_rots(void **state)
             kp_auto_free char *path =
                 kp_asprintf("%s/segments/%s", dir, store->sealed.items[0]->segment->name);
             kp_store_close(store);
-            flip(path, how == 1 ? 5 : 100);
+            flip_bit(path, how == 1 ? -5 : -100);
             store = open_store(dir, (struct kp_store_options){0});
         }
         assert_int_equal(stats_of(store).n_segments, 0);
@@ -216,6 +203,40 @@ static void test_day_rots(void **state)
     kp_test_rmdir(dir);
 }
 
+// A segment that is not there at the start is told of once; a mark of one that is not there is dropped.
+static void test_missing_at_start(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    fill(store, N, NULL);
+    seal_all(store, true);
+    retain_all(store);
+    kp_auto_free char *path = kp_asprintf("%s/segments/%s", dir, store->sealed.items[0]->segment->name);
+    kp_store_close(store);
+    kp_auto_free char *mark = kp_asprintf("%s.bad", path);
+    assert_int_equal(unlink(path), 0);
+    int fd = open(mark, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    for (int round = 0; round < 2; round++) {
+        struct kp_metrics *metrics = kp_metrics_create();
+        store = open_store(dir, (struct kp_store_options){.metrics = metrics});
+        assert_int_equal(stats_of(store).n_missing, round == 0);
+        assert_int_equal(wrong_in(store), 0);
+        assert_int_equal(access(mark, F_OK), -1);
+        kp_auto_strbuf text;
+        kp_strbuf_init(&text, 1 << 20);
+        kp_metrics_write(metrics, &text);
+        assert_non_null(strstr(text.data,
+            round == 0 ? "registry_segments_missing_total 1" : "registry_segments_missing_total 0"));
+        kp_store_close(store);
+        kp_metrics_destroy(metrics);
+    }
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_log_rots_before_a_crash),
         cmocka_unit_test(test_segment_rots),
         cmocka_unit_test(test_day_rots),
+        cmocka_unit_test(test_missing_at_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,6 @@
 // A segment of which a part rots: only what lay in that part is lost, and not even that while the log has it.
 #include "store/seal_testing.h"
 
-#include <fcntl.h>
-
 #include "store/segment_private.h"
 #include "store/tier.h"
 #include "base/banned.h"
@@ -112,13 +110,7 @@ static size_t n_needing(const struct parts *parts, const struct kp_segment *s, c
 static void flip(const char *dir, const char *name, uint64_t at)
 {
     kp_auto_free char *path = kp_asprintf("%s/segments/%s", dir, name);
-    uint8_t byte = 0;
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-    close(fd);
+    flip_bit(path, (off_t)at);
 }
 
 // What is listed and given out, all of it as it was.

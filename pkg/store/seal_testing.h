@@ -72,6 +72,28 @@ static inline char *put_capture(struct kp_store *store, struct capture c)
     return id;
 }
 
+// Of two pods, every fourth a trace, a second apart. ids: NULL, or room for as many; free them.
+static inline void fill_mixed(struct kp_store *store, int n, char **ids)
+{
+    for (int i = 0; i < n; i++) {
+        char *id = put_capture(store, (struct capture){.namespace = "shop",
+                                          .pod = i % 2 ? "p0" : "p1",
+                                          .type = i % 4 ? "cpu" : "trace",
+                                          .format = i % 4 ? "pprof" : "trace",
+                                          .start_ms = clock_ms + i * 1000});
+        if (ids)
+            ids[i] = id;
+        else
+            kp_free(id);
+    }
+}
+
+static inline void free_ids(char **ids, int n)
+{
+    for (int i = 0; i < n; i++)
+        kp_free(ids[i]);
+}
+
 static inline struct kp_digest digest_of(const struct kp_blob *body)
 {
     struct kp_profile *profile = NULL;

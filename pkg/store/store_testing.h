@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
@@ -105,6 +107,20 @@ static inline bool is_here(struct kp_store *store, const char *id)
     kp_record_finish(&record);
     kp_blob_unref(body);
     return true;
+}
+
+// Flips a bit of a file; at < 0: counted from the end.
+static inline void flip_bit(const char *path, off_t at)
+{
+    uint8_t byte = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (at < 0)
+        at += lseek(fd, 0, SEEK_END);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
 }
 
 struct listing {
