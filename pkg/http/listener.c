@@ -240,11 +240,11 @@ void kp_listener_stop(struct kp_listener *listener)
 static int make_vhost(struct kp_listener *listener, struct kp_error *err)
 {
     struct lws_context_creation_info info = {0};
-    kp_auto_free char *name = kp_asprintf("listener-%p", (void *)listener);
+    listener->name = kp_asprintf("listener-%p", (void *)listener);
     listener->protocols[0] = (struct lws_protocols){
         .name = "kp-http", .callback = kp_conn_on_lws, .per_session_data_size = sizeof(void *)};
     info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-    info.vhost_name = name;
+    info.vhost_name = listener->name;
     info.protocols = listener->protocols;
     info.user = listener;
     if (listener->cert_file != NULL) {
@@ -305,5 +305,6 @@ void kp_listener_free(struct kp_listener *listener)
     kp_list_remove(&listener->node);
     kp_http_tls_finish(listener);
     kp_free(listener->unix_path);
+    kp_free(listener->name);
     kp_free(listener);
 }

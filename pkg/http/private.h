@@ -124,6 +124,7 @@ struct kp_listener {
     struct kp_list node; // of server->listeners
     struct kp_http_server *server;
     struct lws_vhost *vhost;
+    char *name; // of the vhost, which does not copy it and reads it in handshakes that name a server
     const struct kp_http_route *routes;
     kp_http_handler_fn gate;
     kp_http_word_error_fn word_error;
