@@ -125,7 +125,7 @@ func TestNotesNameTheNextCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"kubectl apply", "kubectl get profilingpolicies", "port-forward", "WARNING"} {
+	for _, want := range []string{"kubectl apply", "kubectl get profilingpolicies", "port-forward", "kubectl get profiles.data.kube-pprof.dev", "--audience kube-pprof"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the notes do not say %q:\n%s", want, out)
 		}
