@@ -17,6 +17,7 @@ struct kp_tenant {
     int64_t spent;      // bytes not paid back yet
     int64_t paid_to_ms; // until when
     size_t n_heavy;
+    size_t n_waiting, waiting_bytes;
     int64_t asked_ms; // for heavy work, last; 0 = never
     UT_hash_handle hh;
     char namespace[];
@@ -75,7 +76,7 @@ static void drop_idle(struct kp_api *api, int64_t now_ms)
     struct kp_tenant *next;
     HASH_ITER (hh, api->limits->all, t, next) {
         pay_back(api, t, now_ms);
-        if (t->n_heavy == 0 && t->spent == 0)
+        if (t->n_heavy == 0 && t->n_waiting == 0 && t->spent == 0)
             drop(api->limits, t);
     }
 }
@@ -135,6 +136,38 @@ int kp_limits_upload(struct kp_api *api, const char *namespace, size_t bytes, st
         "often, "
         "fewer pods or fewer types, or raise it",
         t->namespace, (long long)rate);
+}
+
+int kp_limits_queue(
+    struct kp_api *api, const char *namespace, size_t bytes, struct kp_tenant **ret, struct kp_error *err)
+{
+    *ret = NULL;
+    if (namespace == NULL)
+        return 0;
+    struct kp_tenant *t = tenant_of(api, namespace, kp_loop_mono_ms(api->options.loop));
+    if (t == NULL)
+        return too_many_tenants(err);
+    bool fits = t->n_waiting < (api->options.max_waiting + 1) / 2 &&
+                t->waiting_bytes + bytes <= api->options.max_waiting_bytes / 2;
+    if (!fits && t->n_waiting > 0) { // one always may
+        kp_limits_count(api, "waiting");
+        err->retry_after_s = 1;
+        return kp_fail(err, KP_THROTTLED,
+            "%zu uploads of namespace '%.63s' wait already; send it again in a second", t->n_waiting,
+            t->namespace);
+    }
+    t->n_waiting++;
+    t->waiting_bytes += bytes;
+    *ret = t;
+    return 0;
+}
+
+void kp_limits_leave_queue(struct kp_tenant *tenant, size_t bytes)
+{
+    if (tenant == NULL)
+        return;
+    tenant->n_waiting--;
+    tenant->waiting_bytes -= bytes;
 }
 
 // ---- heavy work ----

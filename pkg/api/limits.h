@@ -22,13 +22,19 @@ void kp_limits_free(struct kp_limits *limits); // NULL is fine
 KP_MUST_CHECK int kp_limits_upload(
     struct kp_api *api, const char *namespace, size_t bytes, struct kp_error *err);
 
+// A place among uploads that wait: pushes of one namespace have at most half of them, in number and bytes.
+// *ret NULL: the namespace (NULL) is not limited. Given back by leave_queue.
+KP_MUST_CHECK int kp_limits_queue(
+    struct kp_api *api, const char *namespace, size_t bytes, struct kp_tenant **ret, struct kp_error *err);
+void kp_limits_leave_queue(struct kp_tenant *tenant, size_t bytes); // NULL is fine
+
 // A place for heavy work, given back by leave; the same of errors. Of the places there are one namespace has
 // at most half, unless it was the only one to ask for some time. namespace NULL = all.
 KP_MUST_CHECK int kp_limits_enter(
     struct kp_api *api, const char *namespace, struct kp_tenant **ret, struct kp_error *err);
 void kp_limits_leave(struct kp_tenant *tenant);
 
-// Counts a refusal by its limit: "ingest", "store", "merges", "watches".
+// Counts a refusal by its limit: "ingest", "store", "merges", "watches", "waiting".
 void kp_limits_count(struct kp_api *api, const char *limit);
 
 #endif

@@ -113,6 +113,71 @@ static void test_stored_bytes(void **state)
     stop(b);
 }
 
+static void on_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void sleep_until(void *arg)
+{
+    while (!*(_Atomic bool *)arg)
+        usleep(1000);
+}
+
+static struct bench_answer *send_push(struct bench *b, const char *user)
+{
+    struct bench_answer *a = KP_NEW(struct bench_answer);
+    size_t len;
+    kp_auto_free uint8_t *profile = kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 9}, &len);
+    struct kp_blob *body = kp_blob_copy(profile, len);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    const char *const headers[] = {auth, NULL};
+    struct kp_http_call *call;
+    kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d/api/v1/profiles?service=a&type=cpu", b->port);
+    kp_strbuf_init(&a->headers, 65536);
+    const struct kp_http_request request = {.method = "POST",
+        .url = url,
+        .headers = headers,
+        .body = body,
+        .on_header = bench_on_header,
+        .on_done = bench_on_done,
+        .user = a};
+    assert_int_equal(kp_http_start(b->client, &request, &call, NULL), 0);
+    kp_blob_unref(body);
+    return a;
+}
+
+// While nothing can be looked at: one namespace fills half of the queue, and another finds room in it.
+static void test_uploads_that_wait(void **state)
+{
+    (void)state;
+    _Atomic bool release = false;
+    struct bench_answer *waiting[4];
+    struct bench *b = start_with((struct kp_api_options){.max_waiting = 4});
+    for (int i = 0; i < 64; i++)
+        kp_job_run(b->loop, KP_JOB_SHORT, sleep_until, on_nothing, &release);
+    for (int i = 0; i < 2; i++)
+        waiting[i] = send_push(b, "shop-agent");
+    while (kp_job_count(b->loop) != 66)
+        run_for(b, 1);
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 429);
+    assert_true(
+        holds(answer.body, answer.len, "\"NamespaceLimit\",\"message\":\"2 uploads of namespace 'zshop'"));
+    for (int i = 2; i < 4; i++)
+        waiting[i] = send_push(b, "pay-agent");
+    while (kp_job_count(b->loop) != 68)
+        run_for(b, 1);
+    release = true;
+    for (int i = 0; i < 4; i++) {
+        assert_true(kp_loop_run_until(b->loop, &waiting[i]->done, BENCH_WAIT_MS));
+        assert_int_equal(waiting[i]->status, 201);
+        bench_answer_clear(waiting[i]);
+        kp_free(waiting[i]);
+    }
+    assert_int_equal(push(b, "shop-agent", "/api/v1/profiles?service=a&type=cpu"), 201);
+    stop(b);
+}
+
 // ---- merges ----
 
 struct blocker {
@@ -215,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_bytes_come_back),
         cmocka_unit_test(test_series),
         cmocka_unit_test(test_stored_bytes),
+        cmocka_unit_test(test_uploads_that_wait),
         cmocka_unit_test(test_merges_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

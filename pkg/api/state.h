@@ -56,9 +56,10 @@ struct kp_upload {
     struct kp_api *api;
     struct kp_http_exchange *x; // NULL: the client left; the profile is stored all the same
     enum kp_api_dialect dialect;
-    struct kp_blob *request; // the body as received
-    bool framed;             // a record lies before the profile
-    bool plain_names;        // of the scope
+    struct kp_blob *request;  // the body as received
+    bool framed;              // a record lies before the profile
+    bool plain_names;         // of the scope
+    struct kp_tenant *tenant; // whose place among those that wait it has; NULL = of nobody
     struct kp_record record;
     struct kp_blob *profile;
     int64_t created_ms; // what the request says, if the profile has no time of its own

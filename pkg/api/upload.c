@@ -192,6 +192,7 @@ void kp_upload_finish(struct kp_upload *u)
     }
     api->n_waiting--;
     api->waiting_bytes -= u->bytes;
+    kp_limits_leave_queue(u->tenant, u->bytes);
     kp_metric_set(api->m_waiting, (double)api->n_waiting);
     kp_blob_unref(u->request);
     kp_blob_unref(u->profile);
@@ -224,6 +225,11 @@ void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
         refuse(u, 429, "TooManyRequests");
         kp_fail(&u->error, KP_THROTTLED, "%zu uploads wait already; send it again in a second",
             api->n_waiting - 1);
+        kp_upload_finish(u);
+        return;
+    }
+    if (!framed && kp_limits_queue(api, u->record.namespace, u->bytes, &u->tenant, &u->error) != 0) {
+        refuse(u, 429, KP_API_LIMIT_REASON);
         kp_upload_finish(u);
         return;
     }
