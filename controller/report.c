@@ -6,16 +6,16 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "controller/limits.h"
 #include "controller/secrets.h"
 #include "controller/targetstate.h"
 #include "base/banned.h"
 
 #define SETTLE_MS     100
-#define REPEAT_MS     5000                  // at the least: "call at least every 5 s"
-#define POST_MS       1000                  // a namespace's state goes out at most so often
-#define POST_AGAIN_MS 60000                 // a registry that was restarted learns it then
-#define LIMIT_MS      (INT64_C(15) * 60000) // that a namespace was over its limit is told for so long
-#define COST_FACTOR   20                    // a pass that took t is not repeated within 20 t
+#define REPEAT_MS     5000  // at the least: "call at least every 5 s"
+#define POST_MS       1000  // a namespace's state goes out at most so often
+#define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
+#define COST_FACTOR   20    // a pass that took t is not repeated within 20 t
 
 // A policy while a pass runs.
 struct account {
@@ -27,13 +27,6 @@ struct account {
 
 struct ref_problem {
     char *policy, *problem;
-    UT_hash_handle hh;
-};
-
-// What the registry said of a policy's captures that it did not take.
-struct limit {
-    char *policy, *message;
-    int64_t time_ms;
     UT_hash_handle hh;
 };
 
@@ -50,7 +43,7 @@ struct kp_report {
     bool pass_due;
     struct dirty_space *dirty;
     struct ref_problem *ref_problems;
-    struct limit *limits;
+    struct kp_limit_notes *limits;
     bool posting;
     struct kp_metric_family *targets;
     struct kp_metric *pass_seconds;
@@ -227,63 +220,12 @@ static void forget_ref_problems(struct kp_report *report)
     }
 }
 
-// ---- the registry's limits ----
-
-static void limit_free(struct kp_report *report, struct limit *limit)
-{
-    HASH_DEL(report->limits, limit);
-    kp_free(limit->policy);
-    kp_free(limit->message);
-    kp_free(limit);
-}
-
-static void note_limit(struct kp_report *report, const char *policy_key, const char *message)
-{
-    struct limit *limit;
-    HASH_FIND_STR(report->limits, policy_key, limit);
-    if (limit == NULL) {
-        if (kp_inventory_policy(report->options.inventory, policy_key) == NULL)
-            return;
-        limit = KP_NEW(struct limit);
-        limit->policy = kp_strdup(policy_key);
-        HASH_ADD_KEYPTR(hh, report->limits, limit->policy, strlen(limit->policy), limit);
-    }
-    kp_free(limit->message);
-    limit->message = kp_strdup(message);
-    limit->time_ms = kp_now_ms();
-}
-
 void kp_report_limit(struct kp_report *report, const char *policies, const char *message)
 {
-    kp_auto_free char *copy = kp_strdup(policies != NULL ? policies : "");
-    char *rest = copy;
     if (report == NULL)
         return;
-    for (char *key = strsep(&rest, ","); key != NULL; key = strsep(&rest, ","))
-        if (key[0] != '\0')
-            note_limit(report, key, message);
+    kp_limit_notes_add(report->limits, policies, message, kp_now_ms());
     kp_report_touch(report, NULL);
-}
-
-static void forget_limits(struct kp_report *report, int64_t now)
-{
-    struct limit *limit, *next;
-    HASH_ITER (hh, report->limits, limit, next)
-        if (now - limit->time_ms > LIMIT_MS ||
-            kp_inventory_policy(report->options.inventory, limit->policy) == NULL)
-            limit_free(report, limit);
-}
-
-// What the plan can do does not help where the registry does not take it.
-static void add_limit(const struct kp_report *report, struct account *account)
-{
-    const struct limit *limit;
-    HASH_FIND_STR(report->limits, account->key, limit);
-    if (limit == NULL)
-        return;
-    account->summary.feasible = false;
-    account->summary.feasible_reason = "NamespaceLimit";
-    account->summary.feasible_message = limit->message;
 }
 
 static void end_account(
@@ -300,7 +242,12 @@ static void end_account(
     summary->feasible = feasible.ok;
     summary->feasible_reason = feasible.reason;
     summary->feasible_message = feasible.message;
-    add_limit(report, account);
+    const char *limit = kp_limit_notes_get(report->limits, account->key);
+    if (limit != NULL) { // what the plan could do does not help where the registry does not take it
+        summary->feasible = false;
+        summary->feasible_reason = "NamespaceLimit";
+        summary->feasible_message = limit;
+    }
     kp_statuses_update(report->options.statuses, account->key, summary, now);
 }
 
@@ -325,7 +272,7 @@ static void on_pass(void *user)
     report->pass_due = false;
     report->n_sampled = report->n_failing = report->n_selected = report->n_left_out = 0;
     forget_ref_problems(report);
-    forget_limits(report, now);
+    kp_limit_notes_forget(report->limits, now);
     kp_inventory_each_policy(report->options.inventory, add_account, report);
     kp_inventory_each_pod(report->options.inventory, NULL, add_pod, report);
     kp_plan_each_target(report->options.plan, now, add_target, report);
@@ -418,6 +365,7 @@ struct kp_report *kp_report_create(struct kp_loop *loop, const struct kp_report_
 {
     struct kp_report *report = KP_NEW(struct kp_report);
     report->options = *options;
+    report->limits = kp_limit_notes_create();
     report->pass_timer = kp_timer_create(loop, on_pass, report);
     report->post_timer = kp_timer_create(loop, on_post, report);
     report->all_timer = kp_timer_create(loop, on_all, report);
@@ -446,8 +394,6 @@ void kp_report_destroy(struct kp_report *report)
     struct ref_problem *known, *next_known;
     HASH_ITER (hh, report->ref_problems, known, next_known)
         ref_problem_free(report, known);
-    struct limit *limit, *next_limit;
-    HASH_ITER (hh, report->limits, limit, next_limit)
-        limit_free(report, limit);
+    kp_limit_notes_destroy(report->limits);
     kp_free(report);
 }
