@@ -10,6 +10,7 @@
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/text.h"
+#include "http/query.h"
 #include "serve/serve.h"
 #include "base/banned.h"
 
@@ -248,12 +249,17 @@ static bool is_profefe(const struct kp_http_exchange *x)
     return kp_starts_with(kp_http_matched_route(x)->path, "/api/0/");
 }
 
-// The same parameter twice: two readers of it might take different ones.
-static int check_once(const struct kp_http_exchange *x, bool profefe, struct kp_error *err)
+// The same parameter twice: two readers of it might take different ones. One that cannot be read: without
+// it the request means something else, and more.
+static int check_args(const struct kp_http_exchange *x, bool profefe, struct kp_error *err)
 {
     const char *name;
     const char *again;
     const char *value;
+    if (!profefe && !kp_http_args_whole(x))
+        return kp_fail(err, KP_INVALID,
+            "the query cannot be read: a parameter is badly escaped, or there are more than %d of them",
+            KP_HTTP_MAX_ARGS);
     for (size_t i = 0; kp_http_arg_at(x, i, &name, &value); i++) {
         char shown[48];
         if (profefe && !kp_streq(name, "namespace")) // there the first counts
@@ -326,7 +332,7 @@ static int read_request(struct ask *a, struct kp_error *err)
 {
     struct kp_http_exchange *x = a->x;
     bool profefe = is_profefe(x);
-    if (check_once(x, profefe, err) != 0)
+    if (check_args(x, profefe, err) != 0)
         return err->code;
     switch (a->row.where) {
     case KP_ADMIT_PATH:

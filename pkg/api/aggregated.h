@@ -58,9 +58,13 @@ struct kp_agg_delete_options {
     bool dry_run;
     char uid[64]; // that the profile has to have; "" = any
 };
-// body: DeleteOptions as JSON, or empty. dry_run: of the query, or NULL.
+// body: DeleteOptions as JSON, or empty. dry_run: of the query, or NULL. What would be overlooked, so that
+// more is deleted than was meant, is an error.
 KP_MUST_CHECK int kp_agg_delete_options_parse(const void *body, size_t len, const char *dry_run,
     struct kp_agg_delete_options *ret, struct kp_error *err);
+
+// Whether DELETE knows a parameter of the query, and it is none that would have to narrow it.
+bool kp_agg_delete_takes(const char *param);
 
 // ---- aggregated_status.c ----
 

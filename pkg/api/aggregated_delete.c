@@ -108,6 +108,19 @@ static bool is_other_media(const struct kp_http_exchange *x)
     return kp_http_body(x)->len > 0 && type && !kp_starts_with(type, "application/json");
 }
 
+// Overlooked, "labelselector=" or "limit=1" would delete the whole namespace.
+static int check_params(const struct kp_http_exchange *x, struct kp_error *err)
+{
+    const char *name;
+    const char *value;
+    char shown[48];
+    for (size_t i = 0; kp_http_arg_at(x, i, &name, &value); i++)
+        if (!kp_agg_delete_takes(name))
+            return kp_fail(err, KP_INVALID, "DELETE takes no parameter '%s' here",
+                kp_printable(shown, sizeof shown, name, strlen(name)));
+    return 0;
+}
+
 static bool take_options(struct kp_http_exchange *x, struct kp_agg_delete_options *ret)
 {
     const struct kp_blob *body = kp_http_body(x);
@@ -121,7 +134,8 @@ static bool take_options(struct kp_http_exchange *x, struct kp_agg_delete_option
             x, 415, "UnsupportedMediaType", "DeleteOptions are read as application/json only");
         return false;
     }
-    if (kp_agg_delete_options_parse(body->data, body->len, kp_http_arg(x, "dryRun"), ret, &err) == 0)
+    if (check_params(x, &err) == 0 &&
+        kp_agg_delete_options_parse(body->data, body->len, kp_http_arg(x, "dryRun"), ret, &err) == 0)
         return true;
     kp_http_reply_error(x, &err);
     return false;
@@ -155,6 +169,11 @@ void kp_api_agg_delete_all(struct kp_http_exchange *x, void *user)
     struct kp_agg_select select;
     if (!take_options(x, &options) || !kp_agg_take_select(x, &select))
         return;
+    if (options.uid[0] && select.name == NULL) {
+        kp_http_reply_status(x, 400, "Invalid", "preconditions: a uid is that of one profile, not of many");
+        kp_agg_select_finish(&select);
+        return;
+    }
     struct deletion *d = KP_NEW(struct deletion);
     d->options = options;
     d->select = select;

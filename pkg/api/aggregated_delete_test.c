@@ -120,6 +120,48 @@ static void test_those_that_match(void **state)
     assert_true(is_here(w, 2) && is_here(w, 3));
 }
 
+// What would be overlooked, so that more is deleted than was meant, is refused.
+static void test_nothing_is_overlooked(void **state)
+{
+    struct world *w = *state;
+    static const char *const queries[] = {"dryRun=", "dryRun", "dryRun=all", "dryRun=ALL", "dryRun=true",
+        "dryrun=All", "DryRun=All", "dry%52un=All&dryRun=All", "dryRun=All&dryRun=", "dryRun=%zz",
+        "dryRun=A%00ll", "labelselector=team%3Dnone", "labelSelector=%zz", "labelSelector=team%3Dnone%",
+        "limit=1", "continue=x", "fieldselector=metadata.name%3Dx", "watch=true", "selector=x"};
+    static const char *const bodies[] = {"{\"dryrun\":[\"All\"]}", "{\"DryRun\":[\"All\"]}",
+        "{\"dryRun\":[\"All\"],\"dryRun\":[]}", "{\"dryRun\":[\"all\"]}", "{\"dryRun\":[[\"All\"]]}",
+        "{\"dryRun\":{\"All\":true}}", "{\"dryRun\":true}", "{\"preconditions\":{\"uid\":7}}",
+        "{\"preconditions\":{\"uid\":\"\"}}", "{\"preconditions\":[]}", "{\"Preconditions\":{\"uid\":\"x\"}}",
+        "{\"preconditions\":{\"resourceVersion\":1}}"};
+    static const char *const wrong_version = "{\"preconditions\":{\"resourceVersion\":\"2\"}}";
+    kp_auto_free char *one = kp_asprintf(NS "shop/profiles/%s", w->ids[0]);
+    const char *const paths[] = {one, NS "shop/profiles"};
+    for (size_t p = 0; p < KP_COUNT(paths); p++) {
+        for (size_t i = 0; i < KP_COUNT(queries); i++) {
+            kp_auto_free char *path = kp_asprintf("%s?%s", paths[p], queries[i]);
+            ask(w, "DELETE", path, NULL, NULL, 400);
+        }
+        for (size_t i = 0; i < KP_COUNT(bodies); i++)
+            ask(w, "DELETE", paths[p], NULL, bodies[i], 400);
+        ask(w, "DELETE", paths[p], NULL, wrong_version, 409);
+        check_status(w, "Conflict", "resourceVersion");
+    }
+    kp_auto_strbuf many;
+    kp_strbuf_init(&many, 4096);
+    kp_strbuf_adds(&many, NS "shop/profiles?pretty=1");
+    for (int i = 0; i < 300; i++) // the selector would be one too many
+        kp_strbuf_adds(&many, "&a");
+    kp_strbuf_adds(&many, "&labelSelector=team%3Dnone");
+    ask(w, "DELETE", many.data, NULL, NULL, 400);
+    ask(w, "DELETE", NS "shop/profiles", NULL, "{\"preconditions\":{\"uid\":\"x\"}}", 400);
+    assert_int_equal(n_here(w), 4);
+    ask(w, "DELETE", one, NULL, "{\"preconditions\":{\"resourceVersion\":\"1\",\"uid\":null}}", 200);
+    assert_int_equal(n_here(w), 3);
+    ask(w, "DELETE", NS "shop/profiles?propagationPolicy=Background&timeout=30s&pretty=", NULL,
+        "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"dryRun\":[],\"preconditions\":null}", 200);
+    assert_int_equal(n_here(w), 1);
+}
+
 // As the namespace controller does it: delete, then list.
 static void test_all_of_a_namespace(void **state)
 {
@@ -163,6 +205,7 @@ int main(void)
         T(test_the_uid_has_to_fit),
         T(test_bodies),
         T(test_those_that_match),
+        T(test_nothing_is_overlooked),
         T(test_all_of_a_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

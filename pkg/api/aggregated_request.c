@@ -340,18 +340,59 @@ static int check_dry_run(const char *value, bool *ret, struct kp_error *err)
     return 0;
 }
 
+// Another spelling would be overlooked, and the profile gone.
+static int check_spelling(const json_t *body, struct kp_error *err)
+{
+    static const char *const known[] = {"dryRun", "preconditions"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
+    {
+        for (size_t i = 0; i < KP_COUNT(known); i++)
+            if (strcasecmp(key, known[i]) == 0 && !kp_streq(key, known[i]))
+                return kp_fail(err, KP_INVALID, "DeleteOptions: it is written %s", known[i]);
+    }
+    return 0;
+}
+
+static int read_preconditions(const json_t *given, struct kp_agg_delete_options *ret, struct kp_error *err)
+{
+    const json_t *uid = json_object_get(given, "uid");
+    const json_t *version = json_object_get(given, "resourceVersion");
+    const char *text = json_string_value(uid);
+    if (given == NULL || json_is_null(given))
+        return 0;
+    if (!json_is_object(given) || (uid && !json_is_null(uid) && !text) ||
+        (version && !json_is_null(version) && !json_is_string(version)))
+        return kp_fail(err, KP_INVALID, "preconditions: expected {\"uid\":\"...\"}");
+    if (text && (text[0] == '\0' || !kp_copy(ret->uid, sizeof ret->uid, text)))
+        return kp_fail(err, KP_INVALID, "preconditions: the uid is too long, or empty");
+    if (json_is_string(version) && !kp_streq(json_string_value(version), "1"))
+        return kp_fail(err, KP_CONFLICT,
+            "the resourceVersion in the precondition is not that of the profile, which is always 1");
+    return 0;
+}
+
 static int read_options(const json_t *body, struct kp_agg_delete_options *ret, struct kp_error *err)
 {
     const json_t *dry_run = json_object_get(body, "dryRun");
-    const char *uid = json_string_value(json_object_get(json_object_get(body, "preconditions"), "uid"));
-    int rc = 0;
-    if (dry_run && !json_is_null(dry_run) && !json_is_array(dry_run))
+    int rc = check_spelling(body, err);
+    if (rc == 0 && dry_run && !json_is_null(dry_run) && !json_is_array(dry_run))
         return kp_fail(err, KP_INVALID, "dryRun: expected a list");
     for (size_t i = 0; rc == 0 && i < json_array_size(dry_run); i++)
         rc = check_dry_run(json_string_value(json_array_get(dry_run, i)), &ret->dry_run, err);
-    if (rc == 0 && uid && !kp_copy(ret->uid, sizeof ret->uid, uid))
-        rc = kp_fail(err, KP_INVALID, "preconditions: the uid is too long");
-    return rc;
+    return rc == 0 ? read_preconditions(json_object_get(body, "preconditions"), ret, err) : rc;
+}
+
+bool kp_agg_delete_takes(const char *param)
+{
+    static const char *const known[] = {"dryRun", "labelSelector", "fieldSelector", "gracePeriodSeconds",
+        "propagationPolicy", "orphanDependents", "pretty", "timeout", "timeoutSeconds", "fieldManager",
+        "ignoreStoreReadErrorWithClusterBreakingPotential"};
+    for (size_t i = 0; i < KP_COUNT(known); i++)
+        if (kp_streq(param, known[i]))
+            return true;
+    return false;
 }
 
 int kp_agg_delete_options_parse(const void *data, size_t len, const char *dry_run,
@@ -359,11 +400,11 @@ int kp_agg_delete_options_parse(const void *data, size_t len, const char *dry_ru
 {
     json_error_t why;
     *ret = (struct kp_agg_delete_options){0};
-    if (dry_run && dry_run[0] && check_dry_run(dry_run, &ret->dry_run, err) != 0)
+    if (dry_run && check_dry_run(dry_run, &ret->dry_run, err) != 0)
         return err ? err->code : KP_INVALID;
     if (len == 0)
         return 0;
-    json_t *body = json_loadb(data, len, 0, &why);
+    json_t *body = json_loadb(data, len, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(body)) {
         json_decref(body);
         return kp_fail(err, KP_INVALID, "the body is not DeleteOptions in JSON");

@@ -172,6 +172,11 @@ bool kp_http_arg_at(const struct kp_http_exchange *x, size_t i, const char **ret
     return true;
 }
 
+bool kp_http_args_whole(const struct kp_http_exchange *x)
+{
+    return query_of(x)->is_whole;
+}
+
 struct kp_blob *kp_http_body(const struct kp_http_exchange *x)
 {
     return x->body;

@@ -19,7 +19,7 @@ static size_t decode(const char *s, size_t len, char *out, char *room)
 void kp_http_query_parse(struct kp_http_query *query, const char *text)
 {
     size_t len = strlen(text), used = 0;
-    *query = (struct kp_http_query){0};
+    *query = (struct kp_http_query){.is_whole = true};
     if (len == 0)
         return;
     // every pair needs at most its own length and two NULs
@@ -36,8 +36,10 @@ void kp_http_query_parse(struct kp_http_query *query, const char *text)
             query->args[query->n++] = (struct kp_http_arg){name_out, name_out + n};
             used += n + m;
         }
+        query->is_whole = query->is_whole && (m > 0 || pair == 0);
         text += pair + (text[pair] == '&');
     }
+    query->is_whole = query->is_whole && text[strspn(text, "&")] == '\0';
 }
 
 void kp_http_query_finish(struct kp_http_query *query)

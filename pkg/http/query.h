@@ -2,6 +2,7 @@
 #ifndef KP_HTTP_QUERY_H
 #define KP_HTTP_QUERY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define KP_HTTP_MAX_ARGS 256 // further pairs are left out
@@ -14,6 +15,7 @@ struct kp_http_query {
     char *text;
     struct kp_http_arg *args;
     size_t n;
+    bool is_whole; // nothing was left out
 };
 
 // Pairs in order; '+' is a space; a pair that is badly escaped (or holds %00) is left out.

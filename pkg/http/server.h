@@ -99,6 +99,7 @@ const char *kp_http_arg(const struct kp_http_exchange *x, const char *name);
 // The i-th query pair in order, decoded (badly escaped pairs are left out); false past the end.
 bool kp_http_arg_at(
     const struct kp_http_exchange *x, size_t i, const char **ret_name, const char **ret_value);
+bool kp_http_args_whole(const struct kp_http_exchange *x);      // no pair was left out
 struct kp_blob *kp_http_body(const struct kp_http_exchange *x); // borrowed; never NULL in a handler
 const char *kp_http_peer(const struct kp_http_exchange *x);     // IP text
 bool kp_http_peer_is_loopback(const struct kp_http_exchange *x);
