@@ -56,7 +56,7 @@ const struct kp_scope *kp_api_scope(const struct kp_http_exchange *x);
 
 // Asks again whether the caller may still do what he was let in for. on_done comes once, now or later; err
 // NULL = yes. Cancel it before the exchange ends.
-struct kp_review {
+struct kp_api_review {
     bool running;
     // private
     const struct kp_gate *gate;
@@ -65,9 +65,9 @@ struct kp_review {
     void (*on_done)(void *user, const struct kp_error *err);
     void *user;
 };
-void kp_api_review_start(struct kp_review *review, struct kp_api *api, struct kp_http_exchange *x,
+void kp_api_review_start(struct kp_api_review *review, struct kp_api *api, struct kp_http_exchange *x,
     void (*on_done)(void *user, const struct kp_error *err), void *user);
-void kp_api_review_cancel(struct kp_review *review); // one of zeroes is fine
+void kp_api_review_cancel(struct kp_api_review *review); // one of zeroes is fine
 
 // Seconds after which space may have been made.
 #define KP_API_FULL_RETRY_S 30

@@ -157,7 +157,7 @@ void kp_api_end_late(struct kp_api *api)
 
 static void finish_review(void *user, const struct kp_error *err)
 {
-    struct kp_review *r = user;
+    struct kp_api_review *r = user;
     r->running = false;
     kp_identity_free(kp_take(r->who));
     r->on_done(r->user, err);
@@ -165,7 +165,7 @@ static void finish_review(void *user, const struct kp_error *err)
 
 static void on_who(void *user, struct kp_identity *identity, const struct kp_error *err)
 {
-    struct kp_review *r = user;
+    struct kp_api_review *r = user;
     r->who = identity;
     if (err)
         finish_review(r, err);
@@ -173,10 +173,10 @@ static void on_who(void *user, struct kp_identity *identity, const struct kp_err
         r->gate->ops->authorize(r->gate->self, r->who, r->access, finish_review, r);
 }
 
-void kp_api_review_start(struct kp_review *r, struct kp_api *api, struct kp_http_exchange *x,
+void kp_api_review_start(struct kp_api_review *r, struct kp_api *api, struct kp_http_exchange *x,
     void (*on_done)(void *user, const struct kp_error *err), void *user)
 {
-    *r = (struct kp_review){.running = true,
+    *r = (struct kp_api_review){.running = true,
         .gate = &api->options.gate,
         .access = kp_api_scope(x)->access,
         .on_done = on_done,
@@ -184,7 +184,7 @@ void kp_api_review_start(struct kp_review *r, struct kp_api *api, struct kp_http
     r->gate->ops->authenticate(r->gate->self, x, on_who, r);
 }
 
-void kp_api_review_cancel(struct kp_review *r)
+void kp_api_review_cancel(struct kp_api_review *r)
 {
     if (!r->running)
         return;

@@ -21,7 +21,7 @@ struct watch {
     struct kp_api *api;
     struct kp_http_exchange *x;
     struct kp_timer *timer; // to the next review
-    struct kp_review review;
+    struct kp_api_review review;
     struct kp_query q;
     size_t unread, steps;
 };
