@@ -42,7 +42,9 @@ static int bad_list(const char *key, struct kp_error *err)
         "'%s' of ConfigMap kube-system/extension-apiserver-authentication is no list of names", key);
 }
 
-static int add_names(const char *key, const json_t *list, struct kp_remote_names *names, struct kp_error *err)
+// with_empty: "" is a name. It is none of a header, and as a prefix it would be that of all.
+static int add_names(
+    const char *key, const json_t *list, bool with_empty, struct kp_remote_names *names, struct kp_error *err)
 {
     size_t n = json_array_size(list);
     if ((!json_is_array(list) && !json_is_null(list)) || n > MAX_NAMES) // null: how Go writes none
@@ -52,7 +54,7 @@ static int add_names(const char *key, const json_t *list, struct kp_remote_names
         const char *name = json_string_value(json_array_get(list, i));
         if (name == NULL || strlen(name) > MAX_NAME)
             return bad_list(key, err);
-        if (name[0] != '\0') // no header, and as a prefix it would be all of them
+        if (name[0] != '\0' || with_empty)
             names->items[names->n++] = kp_strdup(name);
     }
     return 0;
@@ -66,7 +68,7 @@ static int read_names(const json_t *data, const char *key, const char *usual, st
     json_t *list = json_is_string(text) ? json_loads(json_string_value(text), JSON_DECODE_ANY, NULL) : NULL;
     int code = 0;
     if (text != NULL && json_string_length(text) > 0)
-        code = add_names(key, list, names, err);
+        code = add_names(key, list, usual == NULL, names, err);
     json_decref(list);
     if (code != 0 || names->n > 0 || usual == NULL)
         return code;

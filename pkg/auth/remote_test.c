@@ -77,6 +77,18 @@ static void test_what_is_not_said_is_the_usual(void **state)
     }
 }
 
+// [""] is not []: the API server takes it for a certificate without a name.
+static void test_no_name_is_a_name_that_may_be_allowed(void **state)
+{
+    (void)state;
+    struct kp_remote remote;
+    read_well(
+        "{\"requestheader-client-ca-file\":\"PEM\",\"requestheader-allowed-names\":\"[\\\"\\\"]\"}", &remote);
+    assert_true(kp_remote_allows(&remote, ""));
+    assert_false(kp_remote_allows(&remote, "anybody"));
+    kp_remote_finish(&remote);
+}
+
 static void test_without_a_ca_there_is_no_front_proxy(void **state)
 {
     (void)state;
@@ -258,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_an_api_server_writes),
         cmocka_unit_test(test_what_is_not_said_is_the_usual),
+        cmocka_unit_test(test_no_name_is_a_name_that_may_be_allowed),
         cmocka_unit_test(test_without_a_ca_there_is_no_front_proxy),
         cmocka_unit_test(test_lists_that_are_none),
         cmocka_unit_test(test_a_user_as_the_api_server_sends_him),

@@ -21,10 +21,8 @@ static void add_count(EVP_MD_CTX *md, uint64_t n)
     EVP_DigestUpdate(md, &n, sizeof n);
 }
 
-static void hash_of(const struct kp_identity *who, const struct kp_access *access, uint8_t ret[KP_AUTH_HASH])
+static void add_all(EVP_MD_CTX *md, const struct kp_identity *who, const struct kp_access *access)
 {
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    EVP_DigestInit_ex(md, EVP_sha256(), NULL);
     add(md, who->name);
     add(md, who->uid);
     add_count(md, who->n_groups);
@@ -40,8 +38,18 @@ static void hash_of(const struct kp_identity *who, const struct kp_access *acces
     add(md, access->subresource);
     add(md, access->namespace != NULL ? access->namespace : "");
     add(md, access->name);
-    EVP_DigestFinal_ex(md, ret, NULL);
+}
+
+static int hash_of(const struct kp_identity *who, const struct kp_access *access, uint8_t ret[KP_AUTH_HASH],
+    struct kp_error *err)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool good = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+    if (good)
+        add_all(md, who, access);
+    good = good && EVP_DigestFinal_ex(md, ret, NULL) == 1;
     EVP_MD_CTX_free(md);
+    return good ? 0 : kp_fail(err, KP_UNAVAILABLE, "cannot hash a right: OpenSSL has no SHA-256");
 }
 
 // ---- keeping ----
@@ -168,7 +176,10 @@ void kp_rights_ask(struct kp_auth *auth, const struct kp_identity *who, const st
     struct kp_error err = {0};
     uint8_t hash[KP_AUTH_HASH];
     bool is_known;
-    hash_of(who, access, hash);
+    if (hash_of(who, access, hash, &err) != 0) {
+        on_access(user, &err);
+        return;
+    }
     struct kp_right *right = find(auth, hash, &is_known);
     if (is_known) {
         touch(right);

@@ -182,7 +182,11 @@ void kp_tokens_ask(struct kp_auth *auth, const char *text, const struct kp_waite
     struct kp_error err = {0};
     struct kp_token *token;
     uint8_t hash[KP_AUTH_HASH];
-    EVP_Digest(text, strlen(text), hash, NULL, EVP_sha256(), NULL);
+    if (EVP_Digest(text, strlen(text), hash, NULL, EVP_sha256(), NULL) != 1) {
+        kp_fail(&err, KP_UNAVAILABLE, "cannot hash a token: OpenSSL has no SHA-256");
+        waiter->on_identity(waiter->user, NULL, &err);
+        return;
+    }
     HASH_FIND(hh, auth->tokens, hash, KP_AUTH_HASH, token);
     if (token != NULL && kp_auth_now(auth) < token->until_ms) {
         touch(token);

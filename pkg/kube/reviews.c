@@ -133,8 +133,11 @@ struct kp_review *kp_review_token(struct kp_kube *kube, const char *token, const
     size_t n_audiences, kp_review_token_fn on_answer, void *user)
 {
     json_t *wanted = n_audiences > 0 ? strings(audiences, n_audiences) : NULL;
-    json_t *object = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "authentication.k8s.io/v1", "kind",
-        "TokenReview", "spec", "token", token);
+    // without audiences it would be asked about as one for the API server
+    bool good = n_audiences == 0 || wanted != NULL;
+    json_t *object = good ? json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "authentication.k8s.io/v1", "kind",
+                                "TokenReview", "spec", "token", token)
+                          : NULL;
     if (wanted)
         json_object_set(json_object_get(object, "spec"), "audiences", wanted);
     struct kp_review r = {.on_token = on_answer, .user = user, .audiences = wanted};

@@ -254,6 +254,7 @@ static void test_a_name_that_is_no_text_is_not_asked_about(void **state)
     (void)state;
     static const struct kp_review_user odd = {.name = "a\xff"};
     static const char *const groups[] = {"\xc3"};
+    static const char *const odd_audience = "kube\xff";
     static const struct kp_review_user odd_group = {.name = "a", .groups = groups, .n_groups = 1};
     struct fixture f;
     begin(&f, NULL, 0);
@@ -262,6 +263,9 @@ static void test_a_name_that_is_no_text_is_not_asked_about(void **state)
     may(&f, &odd_group, &read_shop);
     assert_int_equal(f.err.code, KP_INVALID);
     review(&f, "a\xff", 1);
+    assert_int_equal(f.err.code, KP_INVALID);
+    kp_review_token(f.kube, "a", &odd_audience, 1, on_token, &f);
+    wait(&f);
     assert_int_equal(f.err.code, KP_INVALID);
     assert_int_equal(peer_seen(f.peer), 0);
     end(&f);
