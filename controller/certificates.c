@@ -318,11 +318,6 @@ void kp_certificates_set_running(struct kp_certificates *c, bool running)
         forget(c);
 }
 
-const char *kp_certificates_bundle(const struct kp_certificates *c)
-{
-    return c->bundle;
-}
-
 void kp_certificates_destroy(struct kp_certificates *c)
 {
     if (c == NULL)

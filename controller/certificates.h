@@ -33,8 +33,6 @@ struct kp_certificates *kp_certificates_create(
     struct kp_loop *loop, const struct kp_certificates_options *options);
 // Only while this replica leads.
 void kp_certificates_set_running(struct kp_certificates *certificates, bool running);
-// As last read; NULL = not yet.
-const char *kp_certificates_bundle(const struct kp_certificates *certificates);
 void kp_certificates_destroy(struct kp_certificates *certificates); // before the kube client
 
 #endif

@@ -178,11 +178,6 @@ bool kp_controller_synced(void *user, const char **ret_why_not)
     return kp_watches_synced(((struct kp_controller *)user)->watches, ret_why_not);
 }
 
-const char *kp_controller_sink_trouble(struct kp_controller *controller)
-{
-    return kp_sink_trouble(controller->sink);
-}
-
 // ---- creation, floor by floor ----
 
 static int create_sink(struct kp_controller *controller, struct kp_metrics *metrics, struct kp_error *err)

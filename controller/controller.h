@@ -50,7 +50,5 @@ void kp_controller_destroy(struct kp_controller *controller);
 
 // For readyz: whether the caches are complete, else a sentence.
 bool kp_controller_synced(void *controller, const char **ret_why_not);
-// Whether captures can be delivered, else a sentence (not part of readiness: the spool takes them).
-const char *kp_controller_sink_trouble(struct kp_controller *controller);
 
 #endif

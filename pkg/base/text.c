@@ -119,17 +119,6 @@ size_t kp_edit_distance(const char *a, const char *b)
     return row[m];
 }
 
-bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len)
-{
-    if (a_len != b_len)
-        return false;
-    const volatile unsigned char *x = a, *y = b;
-    unsigned char different = 0;
-    for (size_t i = 0; i < a_len; i++)
-        different |= x[i] ^ y[i];
-    return different == 0;
-}
-
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')

@@ -25,8 +25,6 @@ bool kp_utf8_valid(const char *s, size_t len);
 // Of longer texts than KP_EDIT_MAX: SIZE_MAX.
 #define KP_EDIT_MAX 64
 size_t kp_edit_distance(const char *a, const char *b);
-// Constant-time comparison for secrets.
-bool kp_secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 // Percent-decodes into out (size >= strlen + 1); false on a bad escape or a NUL.
 bool kp_url_decode(const char *s, size_t len, char *out);
 // Makes text from outside fit for a log or status: one line, printable, at most size - 1 bytes (cut with

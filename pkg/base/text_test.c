@@ -98,15 +98,6 @@ static void test_utf8(void **state)
     assert_true(kp_utf8_valid("a\0b", 3));
 }
 
-static void test_secrets(void **state)
-{
-    (void)state;
-    assert_true(kp_secret_equal("abc", 3, "abc", 3));
-    assert_false(kp_secret_equal("abc", 3, "abd", 3));
-    assert_false(kp_secret_equal("abc", 3, "abcd", 4));
-    assert_true(kp_secret_equal("", 0, NULL, 0));
-}
-
 static void test_url_decode(void **state)
 {
     (void)state;
@@ -183,7 +174,6 @@ int main(void)
         cmocka_unit_test(test_int),
         cmocka_unit_test(test_bool),
         cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_url_decode),
         cmocka_unit_test(test_printable),
     };

@@ -207,16 +207,6 @@ size_t kp_http_unsent(const struct kp_http_exchange *x)
     return x->server->unsent;
 }
 
-void kp_http_set_user(struct kp_http_exchange *x, void *user)
-{
-    x->user = user;
-}
-
-void *kp_http_get_user(const struct kp_http_exchange *x)
-{
-    return x->user;
-}
-
 void kp_http_attach(struct kp_http_exchange *x, void *thing, void (*destroy)(void *thing))
 {
     if (x->destroy_attached != NULL)

@@ -99,7 +99,7 @@ struct kp_http_exchange {
     bool query_parsed;
     char request_id[65];
     struct kp_blob *body;
-    void *user, *attached;
+    void *attached;
     void (*destroy_attached)(void *thing);
     kp_loop_fn on_gone, on_space;
     void *on_gone_user, *on_space_user;

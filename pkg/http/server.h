@@ -114,8 +114,6 @@ const char *kp_http_request_id(const struct kp_http_exchange *x);
 const struct kp_http_route *kp_http_matched_route(const struct kp_http_exchange *x);
 // Bytes of all answers of the server that wait for their clients to read.
 size_t kp_http_unsent(const struct kp_http_exchange *x);
-void kp_http_set_user(struct kp_http_exchange *x, void *user); // the application's own, e.g. the identity
-void *kp_http_get_user(const struct kp_http_exchange *x);
 // A thing that lives as long as the exchange (one only, the identity); destroy frees it.
 void kp_http_attach(struct kp_http_exchange *x, void *thing, void (*destroy)(void *thing));
 void *kp_http_attached(const struct kp_http_exchange *x);

@@ -1,4 +1,4 @@
-// What one namespace may keep: bytes and series. On the writer thread only, but for kp_caps_wants_retain().
+// What one namespace may keep: bytes and series. On the writer thread only, but for kp_store_wants_retain().
 // Private to this module.
 #ifndef KP_STORE_CAPS_H
 #define KP_STORE_CAPS_H
