@@ -51,8 +51,20 @@ static int64_t now_ms(const struct kp_certificates *c)
     return c->options.now_ms != NULL ? c->options.now_ms() : kp_now_ms();
 }
 
+// What was read: keys among it.
+static void forget(struct kp_certificates *c)
+{
+    for (int i = 0; i < 2; i++) {
+        kp_secretdata_wipe(c->objects[i]);
+        json_decref(c->objects[i]);
+        c->objects[i] = NULL;
+    }
+    kp_renewal_state_finish(&c->data);
+}
+
 static void wait_for(struct kp_certificates *c, int64_t ms)
 {
+    forget(c); // who waits needs no key
     c->state = STATE_WAITING;
     c->steps = 0;
     kp_timer_start(c->timer, ms > 0 ? ms : 1, 0);
@@ -68,16 +80,6 @@ static void failed(struct kp_certificates *c, const struct kp_error *err)
 }
 
 // ---- what lies in the Secrets ----
-
-static void forget(struct kp_certificates *c)
-{
-    for (int i = 0; i < 2; i++) {
-        kp_secretdata_wipe(c->objects[i]);
-        json_decref(c->objects[i]);
-        c->objects[i] = NULL;
-    }
-    kp_renewal_state_finish(&c->data);
-}
 
 static void take_data(struct kp_certificates *c)
 {
