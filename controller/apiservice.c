@@ -57,7 +57,8 @@ struct kp_apiservice {
     struct kp_apiservice_facts facts;
     char *mark, *switch_path, *bundle,
         *in_place; // in_place: the bundle of the object; NULL = no object of ours
-    bool is_read, probing, told_others, told_failure;
+    bool is_read, probing, told_others, told_failure,
+        is_apply; // is_apply: what is being done, else withdrawn
     struct kp_metric *ready, *present, *available, *failures;
     struct kp_metric_family *changes;
 };
@@ -159,6 +160,8 @@ static void on_acted(void *user, int http_status, json_t *json, const struct kp_
 {
     struct kp_apiservice *s = user;
     s->call = NULL;
+    if (err == NULL && s->changes != NULL)
+        kp_metric_inc(kp_metric_with(s->changes, (const char *const[]){s->is_apply ? "apply" : "withdraw"}));
     if (err != NULL && http_status != 404 && http_status != 409)
         failed(s, "write", err);
     else if (err == NULL && json_object_get(json, "spec") != NULL &&
@@ -183,13 +186,12 @@ static void act(struct kp_apiservice *s)
         round_over(s);
         return;
     }
-    bool is_apply = step == KP_APISERVICE_APPLY;
-    KP_INFO(
-        "APIService of profiles", KP_S("step", is_apply ? "is made" : "is withdrawn"), KP_S("because", why));
-    if (s->changes != NULL)
-        kp_metric_inc(kp_metric_with(s->changes, (const char *const[]){is_apply ? "apply" : "withdraw"}));
+    s->is_apply = step == KP_APISERVICE_APPLY;
+    if (!s->told_failure) // what fails comes by every few seconds
+        KP_INFO("APIService of profiles", KP_S("step", s->is_apply ? "is made" : "is withdrawn"),
+            KP_S("because", why));
     s->state = STATE_ACTING;
-    if (is_apply) {
+    if (s->is_apply) {
         code = kp_kube_apply(
             s->options.kube, KP_APISERVICE_PATH, FIELD_MANAGER, object_of(s), on_acted, s, &s->call, &err);
     } else {

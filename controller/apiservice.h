@@ -47,7 +47,7 @@ struct kp_apiservice_options {
     const char
         *switch_name; // ConfigMap in namespace; NULL: the registry is asked, APIServices are not touched
     struct kp_metrics *metrics;
-    // Asks the registry whether it is there; on_done once, later.
+    // Asks the registry whether it is there; on_done once, at once or later.
     void (*probe)(void *user, void (*on_done)(void *asker, bool answers, const char *why_not), void *asker);
     void (*on_answers)(void *user, bool answers); // when that changes
     void *user;
