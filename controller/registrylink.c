@@ -87,11 +87,12 @@ static void on_asked(void *user, const struct kp_sink_answer *answer)
     if (asking->on_probed != NULL) {
         asking->on_probed(asking->who, ok, answer->message);
     } else {
+        bool again = answer->retry || answer->outcome == KP_OUTCOME_STORE_FULL;
         if (!ok && !asking->link->told_refusal)
             KP_WARN("the registry does not take the namespaces' ages", KP_S("why", answer->message),
-                KP_B("again", answer->retry));
+                KP_B("again", again));
         asking->link->told_refusal = !ok;
-        asking->on_posted(asking->who, !answer->retry); // what it refuses for good is not repeated
+        asking->on_posted(asking->who, !again); // what it refuses for good is not repeated
     }
     kp_free(asking);
 }

@@ -47,6 +47,7 @@ struct bench {
     char *dir, *cert_file, *key_file;
     struct kp_http_server *server;
     char *told; // bodies of /api/v1/namespaces
+    int n_full; // so many more of them it has no room for
 };
 
 // ---- the API server ----
@@ -148,6 +149,11 @@ static void on_namespaces(struct kp_http_exchange *x, void *user)
 {
     struct bench *b = user;
     const struct kp_blob *body = kp_http_body(x);
+    if (b->n_full > 0) {
+        b->n_full--;
+        kp_http_reply_status(x, 507, "StoreFull", "the store is full");
+        return;
+    }
     char *told =
         kp_asprintf("%s%.*s\n", b->told != NULL ? b->told : "", (int)body->len, (const char *)body->data);
     kp_free(b->told);
@@ -316,6 +322,7 @@ static void a_fresh_cluster_gets_everything(void **state)
     assert_int_equal(kp_http_trust_create(bundle, &b.trust, NULL), 0);
     mount(&b);
     registry_up(&b, address);
+    b.n_full = 2; // it is told when posting begins, and when it answers
     kp_registrylink_set_posting(b.link, true);
     until(&b, has_api);
     until(&b, is_told);

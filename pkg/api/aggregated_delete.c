@@ -83,7 +83,7 @@ static void answer(struct deletion *d)
     if (d->error.code == KP_NOT_FOUND)
         kp_api_refuse_id(d->api, d->x, &d->error);
     else if (d->error.code != 0)
-        kp_api_refuse(d->x, &d->error);
+        kp_api_refuse_write(d->x, &d->error);
     else
         kp_agg_reply_success(d->x, d->id);
 }

@@ -4,8 +4,11 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "base/banned.h"
+
+#define AGGREGATED "/apis/data.kube-pprof.dev/v1alpha1"
 
 static struct bench_answer answer;
 
@@ -52,6 +55,16 @@ static void test_full_disk(void **state)
     bench_request(b, "POST", "/api/v1/admin/seal", NULL, NULL, 0, &answer);
     assert_int_equal(answer.status, 507);
     must_hold(answer.headers.data, "Retry-After: 30\n");
+    char now[KP_TIME_TEXT];
+    kp_auto_free char *ages =
+        kp_asprintf("{\"items\":[{\"name\":\"shop\",\"created\":\"%s\"}]}", kp_time_format(now, kp_now_ms()));
+    limit_files(10); // less than the notes of forgotten namespaces
+    bench_request(b, "POST", "/api/v1/namespaces", NULL, ages, strlen(ages), &answer);
+    assert_int_equal(answer.status, 507);
+    must_hold(answer.headers.data, "Retry-After: 30\n");
+    bench_request(b, "DELETE", AGGREGATED "/namespaces/shop/profiles", NULL, NULL, 0, &answer);
+    assert_int_equal(answer.status, 507);
+    limit_files(300);
     assert_true(kp_api_ready(b->api, &why)); // it can be read
     must_hold(why, "the store is full");
     bench_request(b, "GET", "/api/v1/merge?type=cpu", NULL, NULL, 0, &answer);

@@ -167,7 +167,7 @@ static void finish(struct post *p)
     if (p->x) {
         kp_http_on_gone(p->x, NULL, NULL);
         if (p->error.code != 0)
-            kp_api_refuse(p->x, &p->error);
+            kp_api_refuse_write(p->x, &p->error);
         else
             kp_http_reply(p->x, 204, NULL, NULL);
     }
