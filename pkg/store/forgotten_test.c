@@ -212,6 +212,42 @@ static void test_faults(void **state)
     end(&w);
 }
 
+// A folder in the place of each segment: it can be neither read nor removed.
+static void on_segment(void *user, const char *name, uint64_t size)
+{
+    (void)size;
+    kp_auto_free char *path = kp_asprintf("%s/segments/%s", (const char *)user, name);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void test_what_cannot_be_forgotten_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct world w;
+    struct kp_storage storage;
+    struct kp_store_options o = options;
+    bool more;
+    begin(&w);
+    seal_all(w.store, true);
+    retain_all(w.store);
+    kp_store_close(w.store);
+    o.retention_ms = 2 * DAY;
+    w.store = open_store(w.dir, o);
+    kp_auto_free char *folder = kp_asprintf("%s/segments", w.dir);
+    assert_int_equal(kp_storage_dir_open(folder, &storage, NULL), 0);
+    assert_int_equal(storage.ops->list(storage.self, "", on_segment, w.dir, NULL), 0);
+    storage.ops->close(storage.self);
+    assert_true(stats_of(w.store).segment_bytes > 0);
+    forget(&w, 0, w.all[N / 2].received_ms);
+    clock_ms += 3 * DAY;
+    do
+        (void)!kp_store_retain(w.store, &more, NULL);
+    while (more);
+    assert_int_equal(stats_of(w.store).segment_bytes, 0);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_upkeep_removes_the_bytes),
         cmocka_unit_test(test_notes_are_forgotten_in_the_end),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_what_cannot_be_forgotten_holds_nothing_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -289,16 +289,8 @@ static void drop_series(struct kp_store *store)
     kp_array_free(&gone);
 }
 
-int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err)
+static int keep_within_limits(struct kp_store *store, int64_t now_ms, bool *ret_more, struct kp_error *err)
 {
-    int64_t now_ms = kp_store_now(store);
-    *ret_more = false;
-    kp_store_measure(store);
-    for (size_t f = 0; f < store->files.n; f++)
-        expire_file(store, store->files.items[f], now_ms);
-    int forgotten = kp_forgotten_apply(store, ret_more, err);
-    if (forgotten != 0 || *ret_more)
-        return forgotten;
     struct kp_logfile *active = kp_store_active(store);
     pthread_rwlock_rdlock(&store->lock);
     bool spent = active->n_live == 0 && active->rows.n > 0;
@@ -328,4 +320,20 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     if (rc == 0)
         look_for_space(store);
     return rc;
+}
+
+int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err)
+{
+    int64_t now_ms = kp_store_now(store);
+    struct kp_error why = {0};
+    *ret_more = false;
+    kp_store_measure(store);
+    for (size_t f = 0; f < store->files.n; f++)
+        expire_file(store, store->files.items[f], now_ms);
+    int forgotten = kp_forgotten_apply(store, ret_more, &why);
+    if (forgotten == 0 && *ret_more)
+        return 0;
+    *ret_more = false; // a segment that cannot be forgotten must not keep the rest from going
+    int rc = keep_within_limits(store, now_ms, ret_more, err);
+    return rc == 0 && !*ret_more && forgotten != 0 ? kp_fail(err, forgotten, "%s", why.text) : rc;
 }
