@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -159,7 +160,7 @@ func nodeMounts(dir string) error {
 // makeCgroups makes the folder(s) below which a node keeps its pods.
 func makeCgroups(name string) error {
 	if CgroupV2() {
-		return makeCgroupV2(name)
+		return makeCgroupV2(cgroupRoot, name)
 	}
 	dirs, err := filepath.Glob(cgroupRoot + "/*")
 	if err != nil {
@@ -182,48 +183,67 @@ func makeCgroups(name string) error {
 }
 
 // A group of v2 holds either processes or groups with controllers (but for the real root). So the node's own processes live in the
-// leaf NAME/box and the pods below NAME/kubepods. In a container the root itself has processes: they are moved to the leaf "init".
-func makeCgroupV2(name string) error {
-	want := []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"}
-	enable := func(dir string) error {
-		have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-		if err != nil {
-			return err
-		}
-		for _, c := range want {
-			if !strings.Contains(" "+strings.TrimSpace(string(have))+" ", " "+c+" ") {
-				continue
-			}
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
-				return fmt.Errorf("cgroup v2: enable %s below %s: %w", c, dir, err)
-			}
-		}
-		return nil
-	}
-	if err := enable(cgroupRoot); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ENOTSUP) {
-		leaf := filepath.Join(cgroupRoot, "init")
-		if err := os.MkdirAll(leaf, 0o755); err != nil {
-			return err
-		}
-		procs, err := os.ReadFile(filepath.Join(cgroupRoot, "cgroup.procs"))
-		if err != nil {
-			return err
-		}
-		for _, pid := range strings.Fields(string(procs)) {
-			// one at a time; those that ended meanwhile do not matter
-			_ = os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(pid), 0o644)
-		}
-		if err := enable(cgroupRoot); err != nil {
-			return err
-		}
-	} else if err != nil {
+// leaf NAME/box and the pods below NAME/kubepods.
+func makeCgroupV2(root, name string) error {
+	if err := moveToLeaf(root); err != nil {
 		return err
 	}
-	group := filepath.Join(cgroupRoot, name)
+	if err := enableControllers(root); err != nil {
+		return err
+	}
+	group := filepath.Join(root, name)
 	if err := os.MkdirAll(filepath.Join(group, "box"), 0o755); err != nil {
 		return err
 	}
-	return enable(group)
+	return enableControllers(group)
+}
+
+// moveToLeaf moves the processes of a root that is not the real one, as in a container, to its leaf "init". This has to come before
+// any controller is enabled: cpuset, cpu and pids can be while there are processes, but make it a threaded domain, whose new groups
+// take none.
+func moveToLeaf(root string) error {
+	if !exists(filepath.Join(root, "cgroup.type")) { // the real root has no type
+		return nil
+	}
+	leaf := filepath.Join(root, "init")
+	for try := 0; try < 10; try++ { // they fork meanwhile
+		data, err := os.ReadFile(filepath.Join(root, "cgroup.procs"))
+		if err != nil {
+			return err
+		}
+		procs := strings.Fields(string(data))
+		if len(procs) == 0 {
+			return nil
+		}
+		if err := os.MkdirAll(leaf, 0o755); err != nil {
+			return err
+		}
+		for _, pid := range procs {
+			if pid == "0" { // of another PID namespace; written, it would mean ourselves
+				return fmt.Errorf("cgroup v2: %s has processes that cannot be moved to a group of their own, since they are not of this PID namespace", root)
+			}
+			// one at a time; those that ended meanwhile do not matter
+			_ = os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(pid), 0o644)
+		}
+	}
+	return fmt.Errorf("cgroup v2: the processes in %s could not be moved to %s", root, leaf)
+}
+
+func enableControllers(dir string) error {
+	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	have := strings.Fields(string(data))
+	for _, c := range []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"} {
+		if !slices.Contains(have, c) {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil {
+			return fmt.Errorf("cgroup v2: enable %s below %s: %w", c, dir, err)
+		}
+	}
+	return nil
 }
 
 // removeCgroups removes what makeCgroups made and what grew below. All its processes must be gone.
