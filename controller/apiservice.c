@@ -11,6 +11,8 @@
 
 #define EVERY_MS      5000
 #define WITHDRAW_MS   60000
+#define AGAIN_MS      300000 // after one that was of no use; twice as long each time
+#define AGAIN_MAX_MS  3600000
 #define FIELD_MANAGER "kube-pprof"
 #define TIMEOUT_MS    10000
 
@@ -31,9 +33,14 @@ enum kp_apiservice_step kp_apiservice_decide(
         *ret_why = "the registry has not answered for a minute; namespaces could not be deleted";
         return KP_APISERVICE_WITHDRAW;
     }
+    if (is_ours && now_mono_ms - facts->available_ms >= WITHDRAW_MS) {
+        *ret_why = "the API server has found no way to the registry for a minute; namespaces could not be "
+                   "deleted";
+        return KP_APISERVICE_WITHDRAW;
+    }
     if (!facts->has_bundle)
         return KP_APISERVICE_LEAVE;
-    if (facts->found == KP_APISERVICE_ABSENT && facts->answers) {
+    if (facts->found == KP_APISERVICE_ABSENT && facts->answers && now_mono_ms >= facts->again_ms) {
         *ret_why = "the registry answers";
         return KP_APISERVICE_APPLY;
     }
@@ -56,7 +63,9 @@ struct kp_apiservice {
     struct kp_kube_call *call;
     struct kp_apiservice_facts facts;
     char *mark, *switch_path, *bundle,
-        *in_place; // in_place: the bundle of the object; NULL = no object of ours
+        *in_place;         // in_place: the bundle of the object; NULL = no object of ours
+    char unavailable[200]; // what the API server says of it; "" = it is well
+    int64_t pause_ms;      // that the next useless one costs; 0 = the first
     bool is_read, probing, told_others, told_failure,
         is_apply; // is_apply: what is being done, else withdrawn
     struct kp_metric *ready, *present, *available, *failures;
@@ -102,16 +111,33 @@ static json_t *object_of(const struct kp_apiservice *s)
         KP_APISERVICE_MARK, s->mark, "spec", spec_of(s));
 }
 
-static bool is_available(const json_t *object)
+// Its condition Available, and what is said with it.
+static bool is_available(const json_t *object, const char **ret_message)
 {
     size_t i;
     json_t *condition;
+    *ret_message = "it has no condition Available yet";
     json_array_foreach(json_object_get(json_object_get(object, "status"), "conditions"), i, condition)
     {
-        if (kp_streq(json_string_value(json_object_get(condition, "type")), "Available"))
-            return kp_streq(json_string_value(json_object_get(condition, "status")), "True");
+        const char *message = json_string_value(json_object_get(condition, "message"));
+        if (!kp_streq(json_string_value(json_object_get(condition, "type")), "Available"))
+            continue;
+        *ret_message = message != NULL ? message : "";
+        return kp_streq(json_string_value(json_object_get(condition, "status")), "True");
     }
     return false;
+}
+
+static void note_available(struct kp_apiservice *s, const json_t *object, bool is_ours)
+{
+    const char *message = "";
+    bool available = is_ours && is_available(object, &message);
+    kp_metric_set(s->available, available ? 1 : 0);
+    kp_printable(s->unavailable, sizeof s->unavailable, message, strlen(message));
+    if (available || !is_ours)
+        s->facts.available_ms = kp_mono_ms();
+    if (available)
+        s->pause_ms = 0;
 }
 
 static enum kp_apiservice_found judge(const struct kp_apiservice *s, const json_t *object)
@@ -144,7 +170,7 @@ static void note_object(struct kp_apiservice *s, const json_t *object)
         s->in_place =
             kp_strdup(s->facts.found == KP_APISERVICE_GOOD && s->bundle != NULL ? s->bundle : "another");
     kp_metric_set(s->present, is_ours ? 1 : 0);
-    kp_metric_set(s->available, is_ours && is_available(object) ? 1 : 0);
+    note_available(s, object, is_ours);
     if (s->facts.found == KP_APISERVICE_OTHERS && !s->told_others)
         KP_WARN(
             "an APIService that is not of this registry is in the way: it is left alone, and profiles are "
@@ -173,6 +199,15 @@ static void on_acted(void *user, int http_status, json_t *json, const struct kp_
     }
 }
 
+// The registry answers us, but not the API server.
+static void pause(struct kp_apiservice *s)
+{
+    s->pause_ms = s->pause_ms == 0                 ? AGAIN_MS
+                  : s->pause_ms < AGAIN_MAX_MS / 2 ? 2 * s->pause_ms
+                                                   : AGAIN_MAX_MS;
+    s->facts.again_ms = kp_mono_ms() + s->pause_ms;
+}
+
 static void act(struct kp_apiservice *s)
 {
     const char *why;
@@ -186,10 +221,16 @@ static void act(struct kp_apiservice *s)
         round_over(s);
         return;
     }
+    bool is_useless =
+        step == KP_APISERVICE_WITHDRAW && s->facts.answers && s->facts.wanted && s->facts.switched_on;
     s->is_apply = step == KP_APISERVICE_APPLY;
-    if (!s->told_failure) // what fails comes by every few seconds
-        KP_INFO("APIService of profiles", KP_S("step", s->is_apply ? "is made" : "is withdrawn"),
-            KP_S("because", why));
+    if (!s->told_failure) { // what fails comes by every few seconds
+        KP_LOG_(is_useless ? KP_LOG_WARN : KP_LOG_INFO, "APIService of profiles",
+            KP_S("step", s->is_apply ? "is made" : "is withdrawn"), KP_S("because", why),
+            KP_S("api_server_says", is_useless ? s->unavailable : ""));
+        if (is_useless)
+            pause(s);
+    }
     s->state = STATE_ACTING;
     if (s->is_apply) {
         code = kp_kube_apply(
@@ -326,7 +367,7 @@ void kp_apiservice_set_running(struct kp_apiservice *s, bool running)
     s->state = STATE_STOPPED;
     s->is_read = false;
     s->facts.answers = false;
-    s->facts.answered_ms = kp_mono_ms();
+    s->facts.answered_ms = s->facts.available_ms = kp_mono_ms();
     if (running)
         wait_for(s, 1);
 }

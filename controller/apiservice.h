@@ -1,6 +1,7 @@
 // The APIService of the aggregated API. One whose registry is down would leave every namespace of the cluster
 // in Terminating, so the controller's leader keeps it: made when the registry answers over verified TLS,
-// withdrawn when it has not for 60 s. One that is not ours is left alone. A ConfigMap of the chart is the
+// withdrawn when it has not for 60 s, or when the API server itself has found no way to it for so long; then
+// it is made again after a while. One that is not ours is left alone. A ConfigMap of the chart is the
 // switch: when it is gone (uninstalling deletes it first), ours goes and none is made.
 #ifndef KP_CONTROLLER_APISERVICE_H
 #define KP_CONTROLLER_APISERVICE_H
@@ -31,6 +32,8 @@ struct kp_apiservice_facts {
     int64_t answered_ms; // when the registry last answered, or when this replica began to lead; monotonic
     bool answers;        // the last time it was asked
     enum kp_apiservice_found found;
+    int64_t available_ms; // when the API server last called it available, or there was none; monotonic
+    int64_t again_ms;     // none is made sooner: the last one was of no use to the API server
 };
 enum kp_apiservice_step { KP_APISERVICE_LEAVE, KP_APISERVICE_APPLY, KP_APISERVICE_WITHDRAW };
 enum kp_apiservice_step kp_apiservice_decide(

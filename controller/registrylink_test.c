@@ -385,23 +385,30 @@ static void the_api_service_follows_the_registry(void **state)
         int64_t now_ms;
         enum kp_apiservice_step step;
     } rows[] = {
-        // wanted, switched on, bundle, answered at, answers, found
-        {{true, true, true, 0, false, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
-        {{true, true, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_APPLY},
-        {{true, true, false, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
-        {{true, true, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_LEAVE},
-        {{true, true, true, 1000, true, KP_APISERVICE_STALE}, 1000, KP_APISERVICE_APPLY},
-        {{true, true, true, 1000, false, KP_APISERVICE_STALE}, 9000, KP_APISERVICE_APPLY},
-        {{true, true, true, 1000, false, KP_APISERVICE_GOOD}, 60999, KP_APISERVICE_LEAVE},
-        {{true, true, true, 1000, false, KP_APISERVICE_GOOD}, 61000, KP_APISERVICE_WITHDRAW},
-        {{true, true, true, 1000, false, KP_APISERVICE_STALE}, 61000, KP_APISERVICE_WITHDRAW},
-        {{true, true, true, 1000, true, KP_APISERVICE_GOOD}, 99000, KP_APISERVICE_LEAVE}, // a slow probe
-        {{true, false, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_WITHDRAW},
-        {{true, false, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
-        {{false, true, true, 1000, true, KP_APISERVICE_GOOD}, 1000, KP_APISERVICE_WITHDRAW},
-        {{false, true, true, 1000, true, KP_APISERVICE_ABSENT}, 1000, KP_APISERVICE_LEAVE},
-        {{true, false, true, 0, false, KP_APISERVICE_OTHERS}, 99000, KP_APISERVICE_LEAVE},
-        {{true, true, true, 1000, true, KP_APISERVICE_OTHERS}, 1000, KP_APISERVICE_LEAVE},
+        // wanted, switched on, bundle, answered at, answers, found, available at, not before
+        {{true, true, true, 0, false, KP_APISERVICE_ABSENT, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_ABSENT, 1000, 0}, 1000, KP_APISERVICE_APPLY},
+        {{true, true, false, 1000, true, KP_APISERVICE_ABSENT, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_GOOD, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_STALE, 1000, 0}, 1000, KP_APISERVICE_APPLY},
+        {{true, true, true, 1000, false, KP_APISERVICE_STALE, 9000, 0}, 9000, KP_APISERVICE_APPLY},
+        {{true, true, true, 1000, false, KP_APISERVICE_GOOD, 60999, 0}, 60999, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, false, KP_APISERVICE_GOOD, 61000, 0}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 1000, false, KP_APISERVICE_STALE, 61000, 0}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 1000, true, KP_APISERVICE_GOOD, 99000, 0}, 99000,
+            KP_APISERVICE_LEAVE}, // a slow probe
+        {{true, false, true, 1000, true, KP_APISERVICE_GOOD, 1000, 0}, 1000, KP_APISERVICE_WITHDRAW},
+        {{true, false, true, 1000, true, KP_APISERVICE_ABSENT, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        {{false, true, true, 1000, true, KP_APISERVICE_GOOD, 1000, 0}, 1000, KP_APISERVICE_WITHDRAW},
+        {{false, true, true, 1000, true, KP_APISERVICE_ABSENT, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        {{true, false, true, 0, false, KP_APISERVICE_OTHERS, 99000, 0}, 99000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 1000, true, KP_APISERVICE_OTHERS, 1000, 0}, 1000, KP_APISERVICE_LEAVE},
+        // it answers us, but not the API server
+        {{true, true, true, 61000, true, KP_APISERVICE_GOOD, 1001, 0}, 61000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 61000, true, KP_APISERVICE_GOOD, 1000, 0}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 61000, true, KP_APISERVICE_STALE, 1000, 0}, 61000, KP_APISERVICE_WITHDRAW},
+        {{true, true, true, 61000, true, KP_APISERVICE_ABSENT, 61000, 61001}, 61000, KP_APISERVICE_LEAVE},
+        {{true, true, true, 61000, true, KP_APISERVICE_ABSENT, 61000, 61000}, 61000, KP_APISERVICE_APPLY},
     };
     (void)state;
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
