@@ -32,7 +32,7 @@ bool kp_copy(char *out, size_t size, const char *s)
 int kp_parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struct kp_error *err)
 {
     const char *p = text;
-    bool negative = min < 0 && *p == '-';
+    bool negative = *p == '-';
     int64_t v = 0;
     p += negative ? 1 : 0;
     if (*p == '\0')
@@ -44,7 +44,7 @@ int kp_parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struc
         if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v))
             return kp_fail(err, KP_INVALID, "'%.40s' is too large", text);
     }
-    if (v < min || v > max)
+    if (v < min || v > max || (negative && min >= 0)) // neither is -0
         return kp_fail(
             err, KP_INVALID, "'%.40s' is not between %lld and %lld", text, (long long)min, (long long)max);
     *ret = v;

@@ -49,7 +49,7 @@ static void test_int(void **state)
     assert_true(v == INT64_MAX);
     assert_int_equal(kp_parse_int("007", 0, 9, &v, NULL), 0);
     assert_int_equal(v, 7);
-    static const char *const wrong[] = {"", "-", "+1", "1 ", " 1", "1x", "0x1", "1.0", "-1", "101",
+    static const char *const wrong[] = {"", "-", "+1", "1 ", " 1", "1x", "0x1", "1.0", "-1", "-0", "101",
         "9223372036854775808", "99999999999999999999999999", "--1"};
     for (size_t i = 0; i < KP_COUNT(wrong); i++) {
         struct kp_error err = {0};
@@ -62,6 +62,9 @@ static void test_int(void **state)
     struct kp_error err = {0};
     assert_int_equal(kp_parse_int("101", 1, 100, &v, &err), KP_INVALID);
     assert_string_equal(err.text, "'101' is not between 1 and 100");
+    kp_error_clear(&err);
+    assert_int_equal(kp_parse_int("-1", 0, 100, &v, &err), KP_INVALID);
+    assert_string_equal(err.text, "'-1' is not between 0 and 100");
 }
 
 static void test_bool(void **state)
