@@ -137,11 +137,11 @@ void kp_sink_registry_ask(void *self, const char *method, const char *path, cons
 {
     struct registry *registry = self;
     kp_auto_free char *url = kp_asprintf("%s%s", registry->url, path);
-    kp_auto_free char *type = kp_asprintf("Content-Type: %s", content_type);
+    kp_auto_free char *type = content_type ? kp_asprintf("Content-Type: %s", content_type) : NULL;
     kp_auto_free char *auth = bearer(registry);
-    const char *headers[] = {"User-Agent: kube-pprof/" KP_VERSION " controller", type, auth, NULL};
-    if (content_type == NULL)
-        headers[1] = auth, headers[2] = NULL;
+    const char *headers[4] = {"User-Agent: kube-pprof/" KP_VERSION " controller", type ? type : auth};
+    if (type)
+        headers[2] = auth;
     struct sending *sending = KP_NEW(struct sending);
     *sending = (struct sending){on_done, user};
     struct kp_http_request request = {
