@@ -256,6 +256,7 @@ int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, s
 {
     struct again again = {0};
     struct kp_error why = {0};
+    struct kp_profile *sum = NULL;
     int rc = 0;
     bool more = true;
     while (more) {
@@ -267,12 +268,14 @@ int kp_store_merge(struct kp_store *store, const struct kp_merge_query *query, s
         picks.without_rollups = again.without_rollups;
         if (again.damaged.n > 0)
             kp_picks_leave_out(&picks, again.damaged.items, again.damaged.n);
-        rc = kp_merge_picks(store, query, &picks, ret, ret_stats, &why);
+        rc = kp_merge_picks(store, query, &picks, &sum, ret_stats, &why);
         more = is_again(query, rc, &picks, &again);
-        if (more && rc == 0)
-            kp_profile_free(*ret);
+        if (more)
+            kp_profile_free(kp_take(sum));
         kp_picks_finish(&picks);
     }
     kp_array_free(&again.damaged);
+    if (rc == 0)
+        *ret = sum;
     return rc == 0 ? 0 : kp_fail(err, rc, "%s", why.text);
 }
