@@ -290,6 +290,7 @@ static void peer_work(void *user)
     struct sockaddr_in addr = {.sin_family = AF_INET,
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
         .sin_port = htons((uint16_t)p->port)};
+    static char server_name[] = "registry.kube-pprof.svc"; // clients of a cluster say it
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(ctx, p->max_version);
     SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION);
@@ -298,6 +299,7 @@ static void peer_work(void *user)
     SSL *ssl = SSL_new(ctx);
     if (p->alpn != NULL)
         SSL_set_alpn_protos(ssl, (const unsigned char *)p->alpn, (unsigned)strlen(p->alpn));
+    SSL_set_tlsext_host_name(ssl, server_name);
     if (p->session != NULL)
         SSL_set_session(ssl, p->session);
     p->connected = connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0 && SSL_set_fd(ssl, fd) == 1 &&
