@@ -106,7 +106,10 @@ static void authenticate(void *self, struct kp_http_exchange *x, kp_on_identity_
         on_done(user, NULL, &err);
     } else if (token != NULL) {
         kp_tokens_ask(auth, token,
-            &(struct kp_waiter){.on_identity = on_done, .user = user, .controller_cert = controller_cert});
+            &(struct kp_waiter){.on_identity = on_done,
+                .user = user,
+                .controller_cert = controller_cert,
+                .by = kp_question_by_peer(kp_http_peer(x))});
     } else {
         on_done(user, identity, NULL);
     }

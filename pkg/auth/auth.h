@@ -27,7 +27,8 @@ struct kp_auth_options {
     int64_t token_ms, refused_ms, access_ms; // how long answers are kept; 0 = 60 s, 10 s, 30 s
     size_t max_tokens, max_answers;          // kept; 0 = 4096, 16384
     // At the API server at once; beyond it 429. Tokens never seen get three quarters of it, so that somebody
-    // who makes them up cannot keep the known ones out. 0 = 64.
+    // who makes them up cannot keep the known ones out; a quarter is for one user, or for one address that
+    // shows tokens never seen. 0 = 64.
     size_t max_questions;
     struct kp_metrics *metrics;
     int64_t (*now_mono_ms)(void); // NULL = the clock

@@ -24,6 +24,7 @@ struct kp_waiter {
     kp_on_access_fn on_access;     // of a right
     void *user;
     bool controller_cert;   // of the request; goes into the identity
+    uint64_t by;            // on whose account a token is asked about
     struct kp_error denied; // of a right: the sentence if the answer is no
 };
 
@@ -31,6 +32,7 @@ struct kp_question {
     struct kp_list node; // of auth->questions while it is put or answered, else alone
     struct kp_list waiters;
     struct kp_review *review; // NULL = not put, or being answered
+    uint64_t by;              // on whose account it is put
     int64_t asked_ms;
 };
 
@@ -85,9 +87,12 @@ int64_t kp_auth_now(const struct kp_auth *auth);
 // question.c
 void kp_question_init(struct kp_question *question);
 bool kp_question_is_open(const struct kp_question *question);
+// On whose account questions are put: a user's, or an address's that nobody is known by yet.
+uint64_t kp_question_by_user(const struct kp_identity *who);
+uint64_t kp_question_by_peer(const char *peer);
 // Whether one more may be put; false: it is counted, and err says so.
-bool kp_question_may_begin(struct kp_auth *auth, bool is_unknown, struct kp_error *err);
-void kp_question_begin(struct kp_auth *auth, struct kp_question *question);
+bool kp_question_may_begin(struct kp_auth *auth, uint64_t by, bool is_unknown, struct kp_error *err);
+void kp_question_begin(struct kp_auth *auth, struct kp_question *question, uint64_t by);
 void kp_question_wait(struct kp_question *question, const struct kp_waiter *waiter); // copied
 void kp_question_answered(struct kp_auth *auth, struct kp_question *question);       // it is not put any more
 // The next that waits, to be freed; NULL: none, and the question is closed.

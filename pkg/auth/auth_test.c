@@ -5,6 +5,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "auth/auth_fixture.h"
@@ -221,9 +225,35 @@ static void run_for(struct fixture *f, int ms)
     kp_loop_run_until(f->loop, &never, ms);
 }
 
+static void wait_for_running(struct fixture *f, int n)
+{
+    for (int i = 0; fixture_metric(f, "kube_pprof_registry_reviews_running") < n; i++) {
+        assert_true(i < 2000);
+        run_for(f, 5);
+    }
+}
+
+// From 127.0.0.HOST, which is another client; nobody reads the answer.
+static int send_from(struct fixture *f, int host, const char *token)
+{
+    const char *colon = strrchr(f->url, ':');
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000U + (uint32_t)host)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+        .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    kp_auto_free char *text =
+        kp_asprintf("GET " X " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    return fd;
+}
+
 static void test_questions_at_once_are_bounded(void **state)
 {
     (void)state;
+    int fds[5];
     struct fixture *f = fixture_start((struct kp_auth_options){.max_questions = 8}, NULL);
     assert_int_equal(ask(f, X, "ann@kube-pprof"), 200);
     assert_int_equal(ask(f, X, "bo@kube-pprof"), 200);
@@ -234,17 +264,50 @@ static void test_questions_at_once_are_bounded(void **state)
         fixture_send(f, X, made_up, NULL);
     }
     int before = f->n_done;
-    while (f->n_done < before + 4) // six are asked about, the others must come again
+    while (f->n_done < before + 8) // two are asked about, the others must come again
         run_for(f, 5);
     assert_int_equal(f->status, 429);
     assert_int_equal(f->retry_after_s, 1);
-    assert_true(fixture_metric(f, "kube_pprof_registry_reviews_running") == 6);
-    assert_true(fixture_metric(f, "kube_pprof_registry_reviews_throttled_total") == 4);
-    fixture_send(f, X, "ann@kube-pprof", NULL); // known before: there is room for those
-    for (int i = 0; fixture_metric(f, "kube_pprof_registry_reviews_running") < 7; i++) {
-        assert_true(i < 2000);
-        run_for(f, 5);
+    assert_non_null(strstr(f->body, "about the same client"));
+    assert_true(fixture_metric(f, "kube_pprof_registry_reviews_running") == 2);
+    for (int i = 0; i < 5; i++) { // other addresses have room, up to six together
+        kp_auto_free char *made_up = kp_asprintf("made-up-too-%d", i);
+        fds[i] = send_from(f, 2 + i / 2, made_up);
+        wait_for_running(f, i < 4 ? 3 + i : 6);
     }
+    while (fixture_metric(f, "kube_pprof_registry_reviews_throttled_total") < 9)
+        run_for(f, 5);
+    assert_true(fixture_metric(f, "kube_pprof_registry_reviews_running") == 6);
+    fixture_send(f, X, "ann@kube-pprof", NULL); // known before: there is room for those
+    wait_for_running(f, 7);
+    kp_test_api_set_mode(f->api, KP_TEST_API_WELL);
+    fixture_wait(f);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    while (fixture_metric(f, "kube_pprof_registry_reviews_running") > 0)
+        run_for(f, 5);
+    fixture_stop(f);
+}
+
+// Who asks for one namespace after the other does not keep others from asking.
+static void test_one_user_does_not_take_all_questions(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_start((struct kp_auth_options){.max_questions = 16}, NULL);
+    assert_int_equal(ask(f, X, "ann@kube-pprof"), 200);
+    assert_int_equal(ask(f, X, "bo@kube-pprof"), 200);
+    kp_test_api_set_mode(f->api, KP_TEST_API_HANGS);
+    int before = f->n_done;
+    for (int i = 0; i < 20; i++) {
+        kp_auto_free char *path = kp_asprintf("/api/v1/x?verb=list&namespace=guess-%d", i);
+        fixture_send(f, path, "bo@kube-pprof", NULL);
+    }
+    while (f->n_done < before + 16)
+        run_for(f, 5);
+    assert_int_equal(f->status, 429);
+    assert_true(fixture_metric(f, "kube_pprof_registry_reviews_running") == 4);
+    fixture_send(f, READ, "ann@kube-pprof", NULL);
+    wait_for_running(f, 5);
     kp_test_api_set_mode(f->api, KP_TEST_API_WELL);
     fixture_wait(f);
     assert_true(fixture_metric(f, "kube_pprof_registry_reviews_running") == 0);
@@ -376,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_answers_kept_are_bounded),
         cmocka_unit_test(test_a_thousand_reads_cost_one_question_each),
         cmocka_unit_test(test_questions_at_once_are_bounded),
+        cmocka_unit_test(test_one_user_does_not_take_all_questions),
         cmocka_unit_test(test_who_leaves_is_not_answered),
         cmocka_unit_test(test_known_answers_live_on_then_it_is_no),
         cmocka_unit_test(test_a_connection_that_breaks_is_no_yes),

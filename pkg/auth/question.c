@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "auth/auth_private.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/log.h"
 #include "base/banned.h"
@@ -20,20 +21,46 @@ bool kp_question_is_open(const struct kp_question *question)
     return !kp_list_empty(&question->node);
 }
 
-bool kp_question_may_begin(struct kp_auth *auth, bool is_unknown, struct kp_error *err)
+uint64_t kp_question_by_user(const struct kp_identity *who)
+{
+    return kp_hash64_str(who->name, 1);
+}
+
+uint64_t kp_question_by_peer(const char *peer)
+{
+    return kp_hash64_str(peer, 2);
+}
+
+static size_t count_by(const struct kp_auth *auth, uint64_t by)
+{
+    size_t n = 0;
+    kp_list_foreach (node, &auth->questions) {
+        const struct kp_question *question = kp_container_of(node, struct kp_question, node);
+        n += question->by == by && question->review != NULL;
+    }
+    return n;
+}
+
+// Whoever asks for one namespace after the other, or makes tokens up, leaves room for others.
+bool kp_question_may_begin(struct kp_auth *auth, uint64_t by, bool is_unknown, struct kp_error *err)
 {
     size_t max = auth->options.max_questions;
-    if (auth->n_questions < (is_unknown && max >= 4 ? max - max / 4 : max))
+    size_t of_one = max >= 4 ? max / 4 : 1;
+    bool is_full = auth->n_questions >= (is_unknown && max >= 4 ? max - max / 4 : max);
+    if (!is_full && count_by(auth, by) < of_one)
         return true;
     kp_metric_inc(auth->throttled);
-    kp_fail(err, KP_THROTTLED, "too many questions wait at the API server; try again");
+    kp_fail(err, KP_THROTTLED,
+        is_full ? "too many questions wait at the API server; try again"
+                : "too many questions about the same client wait at the API server; try again");
     err->retry_after_s = 1;
     return false;
 }
 
-void kp_question_begin(struct kp_auth *auth, struct kp_question *question)
+void kp_question_begin(struct kp_auth *auth, struct kp_question *question, uint64_t by)
 {
     question->asked_ms = kp_auth_now(auth);
+    question->by = by;
     kp_list_append(&auth->questions, &question->node);
     kp_metric_set(auth->running, (double)++auth->n_questions);
 }

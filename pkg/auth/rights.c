@@ -156,7 +156,7 @@ static void begin(struct kp_right *right, const struct kp_identity *who, const s
         .subresource = access->subresource,
         .namespace = access->namespace,
         .name = access->name};
-    kp_question_begin(auth, &right->question);
+    kp_question_begin(auth, &right->question, kp_question_by_user(who));
     right->question.review = kp_review_may(auth->options.kube, &user, &what, on_review, right);
     kp_free(extra);
 }
@@ -189,7 +189,7 @@ void kp_rights_ask(struct kp_auth *auth, const struct kp_identity *who, const st
         return;
     }
     if (right == NULL || !kp_question_is_open(&right->question)) {
-        if (!kp_question_may_begin(auth, false, &err)) {
+        if (!kp_question_may_begin(auth, kp_question_by_user(who), false, &err)) {
             on_access(user, &err);
             return;
         }

@@ -168,10 +168,10 @@ static void on_review(
     }
 }
 
-static void begin(struct kp_token *token, const char *text)
+static void begin(struct kp_token *token, const char *text, uint64_t by)
 {
     const struct kp_auth_options *o = &token->auth->options;
-    kp_question_begin(token->auth, &token->question);
+    kp_question_begin(token->auth, &token->question, by);
     if (o->api_server_tokens && o->n_audiences > 0)
         token->text = kp_strdup(text);
     ask(token, text, true);
@@ -196,13 +196,15 @@ void kp_tokens_ask(struct kp_auth *auth, const char *text, const struct kp_waite
     }
     if (token == NULL || !kp_question_is_open(&token->question)) {
         bool is_unknown = token == NULL || token->identity == NULL;
-        if (!kp_question_may_begin(auth, is_unknown, &err)) {
+        // a token that was good has an account of its own
+        uint64_t by = is_unknown ? waiter->by : kp_question_by_user(token->identity);
+        if (!kp_question_may_begin(auth, by, is_unknown, &err)) {
             waiter->on_identity(waiter->user, NULL, &err);
             return;
         }
         if (token == NULL)
             token = token_create(auth, hash);
-        begin(token, text);
+        begin(token, text, by);
     }
     kp_question_wait(&token->question, waiter);
 }
