@@ -248,12 +248,12 @@ static int build(struct registry *r, struct kp_error *err)
         .max_merges_per_namespace = (size_t)r->options.max_merges_per_namespace,
         .max_ingest_per_namespace = r->options.max_ingest_per_namespace,
         .accept_empty = r->options.accept_empty});
-    rc = serve(r, err);
-    if (rc != 0)
-        return rc;
     r->signals[0] = kp_signal_create(r->loop, SIGTERM, on_terminate, r);
     r->signals[1] = kp_signal_create(r->loop, SIGINT, on_terminate, r);
     r->signals[2] = kp_signal_create(r->loop, SIGHUP, on_hangup, r);
+    rc = serve(r, err);
+    if (rc != 0)
+        return rc;
     r->files = kp_timer_create(r->loop, look_at_files, r);
     kp_timer_start(r->files, FILES_EVERY_MS, FILES_EVERY_MS);
     return 0;
