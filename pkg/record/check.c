@@ -14,7 +14,8 @@ static bool printable(const char *s)
 {
     size_t len = strlen(s);
     for (size_t i = 0; i < len; i++)
-        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f ||
+            (s[i] == '\xc2' && (unsigned char)s[i + 1] < 0xa0)) // U+0080 to U+009F: terminals obey them
             return false;
     return kp_utf8_valid(s, len);
 }

@@ -221,6 +221,12 @@ static void odd_service(struct kp_record *r)
 {
     replace(&r->service, "a\nb");
 }
+
+static void odd_service_above(struct kp_record *r)
+{
+    replace(&r->service, "a\xc2\x9b[31m"); // as ESC [
+}
+
 static void no_type(struct kp_record *r)
 {
     replace(&r->type, "");
@@ -281,6 +287,7 @@ static void test_check(void **state)
     check_says(push, NULL);
     check_says(no_service, "service is missing");
     check_says(odd_service, "control characters");
+    check_says(odd_service_above, "control characters");
     check_says(no_type, "type is missing");
     check_says(odd_type, "letters, digits");
     check_says(odd_format, "pprof, trace or text");
