@@ -54,6 +54,11 @@ struct kp_scope {
 // was asked: one in which there is nothing.
 const struct kp_scope *kp_api_scope(const struct kp_http_exchange *x);
 
+// Counts a large answer against the scope's namespace until its client has read it. KP_THROTTLED: it has what
+// it may.
+KP_MUST_CHECK int kp_api_count_unread(
+    struct kp_api *api, struct kp_http_exchange *x, size_t bytes, struct kp_error *err);
+
 // Asks again whether the caller may still do what he was let in for. on_done comes once, now or later; err
 // NULL = yes. Cancel it before the exchange ends.
 struct kp_api_review {

@@ -13,6 +13,8 @@ struct kp_admitted {
     struct kp_identity *identity;
     char *namespace, *asked;
     struct kp_access access;
+    struct kp_tenant *reader; // whose answer waits to be read; NULL = not counted
+    size_t unread;
 };
 void kp_api_admitted_free(void *admitted);
 

@@ -4,6 +4,7 @@
 
 #include "api/admit.h"
 #include "api/admit_private.h"
+#include "api/limits.h"
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -19,6 +20,7 @@
 void kp_api_admitted_free(void *admitted)
 {
     struct kp_admitted *in = admitted;
+    kp_limits_leave_unread(in->reader, in->unread);
     kp_identity_free(in->identity);
     kp_free(in->namespace);
     kp_free(in->asked);
@@ -34,6 +36,16 @@ const struct kp_scope *kp_api_scope(const struct kp_http_exchange *x)
         .who = &nobody, .namespace = KP_API_NOWHERE, .plain_names = true, .access = &none};
     const struct kp_admitted *in = kp_http_attached(x);
     return in ? &in->scope : &nothing;
+}
+
+int kp_api_count_unread(struct kp_api *api, struct kp_http_exchange *x, size_t bytes, struct kp_error *err)
+{
+    struct kp_admitted *in = kp_http_attached(x);
+    if (in == NULL || in->reader != NULL)
+        return 0;
+    int rc = kp_limits_unread(api, in->scope.namespace, bytes, &in->reader, err);
+    in->unread = rc == 0 ? bytes : 0;
+    return rc;
 }
 
 bool kp_api_is_namespace(const char *text)

@@ -3,17 +3,20 @@
 #ifndef KP_API_API_FIXTURE_H
 #define KP_API_API_FIXTURE_H
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
 #include "aio/http.h"
 #include "aio/loop.h"
 #include "api/api.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/strbuf.h"
 #include "http/server.h"
 #include "serve/serve.h"
@@ -158,6 +161,29 @@ static inline const char *bench_get(struct bench *b, const char *path, int statu
     if (ret->status != status)
         fail_msg("GET %s: %d instead of %d: %.300s", path, ret->status, status, ret->body);
     return ret->body;
+}
+
+static inline int bench_connect(int port)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+// Asks for what is many MiB large, and reads nothing; its answer has begun.
+static inline int bench_deaf_client(struct bench *b, const char *path, const char *header)
+{
+    const bool never = false;
+    char first;
+    kp_auto_free char *head = kp_asprintf("GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", path, header);
+    int fd = bench_connect(b->port);
+    assert_int_equal(kp_write_all(fd, head, strlen(head), NULL), 0);
+    for (int i = 0; i < 4000 && recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1; i++)
+        kp_loop_run_until(b->loop, &never, 5);
+    return fd;
 }
 
 #endif

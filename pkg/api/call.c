@@ -32,8 +32,13 @@ static void check_room(struct kp_call *call)
 {
     size_t len = call->body ? call->body->len : 0;
     size_t unsent = kp_http_unsent(call->x);
-    if (call->error.code != 0 || len < SMALL_BYTES || unsent < SMALL_BYTES ||
-        unsent + len <= call->api->options.max_unsent_bytes)
+    if (call->error.code != 0 || len < SMALL_BYTES)
+        return;
+    if (kp_api_count_unread(call->api, call->x, len, &call->error) != 0) {
+        call->is_limit = true;
+        return;
+    }
+    if (unsent < SMALL_BYTES || unsent + len <= call->api->options.max_unsent_bytes)
         return;
     kp_fail(
         &call->error, KP_THROTTLED, "too many answers wait for their clients to read them; ask again later");

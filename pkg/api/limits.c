@@ -18,6 +18,8 @@ struct kp_tenant {
     int64_t paid_to_ms; // until when
     size_t n_heavy;
     size_t n_waiting, waiting_bytes;
+    size_t n_unread, unread_bytes;
+    bool is_dropped;  // freed when nothing is unread any more
     int64_t asked_ms; // for heavy work, last; 0 = never
     UT_hash_handle hh;
     char namespace[];
@@ -44,7 +46,9 @@ void kp_limits_start(struct kp_api *api)
 static void drop(struct kp_limits *limits, struct kp_tenant *t)
 {
     HASH_DEL(limits->all, t);
-    kp_free(t);
+    t->is_dropped = true;
+    if (t->n_unread == 0)
+        kp_free(t);
 }
 
 void kp_limits_free(struct kp_limits *limits)
@@ -76,7 +80,7 @@ static void drop_idle(struct kp_api *api, int64_t now_ms)
     struct kp_tenant *next;
     HASH_ITER (hh, api->limits->all, t, next) {
         pay_back(api, t, now_ms);
-        if (t->n_heavy == 0 && t->n_waiting == 0 && t->spent == 0)
+        if (t->n_heavy == 0 && t->n_waiting == 0 && t->n_unread == 0 && t->spent == 0)
             drop(api->limits, t);
     }
 }
@@ -168,6 +172,39 @@ void kp_limits_leave_queue(struct kp_tenant *tenant, size_t bytes)
         return;
     tenant->n_waiting--;
     tenant->waiting_bytes -= bytes;
+}
+
+// ---- answers ----
+
+int kp_limits_unread(
+    struct kp_api *api, const char *namespace, size_t bytes, struct kp_tenant **ret, struct kp_error *err)
+{
+    *ret = NULL;
+    if (namespace == NULL)
+        return 0;
+    struct kp_tenant *t = tenant_of(api, namespace, kp_loop_mono_ms(api->options.loop));
+    if (t == NULL)
+        return too_many_tenants(err);
+    if (t->n_unread > 0 && t->unread_bytes + bytes > api->options.max_unsent_bytes / 2) {
+        kp_limits_count(api, "unread");
+        err->retry_after_s = 5;
+        return kp_fail(err, KP_THROTTLED,
+            "%zu large answers from namespace '%.63s' wait for their clients to read them; ask again later",
+            t->n_unread, t->namespace);
+    }
+    t->n_unread++;
+    t->unread_bytes += bytes;
+    *ret = t;
+    return 0;
+}
+
+void kp_limits_leave_unread(struct kp_tenant *tenant, size_t bytes)
+{
+    if (tenant == NULL)
+        return;
+    tenant->unread_bytes -= bytes;
+    if (--tenant->n_unread == 0 && tenant->is_dropped)
+        kp_free(tenant);
 }
 
 // ---- heavy work ----

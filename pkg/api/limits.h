@@ -28,13 +28,20 @@ KP_MUST_CHECK int kp_limits_queue(
     struct kp_api *api, const char *namespace, size_t bytes, struct kp_tenant **ret, struct kp_error *err);
 void kp_limits_leave_queue(struct kp_tenant *tenant, size_t bytes); // NULL is fine
 
+// Room among the answers that wait for their clients to read: those of one namespace have at most half of it,
+// but one always may. *ret as above. Given back by leave_unread, also after kp_limits_free().
+KP_MUST_CHECK int kp_limits_unread(
+    struct kp_api *api, const char *namespace, size_t bytes, struct kp_tenant **ret, struct kp_error *err);
+void kp_limits_leave_unread(struct kp_tenant *tenant, size_t bytes); // NULL is fine
+
 // A place for heavy work, given back by leave; the same of errors. Of the places there are one namespace has
 // at most half, unless it was the only one to ask for some time. namespace NULL = all.
 KP_MUST_CHECK int kp_limits_enter(
     struct kp_api *api, const char *namespace, struct kp_tenant **ret, struct kp_error *err);
 void kp_limits_leave(struct kp_tenant *tenant);
 
-// Counts a refusal by its limit: "ingest", "store", "merges", "watches", "waiting".
+// Counts a refusal by its limit: "ingest", "store", "merges", "watches", "waiting",
+// "unread".
 void kp_limits_count(struct kp_api *api, const char *limit);
 
 #endif

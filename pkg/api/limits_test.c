@@ -178,6 +178,42 @@ static void test_uploads_that_wait(void **state)
     stop(b);
 }
 
+// Clients of one namespace that do not read leave room for the answers of others.
+static void test_answers_nobody_reads(void **state)
+{
+    (void)state;
+    enum { LARGE = 8 << 20 };
+    static const char *const agents[] = {"shop-agent", "pay-agent"};
+    kp_auto_free char *body = kp_calloc(1, LARGE);
+    char *paths[2];
+    int fds[2];
+    struct bench *b = start_with((struct kp_api_options){.max_unsent_bytes = (size_t)4 * LARGE});
+    for (int i = 0; i < 2; i++) {
+        kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", agents[i]);
+        const char *const headers[] = {auth, NULL};
+        bench_request(b, "POST", "/api/v1/profiles?service=a&type=trace", headers, body, LARGE, &answer);
+        assert_int_equal(answer.status, 201);
+        kp_auto_free char *id = id_in(answer.body);
+        paths[i] = kp_asprintf("/api/v1/profiles/%s", id);
+    }
+    for (int i = 0; i < 2; i++)
+        fds[i] = bench_deaf_client(b, paths[0], "Authorization: Bearer shop-agent\r\n");
+    ask(b, "shop-agent", "GET", paths[0]);
+    assert_limit("2 large answers");
+    assert_status(b, "shop-viewer", "GET", "/api/v1/profiles?namespace=zshop", 200); // small ones are given
+    assert_status(b, "pay-agent", "GET", paths[1], 200);
+    assert_int_equal(refused(b, "unread"), 1);
+    close(fds[0]);
+    do
+        ask(b, "shop-agent", "GET", paths[0]);
+    while (answer.status == 429); // who left no longer counts
+    assert_int_equal(answer.status, 200);
+    kp_free(paths[0]);
+    kp_free(paths[1]);
+    stop(b); // while one still does not read
+    close(fds[1]);
+}
+
 // ---- merges ----
 
 struct blocker {
@@ -281,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_series),
         cmocka_unit_test(test_stored_bytes),
         cmocka_unit_test(test_uploads_that_wait),
+        cmocka_unit_test(test_answers_nobody_reads),
         cmocka_unit_test(test_merges_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

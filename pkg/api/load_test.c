@@ -1,12 +1,9 @@
 // Large uploads, and many clients that hardly move.
 #include "api/api_fixture.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -57,21 +54,11 @@ static size_t resident(void)
     return strtoull(pages, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static int connect_to(int port)
-{
-    const struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
 static int slow_client(int port, const char *body, size_t len)
 {
     static const char head[] = "POST /api/v1/profiles?service=a&type=cpu HTTP/1.1\r\nHost: a\r\n"
                                "Content-Length: 67108864\r\n\r\n";
-    int fd = connect_to(port);
+    int fd = bench_connect(port);
     assert_int_equal(kp_write_all(fd, head, sizeof head - 1, NULL), 0);
     assert_int_equal(kp_write_all(fd, body, len, NULL), 0);
     return fd;
@@ -110,19 +97,6 @@ static void test_slow_clients_cost_little(void **state)
     bench_stop(b);
 }
 
-// Asks for what is 64 MiB large, and reads nothing; its answer has begun.
-static int deaf_client(struct bench *b, const char *path)
-{
-    const bool never = false;
-    char first;
-    kp_auto_free char *head = kp_asprintf("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-    int fd = connect_to(b->port);
-    assert_int_equal(kp_write_all(fd, head, strlen(head), NULL), 0);
-    for (int i = 0; i < 4000 && recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1; i++)
-        kp_loop_run_until(b->loop, &never, 5);
-    return fd;
-}
-
 static void test_answers_nobody_reads_are_bounded(void **state)
 {
     (void)state;
@@ -140,7 +114,7 @@ static void test_answers_nobody_reads_are_bounded(void **state)
     int n = 0;
     bench_get(b, path, 200, &answer);
     for (; n < 8 && answer.status == 200; n++) { // what the kernel takes is not counted
-        fds[n] = deaf_client(b, path);
+        fds[n] = bench_deaf_client(b, path, "");
         bench_request(b, "GET", path, NULL, NULL, 0, &answer);
     }
     assert_int_equal(answer.status, 429);
