@@ -231,13 +231,38 @@ static double goroutines(struct kp_store *store, uint64_t *ret_n_damaged)
     return total;
 }
 
+static int n_now, cancel_at, cancelled;
+
+static int64_t now_and_cancel(void)
+{
+    if (++n_now == cancel_at)
+        cancelled = 1;
+    return clock_ms;
+}
+
+// The time is asked for once in every try.
+static void check_given_up(struct kp_store *store)
+{
+    const struct kp_merge_query query = {
+        .select = {.namespace = "shop", .type = "goroutine"}, .with_startup = true, .cancelled = &cancelled};
+    for (cancel_at = 1; cancel_at <= 2; cancel_at++) {
+        struct kp_merge_stats stats = {0};
+        struct kp_profile *sum = NULL;
+        n_now = cancelled = 0;
+        assert_int_equal(kp_store_merge(store, &query, &sum, &stats, NULL), KP_CANCELED);
+        assert_int_equal(n_now, cancel_at);
+        assert_null(sum); // nothing of a first try
+    }
+    cancel_at = 0;
+}
+
 // What a pod had at a moment is averaged over the moments that are known.
 static void test_averages_leave_out_what_is_damaged(void **state)
 {
     (void)state;
     clock_ms = T0;
     char *dir = kp_test_tmpdir();
-    struct kp_store *store = open_store(dir, (struct kp_store_options){0});
+    struct kp_store *store = open_store(dir, (struct kp_store_options){.now_ms = now_and_cancel});
     struct capture c = {.namespace = "shop",
         .pod = "p0",
         .type = "goroutine",
@@ -266,6 +291,7 @@ static void test_averages_leave_out_what_is_damaged(void **state)
             flip(dir, s->name, parts.list.items[parts.rows.items[i].block].at);
             break;
         }
+    check_given_up(store);
     assert_true(goroutines(store, &n_damaged) == one);
     assert_int_equal(n_damaged, 3);
     kp_store_close(store);
