@@ -75,7 +75,7 @@ static void test_slow_clients_cost_little(void **state)
     static char body[16384];
     int fds[SLOW_CLIENTS];
     const bool never = false;
-    struct bench *b = bench_start_for((struct kp_api_options){0}, SLOW_CLIENTS + 16);
+    struct bench *b = bench_start_for((struct kp_api_options){0}, 2 * (SLOW_CLIENTS + 16));
     bench_get(b, "/healthz", 200, &answer); // what is made once is there
     size_t before = resident();
     for (int i = 0; i < SLOW_CLIENTS; i++) {

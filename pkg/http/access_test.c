@@ -1,12 +1,16 @@
 // Request ids and what is told of each answer.
 #include "http/server.h"
 
+#include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "aio/http.h"
@@ -15,6 +19,8 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/banned.h"
+
+enum { ADDRESS_HAS = 4 }; // connections
 
 struct bench {
     struct kp_loop *loop;
@@ -80,7 +86,8 @@ static const struct kp_http_route routes[] = {
 static int start(void **state)
 {
     struct bench *b = KP_NEW(struct bench);
-    const struct kp_http_server_options options = {.on_access = on_access, .user = b};
+    const struct kp_http_server_options options = {
+        .on_access = on_access, .user = b, .max_connections = (size_t)2 * ADDRESS_HAS};
     const struct kp_http_listener listener = {.address = "127.0.0.1:0", .word_error = word_error};
     b->loop = kp_loop_create();
     b->server = kp_http_server_create(b->loop, &options, NULL);
@@ -208,6 +215,64 @@ static void test_headers_are_what_was_sent(void **state)
     assert_string_equal(b->body, "X-Remote-User=one|x-remote-user=two|one");
 }
 
+// From 127.0.0.HOST, which is another client.
+static int connect_from(const struct bench *b, unsigned host)
+{
+    const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000U + host)};
+    const struct sockaddr_in to = {.sin_family = AF_INET,
+        .sin_port = htons((uint16_t)b->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static bool is_served(struct bench *b, int fd)
+{
+    static const char get[] = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+    const bool never = false;
+    char room[4096];
+    ssize_t n = -1;
+    (void)!send(fd, get, sizeof get - 1, MSG_NOSIGNAL);
+    for (int i = 0; i < 2000 && n < 0; i++) {
+        kp_loop_run_until(b->loop, &never, 5);
+        n = recv(fd, room, sizeof room, MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            return false;
+    }
+    return n > 0;
+}
+
+static void test_one_address_has_half_of_the_connections(void **state)
+{
+    struct bench *b = *state;
+    int fds[ADDRESS_HAS], others[ADDRESS_HAS];
+    for (int i = 0; i < ADDRESS_HAS; i++) {
+        fds[i] = connect_from(b, 1);
+        assert_true(is_served(b, fds[i]));
+    }
+    int more = connect_from(b, 1);
+    assert_false(is_served(b, more));
+    close(more);
+    for (int i = 0; i < ADDRESS_HAS; i++) {
+        others[i] = connect_from(b, 2);
+        assert_true(is_served(b, others[i]));
+    }
+    close(fds[0]);
+    for (int i = 0; i < 1000; i++) { // until the server has noticed
+        fds[0] = connect_from(b, 1);
+        if (is_served(b, fds[0]))
+            break;
+        close(fds[0]);
+    }
+    assert_true(is_served(b, fds[0]));
+    for (int i = 0; i < ADDRESS_HAS; i++) {
+        close(fds[i]);
+        close(others[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +281,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_answer_has_an_id, start, stop),
         cmocka_unit_test_setup_teardown(test_the_clients_id_is_taken_over_if_it_is_harmless, start, stop),
         cmocka_unit_test_setup_teardown(test_each_answer_is_told_once, start, stop),
+        cmocka_unit_test_setup_teardown(test_one_address_has_half_of_the_connections, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

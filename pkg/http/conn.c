@@ -15,26 +15,24 @@ struct slot { // lws's per-session memory
 
 // ---- life ----
 
-static void set_peer(struct kp_conn *conn, const struct sockaddr *addr)
+bool kp_peer_read(char out[KP_HTTP_PEER], const struct sockaddr *addr)
 {
     struct in_addr four;
     if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)addr;
         if (!IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
-            inet_ntop(AF_INET6, &six->sin6_addr, conn->peer, sizeof conn->peer);
-            conn->peer_is_loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-            return;
+            inet_ntop(AF_INET6, &six->sin6_addr, out, KP_HTTP_PEER);
+            return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
         }
         memcpy(&four, six->sin6_addr.s6_addr + 12, sizeof four);
     } else if (addr->sa_family == AF_INET) {
         four = ((const struct sockaddr_in *)(const void *)addr)->sin_addr;
     } else {
-        kp_copy(conn->peer, sizeof conn->peer, "unix");
-        conn->peer_is_loopback = true;
-        return;
+        kp_copy(out, KP_HTTP_PEER, "unix");
+        return true;
     }
-    inet_ntop(AF_INET, &four, conn->peer, sizeof conn->peer);
-    conn->peer_is_loopback = (ntohl(four.s_addr) >> 24) == 127;
+    inet_ntop(AF_INET, &four, out, KP_HTTP_PEER);
+    return (ntohl(four.s_addr) >> 24) == 127;
 }
 
 struct kp_conn *kp_conn_create(struct kp_listener *listener, const struct sockaddr *peer)
@@ -43,7 +41,7 @@ struct kp_conn *kp_conn_create(struct kp_listener *listener, const struct sockad
     struct kp_http_server *server = listener->server;
     conn->server = server;
     conn->listener = listener;
-    set_peer(conn, peer);
+    conn->peer_is_loopback = kp_peer_read(conn->peer, peer);
     kp_http_parser_init(&conn->parser);
     kp_list_append(&server->conns, &conn->node);
     kp_metric_set(server->connections, (double)++server->n_conns);

@@ -181,8 +181,22 @@ static void adopt(struct kp_listener *listener, int fd)
         kp_metric_inc(listener->server->refused);
 }
 
+// One address has at most half of the connections, so that it does not keep everybody else out.
+static bool has_half(const struct kp_http_server *server, const struct sockaddr *peer)
+{
+    char name[KP_HTTP_PEER] = "";
+    size_t n = 0;
+    (void)kp_peer_read(name, peer);
+    if (peer->sa_family == AF_UNIX)
+        return false;
+    kp_list_foreach (node, &server->conns)
+        n += kp_streq(kp_container_of(node, struct kp_conn, node)->peer, name);
+    return n >= (server->options.max_connections + 1) / 2;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
+    struct sockaddr_storage peer;
     struct kp_listener *listener = ((struct kp_listen_socket *)poll)->listener;
     struct kp_http_server *server = listener->server;
     int listen_fd = ((struct kp_listen_socket *)poll)->fd;
@@ -193,8 +207,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
             pause_accepting(server);
             return;
         }
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
+        socklen_t size = sizeof peer;
+        peer.ss_family = AF_UNIX;
+        int fd = accept4(listen_fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0 && has_half(server, (struct sockaddr *)&peer)) {
+            kp_metric_inc(server->refused);
+            close(fd);
+        } else if (fd >= 0)
             adopt(listener, fd);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(server); // until the next tick

@@ -24,6 +24,7 @@
 #define KP_HTTP_WRITE_BYTES  (64 * 1024)        // one write; also the mark for on_space
 #define KP_HTTP_MAX_UNSENT   (16 * 1024 * 1024) // of an answer in pieces; more ends the connection
 #define KP_HTTP_RATE_GRACE   10000              // ms in which the minimum rate is measured
+#define KP_HTTP_PEER         64                 // an address as text
 #define KP_HTTP_LINGER_MS    3000
 #define KP_HTTP_LINGER_BYTES (16 * 1024 * 1024)
 #define KP_HTTP_HALF_OPEN_MS 5000 // an answer is still given to a client that has shut down its sending side
@@ -56,7 +57,7 @@ struct kp_conn {
     enum kp_conn_state state;
     struct kp_http_parser parser;
     struct kp_http_exchange *x;
-    char peer[64];
+    char peer[KP_HTTP_PEER];
     bool peer_is_loopback;
     struct kp_trusted trusted[2]; // what is known of its certificate
     size_t next_trusted;
@@ -172,6 +173,7 @@ int kp_http_tls_fail(struct kp_error *err, const char *what, const char *subject
 void kp_conn_forget_trusted(struct kp_conn *conn);
 // conn.c
 int kp_conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *slot, void *in, size_t len);
+bool kp_peer_read(char out[KP_HTTP_PEER], const struct sockaddr *addr); // whether it is loopback
 struct kp_conn *kp_conn_create(struct kp_listener *listener, const struct sockaddr *peer);
 void kp_conn_free(struct kp_conn *conn);
 void kp_conn_kill(struct kp_conn *conn); // not from inside an lws callback

@@ -42,7 +42,7 @@ KP_MUST_CHECK int kp_http_trust_create(const char *pem, struct kp_http_trust **r
 void kp_http_trust_unref(struct kp_http_trust *trust); // NULL is fine
 
 struct kp_http_server_options {
-    size_t max_connections;          // 0 = 1024
+    size_t max_connections;          // half of them for one address; 0 = 1024
     size_t max_body_bytes_in_flight; // of all requests together; beyond it reading pauses; 0 = 128 MiB
     int64_t header_timeout_ms;       // wall clock for the header block; 0 = 10 s
     int64_t idle_timeout_ms;         // keep-alive; 0 = 60 s
