@@ -245,7 +245,8 @@ int kp_picks_find(
                  ? kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read")
                  : kp_fail(err, KP_NOT_FOUND,
                        "no profile matches: check namespace, service, type, selector and times against what "
-                       "/api/v1/services lists");
+                       "the "
+                       "path .../services lists");
     else if (rc == 0 && picks.n == picks.n_startup)
         rc = kp_fail(err, KP_NOT_FOUND,
             "no profile matches but %zu of the first minute of a container: wait for later ones, or ask for "
