@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,6 +67,12 @@ func (c *Cluster) Nodes() []string {
 	}
 	return names
 }
+
+// APIAddress is where the API server listens; see Dial.
+func (c *Cluster) APIAddress() string { return net.JoinHostPort(controlPlaneIP, "443") }
+
+// PKI is a file of the control plane's certificates and keys: ca.crt, admin.key, front-proxy.crt, sa.key ...
+func (c *Cluster) PKI(name string) string { return filepath.Join(c.Dir, "pki", name) }
 
 // Env is what kubectl and helm need in their environment: the administrator's kubeconfig, our programs first, caches of their own.
 func (c *Cluster) Env() []string {
