@@ -244,9 +244,8 @@ int kp_picks_find(
         rc = picks.hits.n_damaged > 0
                  ? kp_fail(err, KP_CORRUPT, "none of the profiles that match can be read")
                  : kp_fail(err, KP_NOT_FOUND,
-                       "no profile matches: check namespace, service, type, selector and times against what "
-                       "the "
-                       "path .../services lists");
+                       "no profile matches: check namespace, service, type, selector and times "
+                       "against what the path .../services lists");
     else if (rc == 0 && picks.n == picks.n_startup)
         rc = kp_fail(err, KP_NOT_FOUND,
             "no profile matches but %zu of the first minute of a container: wait for later ones, or ask for "
