@@ -37,7 +37,7 @@ func apiServerAway(t *testing.T, w *world) {
 	w.reg.get(t, "/api/v1/profiles?namespace="+pay, w.editor.direct).is(t, "another's without the API server", 503)
 	w.reg.get(t, path, "").is(t, "nobody without the API server", 401)
 	answers := 0
-	f.Within(t, 32*time.Second, "it fails closed", func() error {
+	f.Within(t, 30*time.Second+f.Slack, "it fails closed", func() error {
 		a := w.reg.get(t, path, w.editor.direct)
 		if answers++; a.status == 200 {
 			return fmt.Errorf("still answered")
