@@ -1,4 +1,5 @@
-// The pprof walker: is this a valid profile? A full walk of the protobuf under caps, without building it.
+// Is this a valid profile? All of the protobuf is read under caps: small ones are decoded for it, large ones
+// walked without building anything (walk.h).
 // Accepts what google/pprof accepts (gzip or bare, packed or not, unknown fields) and refuses what it refuses
 // (profile.proto and CheckValid of github.com/google/pprof). The legacy forms count as profiles too. Pure;
 // safe on any bytes; runs in jobs.
