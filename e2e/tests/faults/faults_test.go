@@ -341,35 +341,3 @@ func TestTheOtherReplicaTakesOver(t *testing.T) {
 	f.Within(t, 2*interval+duration+f.Slack, "every pod has a new CPU profile", func() error { return newCPU(t, ns, over) })
 	whole(t, before, list(t, ns))
 }
-
-// An APIService whose registry is down would keep every namespace of the cluster in Terminating.
-func TestNamespacesCanBeDeletedWithoutTheRegistry(t *testing.T) {
-	f.NeedCluster(t)
-	const service = "v1alpha1.data.kube-pprof.dev"
-	available := func() error {
-		out, err := f.Kubectl("get", "apiservice", service, "-o", `jsonpath={.status.conditions[?(@.type=="Available")].status}`)
-		if err == nil && out != "True" {
-			return fmt.Errorf("Available is %q", out)
-		}
-		return err
-	}
-	f.Within(t, 60*time.Second, "the APIService is available", available)
-	ns := f.NewNamespace(t)
-	f.K(t, "scale", "statefulset", "-n", f.Namespace, "kube-pprof-registry", "--replicas=0")
-	defer f.K(t, "scale", "statefulset", "-n", f.Namespace, "kube-pprof-registry", "--replicas=1")
-	f.K(t, "delete", "namespace", ns, "--wait=false")
-	f.Within(t, 80*time.Second, "the APIService is withdrawn", func() error {
-		if out, _ := f.Kubectl("get", "apiservices", "-o", "name"); strings.Contains(out, service) {
-			return fmt.Errorf("it is there")
-		}
-		return nil
-	})
-	f.Within(t, 60*time.Second, "the namespace is gone", func() error {
-		if out := f.K(t, "get", "namespace", ns, "--ignore-not-found", "-o", "name"); out != "" {
-			return fmt.Errorf("%s is there", out)
-		}
-		return nil
-	})
-	f.K(t, "scale", "statefulset", "-n", f.Namespace, "kube-pprof-registry", "--replicas=1")
-	f.Within(t, 60*time.Second, "the APIService is back", available)
-}
