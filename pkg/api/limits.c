@@ -39,7 +39,7 @@ void kp_limits_start(struct kp_api *api)
     if (api->options.metrics)
         limits->m_refused =
             kp_metrics_family(api->options.metrics, KP_COUNTER, "kube_pprof_registry_namespace_limits_total",
-                "Requests refused because their namespace has what it may.", labels, NULL, 0, 4);
+                "Requests refused because their namespace has what it may.", labels, NULL, 0, 8);
     api->limits = limits;
 }
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "aio/job.h"
+#include "api/limits.h"
+#include "base/limits.h"
 #include "base/banned.h"
 
 static int push(struct bench *b, const char *user, const char *path)
@@ -309,6 +311,24 @@ static void test_merges_at_once(void **state)
     stop(b);
 }
 
+// Each by its name, none of them as "other".
+static void test_every_limit_has_its_number(void **state)
+{
+    static const char *const limits[] = {"ingest", "store", "merges", "watches", "waiting", "unread"};
+    (void)state;
+    struct bench *b = start_with((struct kp_api_options){0});
+    kp_auto_strbuf out;
+    kp_strbuf_init(&out, KP_MIB);
+    for (size_t i = 0; i < KP_COUNT(limits); i++)
+        kp_limits_count(b->api, limits[i]);
+    kp_metrics_write(b->metrics, &out);
+    for (size_t i = 0; i < KP_COUNT(limits); i++) {
+        kp_auto_free char *line = kp_asprintf("namespace_limits_total{limit=\"%s\"} 1\n", limits[i]);
+        assert_non_null(strstr(out.data, line));
+    }
+    stop(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_stored_bytes),
         cmocka_unit_test(test_uploads_that_wait),
         cmocka_unit_test(test_answers_nobody_reads),
+        cmocka_unit_test(test_every_limit_has_its_number),
         cmocka_unit_test(test_merges_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
