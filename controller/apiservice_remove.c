@@ -10,16 +10,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "controller/apiserver.h"
 #include "controller/apiservice.h"
 #include "controller/options.h"
 #include "controller/role.h"
-#include "kube/config.h"
 #include "base/banned.h"
 
-#define SERVICE_ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
-#define AGAIN_MS            2000
-#define POLL_MS             200
-#define LIMIT_MS            50000
+#define AGAIN_MS 2000
+#define POLL_MS  200
+#define LIMIT_MS 50000
 
 struct remove_options {
     char *kubeconfig, *namespace, *service, *switch_name;
@@ -172,9 +171,7 @@ int kp_apiservice_remove_main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    code = o.kubeconfig[0] != '\0' ? kp_kube_config_load(o.kubeconfig, NULL, &config, &err)
-                                   : kp_kube_config_in_cluster(env("KUBERNETES_SERVICE_HOST"),
-                                         env("KUBERNETES_SERVICE_PORT"), SERVICE_ACCOUNT_DIR, &config, &err);
+    code = kp_apiserver_find(o.kubeconfig, "", env, &config, &err);
     if (code == 0) {
         code = run(&o, &config, &err);
         kp_kube_config_finish(&config);
