@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "controller/apiserver.h"
 #include "controller/apiservice.h"
-#include "controller/options.h"
+#include "options/options.h"
 #include "controller/role.h"
 #include "base/banned.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "controller/controller.h"
-#include "controller/options.h"
+#include "options/options.h"
 
 struct kp_controller_options {
     char *config, *kubeconfig, *context;

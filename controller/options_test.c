@@ -1,6 +1,6 @@
 // One table gives flags, environment, file and --help: which of them wins, and what is refused with which
 // words.
-#include "controller/options.h"
+#include "options/options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
-#include "controller/options.h"
+#include "options/options.h"
 #include "controller/registry_auth.h"
 #include "controller/registry_options.h"
 #include "controller/registry_tools.h"

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "controller/options.h"
+#include "options/options.h"
 #include "kube/client.h"
 #include "base/banned.h"
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "controller/options.h"
+#include "options/options.h"
 
 struct kp_registry_options {
     char *config;
@@ -31,7 +31,7 @@ struct kp_registry_options {
     char *log_level, *log_format;
 };
 
-// Also checks that the options fit together. KP_OPTIONS_HELP: see controller/options.h.
+// Also checks that the options fit together. KP_OPTIONS_HELP: see options/options.h.
 KP_MUST_CHECK int kp_registry_options_load(int argc, char **argv, const char *(*env)(const char *name),
     struct kp_registry_options *ret, struct kp_error *err);
 void kp_registry_options_finish(struct kp_registry_options *options);

@@ -8,7 +8,7 @@
 
 #include "base/array.h"
 #include "base/error.h"
-#include "controller/options.h"
+#include "options/options.h"
 #include "record/record.h"
 #include "store/store.h"
 

@@ -1,7 +1,7 @@
 // The configuration file: flat YAML, read line by line (a role's options are a flat table, so no tree is
 // needed).
-#ifndef KP_CONTROLLER_OPTIONS_FILE_H
-#define KP_CONTROLLER_OPTIONS_FILE_H
+#ifndef KP_OPTIONS_OPTIONS_FILE_H
+#define KP_OPTIONS_OPTIONS_FILE_H
 
 #include <stdbool.h>
 

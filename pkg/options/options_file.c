@@ -1,4 +1,4 @@
-#include "controller/options_file.h"
+#include "options/options_file.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "controller/options.h"
+#include "options/options.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "base/limits.h"
 #include "base/quantity.h"
 #include "base/text.h"
-#include "controller/options_file.h"
+#include "options/options_file.h"
 #include "base/banned.h"
 
 const char *kp_option_env(char out[KP_OPTION_ENV_TEXT], const char *flag)
@@ -233,27 +233,94 @@ static int load_env(const struct kp_option *rows, size_t n, const struct kp_opti
     return 0;
 }
 
-// Finds the row and the value of argv[*i]; moves *i over a value that stands alone.
-static int split_flag(const struct kp_option *rows, size_t n, const struct kp_options_source *source, int *i,
-    const struct kp_option **ret_row, const char **ret_value, struct kp_error *err)
+// Where the reading of the command line stands.
+struct walk {
+    const struct kp_option *rows;
+    size_t n;
+    const struct kp_options_source *source;
+    int i;               // of argv
+    const char *letters; // rest of "-abc" that was not read yet; NULL or "": the next of argv
+    bool only_args;      // "--" was there
+};
+
+// One step: a flag with its value, or an argument that is none (*ret_row NULL).
+struct found {
+    const struct kp_option *row;
+    const char *value;
+    char name[64]; // as it was typed
+};
+
+static int value_behind(struct walk *w, struct found *found, struct kp_error *err)
 {
-    const char *arg = source->argv[*i];
-    if (!kp_starts_with(arg, "--") || arg[2] == '\0')
-        return kp_fail(err, KP_INVALID, "unexpected argument '%s'; flags start with --", arg);
+    if (w->i + 1 >= w->source->argc)
+        return kp_fail(err, KP_INVALID, "%s needs a value: --%s=%s", found->name, found->row->flag,
+            found->row->what ? found->row->what : "VALUE");
+    found->value = w->source->argv[++w->i];
+    return 0;
+}
+
+static int read_long(struct walk *w, const char *arg, struct found *found, struct kp_error *err)
+{
     size_t len = strcspn(arg + 2, "=");
-    const struct kp_option *row = find(rows, n, arg + 2, len);
-    if (row == NULL)
+    found->row = find(w->rows, w->n, arg + 2, len);
+    if (found->row == NULL)
         return kp_fail(err, KP_INVALID, "unknown flag '--%.*s'; --help lists them", (int)len, arg + 2);
-    *ret_row = row;
+    snprintf(found->name, sizeof found->name, "--%s", found->row->flag);
     if (arg[2 + len] == '=')
-        *ret_value = arg + 2 + len + 1;
-    else if (row->type == KP_OPTION_BOOL)
-        *ret_value = "true";
-    else if (*i + 1 < source->argc)
-        *ret_value = source->argv[++*i];
+        found->value = arg + 2 + len + 1;
+    else if (found->row->type == KP_OPTION_BOOL)
+        found->value = "true";
     else
-        return kp_fail(err, KP_INVALID, "--%s needs a value: --%s=%s", row->flag, row->flag,
-            row->what ? row->what : "VALUE");
+        return value_behind(w, found, err);
+    return 0;
+}
+
+static int read_letter(struct walk *w, struct found *found, struct kp_error *err)
+{
+    char letter = *w->letters++;
+    found->row = NULL;
+    const struct kp_option_letter *known = w->source->letters;
+    for (; known && known->letter; known++)
+        if (known->letter == letter)
+            found->row = find(w->rows, w->n, known->flag, strlen(known->flag));
+    if (found->row == NULL)
+        return kp_fail(
+            err, KP_INVALID, "unknown flag '-%c' in '%s'; --help lists them", letter, w->source->argv[w->i]);
+    snprintf(found->name, sizeof found->name, "-%c", letter);
+    if (*w->letters == '=' || (*w->letters && found->row->type != KP_OPTION_BOOL)) {
+        found->value = w->letters + (*w->letters == '=');
+        w->letters = NULL;
+        return 0;
+    }
+    if (found->row->type != KP_OPTION_BOOL)
+        return value_behind(w, found, err);
+    found->value = "true";
+    return 0;
+}
+
+// Returns 1 at the end.
+static int step(struct walk *w, struct found *found, struct kp_error *err)
+{
+    *found = (struct found){0};
+    if (w->letters != NULL && *w->letters)
+        return read_letter(w, found, err);
+    w->letters = NULL;
+    if (++w->i >= w->source->argc)
+        return 1;
+    const char *arg = w->source->argv[w->i];
+    if (!w->only_args && kp_streq(arg, "--")) {
+        w->only_args = true;
+        return step(w, found, err);
+    }
+    if (!w->only_args && kp_starts_with(arg, "--"))
+        return read_long(w, arg, found, err);
+    if (!w->only_args && arg[0] == '-' && arg[1] != '\0') {
+        w->letters = arg + 1;
+        return read_letter(w, found, err);
+    }
+    if (w->source->args == NULL)
+        return kp_fail(err, KP_INVALID, "unexpected argument '%s'; flags start with --", arg);
+    found->value = arg;
     return 0;
 }
 
@@ -261,20 +328,24 @@ static int load_flags(const struct kp_option *rows, size_t n, const struct kp_op
     void *object, struct kp_error *err)
 {
     kp_auto_free bool *seen = KP_NEW_ARRAY(bool, n + 1);
-    for (int i = 1; i < source->argc; i++) {
-        const struct kp_option *row = NULL;
-        const char *value = NULL;
-        int rc = split_flag(rows, n, source, &i, &row, &value, err);
+    struct walk w = {.rows = rows, .n = n, .source = source};
+    struct found found;
+    int rc;
+    if (source->args != NULL)
+        *source->n_args = 0;
+    while ((rc = step(&w, &found, err)) == 0) {
+        if (found.row == NULL) {
+            source->args[(*source->n_args)++] = source->argv[w.i];
+            continue;
+        }
+        if (!seen[found.row - rows])
+            clear_list(found.row, object); // flags replace what the file said
+        seen[found.row - rows] = true;
+        rc = set(found.row, found.value, object, err);
         if (rc != 0)
-            return rc;
-        if (!seen[row - rows])
-            clear_list(row, object); // flags replace what the file said
-        seen[row - rows] = true;
-        rc = set(row, value, object, err);
-        if (rc != 0)
-            return kp_wrap(err, "--%s", row->flag);
+            return kp_wrap(err, "%s", found.name);
     }
-    return 0;
+    return rc == 1 ? 0 : rc;
 }
 
 // The file's name comes from flag or environment, so it is looked up before the file is read.
@@ -284,12 +355,11 @@ static const char *config_path(const struct kp_option *rows, size_t n, const str
     if (config == NULL)
         return NULL;
     const char *path = NULL;
-    for (int i = 1; i < source->argc; i++) {
-        const struct kp_option *row = NULL;
-        const char *value = NULL;
-        if (split_flag(rows, n, source, &i, &row, &value, NULL) == 0 && row == config)
-            path = value;
-    }
+    struct walk w = {.rows = rows, .n = n, .source = source};
+    struct found found;
+    while (step(&w, &found, NULL) == 0)
+        if (found.row == config)
+            path = found.value;
     if (path == NULL && source->env)
         path = source->env("KUBE_PPROF_CONFIG");
     return path && path[0] ? path : config->def;
@@ -297,7 +367,7 @@ static const char *config_path(const struct kp_option *rows, size_t n, const str
 
 static bool asks_help(const struct kp_options_source *source)
 {
-    for (int i = 1; i < source->argc; i++)
+    for (int i = 1; i < source->argc && !kp_streq(source->argv[i], "--"); i++)
         if (kp_streq(source->argv[i], "--help") || kp_streq(source->argv[i], "-h"))
             return true;
     return false;
