@@ -61,6 +61,10 @@ static inline struct bench *bench_start_for(struct kp_api_options options, size_
     b->dir = kp_test_tmpdir();
     b->loop = kp_loop_create();
     b->metrics = kp_metrics_create();
+    static const char key[] = "kube-pprof ids 1\n0123456789abcdeffedcba9876543210 0 7c3f088a\n";
+    kp_auto_free char *ids = kp_asprintf("%s/ids", b->dir); // so that ids can stand in golden files
+    if (kp_file_write_atomic(ids, key, strlen(key), 0600, &err) != 0)
+        fail_msg("%s", err.text);
     bench_store.dir = b->dir;
     bench_store.now_ms = options.now_ms;
     if (kp_store_open(&bench_store, &b->store, &err) != 0)

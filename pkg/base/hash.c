@@ -90,6 +90,50 @@ double kp_hash_unit(uint64_t hash)
     return (double)(hash >> 11) / 9007199254740992.0;
 }
 
+// SipHash-2-4, from the paper of Aumasson and Bernstein.
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static void sip_rounds(struct sip *v, int n)
+{
+    while (n-- > 0) {
+        v->a += v->b;
+        v->c += v->d;
+        v->b = rotl(v->b, 13) ^ v->a;
+        v->d = rotl(v->d, 16) ^ v->c;
+        v->a = rotl(v->a, 32) + v->d;
+        v->c += v->b;
+        v->d = rotl(v->d, 21) ^ v->a;
+        v->b = rotl(v->b, 17) ^ v->c;
+        v->c = rotl(v->c, 32);
+    }
+}
+
+static void sip_word(struct sip *v, uint64_t word)
+{
+    v->d ^= word;
+    sip_rounds(v, 2);
+    v->a ^= word;
+}
+
+uint64_t kp_siphash(const uint64_t key[2], const void *data, size_t len)
+{
+    struct sip v = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
+        key[1] ^ 0x7465646279746573u};
+    const uint8_t *p = data;
+    uint64_t last = (uint64_t)(len & 0xff) << 56;
+    size_t left = len;
+    for (; left >= 8; left -= 8, p += 8)
+        sip_word(&v, read64(p));
+    for (size_t i = 0; i < left; i++)
+        last |= (uint64_t)p[i] << (8 * i);
+    sip_word(&v, last);
+    v.c ^= 0xff;
+    sip_rounds(&v, 4);
+    return v.a ^ v.b ^ v.c ^ v.d;
+}
+
 #define CRC32C_POLYNOMIAL 0x82F63B78u
 
 static uint32_t crc_table[256];

@@ -13,6 +13,9 @@ uint64_t kp_hash64_mix(uint64_t hash, uint64_t value);
 // The hash as a number in [0, 1).
 double kp_hash_unit(uint64_t hash);
 
+// SipHash-2-4: a hash that nobody can foresee without the key, for what is told to strangers.
+uint64_t kp_siphash(const uint64_t key[2], const void *data, size_t len);
+
 // Castagnoli's CRC, with the processor's instruction where there is one. Start with 0; a result goes on as
 // crc.
 uint32_t kp_crc32c(uint32_t crc, const void *data, size_t len);

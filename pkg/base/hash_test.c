@@ -44,6 +44,30 @@ static void test_hash_is_xxh64(void **state)
     assert_int_equal(kp_hash64(NULL, 0, 0), 0xEF46DB3751D8E999u);
 }
 
+// From the reference implementation's vectors.h: key 00 01 .. 0f, bytes 00 01 .. of each length.
+static void test_siphash_is_the_published_one(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len;
+        uint64_t want;
+    } vectors[] = {
+        {0, 0x726fdb47dd0e0e31u},
+        {1, 0x74f839c593dc67fdu},
+        {7, 0xab0200f58b01d137u},
+        {8, 0x93f5f5799a932462u},
+        {15, 0xa129ca6149be45e5u},
+        {63, 0x958a324ceb064572u},
+    };
+    const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
+    uint8_t bytes[64];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
+    for (size_t i = 0; i < KP_COUNT(vectors); i++)
+        assert_int_equal(kp_siphash(key, bytes, vectors[i].len), vectors[i].want);
+    assert_int_equal(kp_siphash(key, NULL, 0), vectors[0].want);
+}
+
 static void test_hash_is_the_same_at_any_address(void **state)
 {
     (void)state;
@@ -117,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hash_is_xxh64),
+        cmocka_unit_test(test_siphash_is_the_published_one),
         cmocka_unit_test(test_hash_is_the_same_at_any_address),
         cmocka_unit_test(test_derived_numbers_stay),
         cmocka_unit_test(test_unit_is_even),

@@ -55,20 +55,22 @@ static bool same_key(void *user, uint64_t number)
            !kp_forgotten_is_before(look->forgotten_ms, row->start_ms, row->received_ms);
 }
 
-static void set_id(struct kp_record *record, const struct kp_row *row, uint64_t number)
+static void set_id(
+    const struct kp_store *store, struct kp_record *record, const struct kp_row *row, uint64_t number)
 {
     char text[KP_ID_TEXT];
     kp_free(record->id);
-    record->id = kp_strdup(kp_id_format(
-        text, &(struct kp_id){.start_ms = row->start_ms, .series = row->series, .number = number}));
+    record->id = kp_strdup(kp_id_format(&store->id_form, text,
+        &(struct kp_id){.start_ms = row->start_ms, .series = row->series, .number = number}));
     record->received_ms = row->received_ms;
     record->size_bytes = row->body_len;
 }
 
-void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_record *record)
+void kp_store_fill_known(
+    const struct kp_store *store, const struct kp_logfile *file, size_t at, struct kp_record *record)
 {
     const struct kp_row *row = &file->rows.items[at];
-    set_id(record, row, file->head.first + row->number_delta);
+    set_id(store, record, row, file->head.first + row->number_delta);
 }
 
 static int64_t forgotten_ms(const struct kp_store *store, const struct kp_record *record)
@@ -97,7 +99,7 @@ static bool known(struct kp_store *store, struct kp_append *entry, const uint64_
     struct key_look look = {.store = store, .key = key, .forgotten_ms = forgotten_ms(store, entry->record)};
     if ((key[0] | key[1]) == 0 || !kp_keyset_find(&store->keys, key[1], same_key, &look))
         return false;
-    kp_store_fill_known(look.file, look.at, entry->record);
+    kp_store_fill_known(store, look.file, look.at, entry->record);
     entry->status = KP_APPEND_KNOWN;
     kp_metric_inc(store->m_known);
     return true;
@@ -303,7 +305,7 @@ static void publish(struct chunk *chunk, struct kp_logfile *file)
         kp_series_of_id(&store->series, item->row.series)->n_live++;
         if ((item->row.key[0] | item->row.key[1]) != 0)
             kp_keyset_add(&store->keys, item->row.key[1], number);
-        set_id(item->entry->record, &item->row, number);
+        set_id(store, item->entry->record, &item->row, number);
         item->entry->status = KP_APPEND_STORED;
         kp_metric_inc(store->m_stored);
     }

@@ -57,10 +57,10 @@ static int read_log_copy(
     return rc;
 }
 
-const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit)
+struct kp_id kp_hit_id(const struct kp_hit *hit)
 {
-    return kp_id_format(out,
-        &(struct kp_id){.start_ms = hit->row.start_ms, .series = hit->row.series, .number = hit->row.number});
+    return (struct kp_id){
+        .start_ms = hit->row.start_ms, .series = hit->row.series, .number = hit->row.number};
 }
 
 static int read_log(struct kp_store *store, const struct kp_hit *hit, struct kp_record *ret_record,
@@ -110,8 +110,9 @@ int kp_hit_read_next(struct kp_store *store, struct kp_record_reader *reader, co
     }
     if (rc == 0 && ret_record) {
         char text[KP_ID_TEXT];
+        struct kp_id id = kp_hit_id(hit);
         kp_free(ret_record->id);
-        ret_record->id = kp_strdup(kp_hit_id(text, hit));
+        ret_record->id = kp_strdup(kp_id_format(&store->id_form, text, &id));
     }
     if (rc == KP_CORRUPT)
         quarantine(store, hit);

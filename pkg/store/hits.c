@@ -269,7 +269,7 @@ static int find_one(struct kp_store *store, const char *namespace, const char *t
     struct kp_hit *ret, struct kp_error *err)
 {
     struct kp_id id;
-    if (!kp_id_parse(text, &id))
+    if (!kp_id_parse(&store->id_form, text, &id))
         return kp_store_not_here(text, err);
     struct kp_wanted wanted_runs = {0};
     pthread_rwlock_rdlock(&store->lock);

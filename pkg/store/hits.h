@@ -62,7 +62,7 @@ void kp_hit_set_damaged(struct kp_store *store, const struct kp_hit *hit);
 KP_MUST_CHECK int kp_hits_page(struct kp_store *store, const struct kp_store_query *query,
     const struct kp_id *after, size_t limit, struct kp_hits *ret, struct kp_error *err);
 
-const char *kp_hit_id(char out[KP_ID_TEXT], const struct kp_hit *hit);
+struct kp_id kp_hit_id(const struct kp_hit *hit);
 
 // ---- what hits are made of ----
 void kp_hit_set_log(struct kp_hit *hit, struct kp_logfile *file, size_t at); // lock held

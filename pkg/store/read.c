@@ -105,8 +105,9 @@ static int hand_out(struct kp_store *store, const struct kp_hits *hits, size_t l
         done += n;
     }
     if (rc == 0 && done < hits->n && done > 0) {
-        char text[KP_ID_TEXT];
-        *ret_cursor = kp_strdup(kp_hit_id(text, &hits->items[done - 1]));
+        char text[KP_CURSOR_TEXT];
+        struct kp_id last = kp_hit_id(&hits->items[done - 1]);
+        *ret_cursor = kp_strdup(kp_cursor_format(&store->id_form, text, &last));
     }
     return rc;
 }
@@ -120,7 +121,7 @@ int kp_store_list(struct kp_store *store, const struct kp_store_query *query,
     bool has_cursor = query->cursor && query->cursor[0];
     struct kp_hits hits;
     *ret_cursor = NULL;
-    if (has_cursor && !kp_id_parse(query->cursor, &after))
+    if (has_cursor && !kp_cursor_parse(&store->id_form, query->cursor, &after))
         return kp_fail(err, KP_INVALID, "the cursor is not one of ours; leave it out to start again");
     int rc = kp_hits_page(store, query, has_cursor ? &after : NULL, limit + 1, &hits, err);
     if (rc != 0)

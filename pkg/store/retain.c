@@ -328,6 +328,8 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     struct kp_error why = {0};
     *ret_more = false;
     kp_store_measure(store);
+    if (!store->id_form.is_saved)
+        (void)!kp_id_form_save(store->dir, &store->id_form, NULL); // again with the next upkeep
     for (size_t f = 0; f < store->files.n; f++)
         expire_file(store, store->files.items[f], now_ms);
     int forgotten = kp_forgotten_apply(store, ret_more, &why);

@@ -33,9 +33,11 @@ static void *read_on(void *user)
         if (kp_store_list(r->store, &q, on_any, l, &cursor, NULL) != 0)
             abort();
         kp_free(cursor);
-        for (size_t i = 1; i < l->n; i++) // in order, each once
-            if ((strcmp(l->ids[i - 1], l->ids[i]) < 0) == (bool)q.newest_first)
+        for (size_t i = 1; i < l->n; i++) { // in order, each once; the time stands in front
+            int order = strncmp(l->ids[i - 1], l->ids[i], 10);
+            if (strcmp(l->ids[i - 1], l->ids[i]) == 0 || (q.newest_first ? order < 0 : order > 0))
                 abort();
+        }
         for (size_t i = 0; i < l->n; i += 9) {
             struct kp_blob *body = NULL;
             int rc = kp_store_get(r->store, l->ids[i], NULL, &body, NULL);

@@ -32,7 +32,7 @@ static void drop(struct kp_store *store, const char *text)
     struct kp_id id;
     struct kp_logfile *file;
     size_t at;
-    if (!kp_id_parse(text, &id) || !kp_store_locate(store, id.number, &file, &at))
+    if (!kp_id_parse(&store->id_form, text, &id) || !kp_store_locate(store, id.number, &file, &at))
         _exit(13);
     pthread_rwlock_wrlock(&store->lock);
     kp_store_mark(store, file, at, KP_ROW_DEAD);

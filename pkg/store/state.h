@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "store/caps.h"
 #include "store/forgotten.h"
+#include "store/id.h"
 #include "store/index.h"
 #include "store/io.h"
 #include "store/keys.h"
@@ -29,6 +30,7 @@ struct kp_store {
     int lock_fd;
     const struct kp_io *io;
     struct kp_index *index;
+    struct kp_id_form id_form;
     KP_ARRAY(uint32_t) pending_series; // not in the index yet
     int64_t keys_built_ms;
     struct kp_keyset keys;                 // writer only
@@ -125,6 +127,7 @@ KP_MUST_CHECK int kp_store_append_tombstones(
 uint64_t kp_store_index_bytes(const struct kp_store *store);
 // What a row keeps of the retention a record asks for.
 uint32_t kp_store_keep_s(const struct kp_store *store, const struct kp_record *record);
-void kp_store_fill_known(const struct kp_logfile *file, size_t at, struct kp_record *record);
+void kp_store_fill_known(
+    const struct kp_store *store, const struct kp_logfile *file, size_t at, struct kp_record *record);
 
 #endif

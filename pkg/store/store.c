@@ -110,6 +110,8 @@ static int set_up(struct kp_store *store, struct kp_error *err)
     if (rc == 0)
         rc = kp_store_recover(store, fresh, err);
     if (rc == 0)
+        rc = kp_id_form_load(store->dir, store->next_number, &store->id_form, err);
+    if (rc == 0)
         kp_store_measure(store);
     return rc;
 }
