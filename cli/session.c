@@ -1,0 +1,148 @@
+#include "cli/session.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "base/banned.h"
+
+#define USER_AGENT "kubectl-pprof/" KP_VERSION " (linux)"
+
+static void on_signal(void *user)
+{
+    struct kp_session *session = user;
+    session->is_interrupted = true;
+    if (session->on_interrupt)
+        session->on_interrupt(session->interrupt_user);
+}
+
+struct kp_session *kp_session_open(struct kp_cli *cli)
+{
+    if (cli->session != NULL)
+        return cli->session;
+    struct kp_session *session = KP_NEW(struct kp_session);
+    session->loop = kp_loop_create();
+    session->http = kp_http_create(session->loop, &(struct kp_http_options){.reuse = true});
+    session->sigint = kp_signal_create(session->loop, SIGINT, on_signal, session);
+    session->sigterm = kp_signal_create(session->loop, SIGTERM, on_signal, session);
+    cli->session = session;
+    return session;
+}
+
+int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
+{
+    struct kp_session *session = kp_session_open(cli);
+    if (session->is_connected)
+        return 0;
+    const struct kp_cli_flags *flags = &cli->flags;
+    const char *paths = kp_cli_given(flags->kubeconfig) ? flags->kubeconfig : cli->env("KUBECONFIG");
+    const char *home = cli->env("HOME");
+    kp_auto_free char *own = kp_asprintf("%s/.kube/config", home ? home : "");
+    int rc = kp_kube_config_load(kp_cli_given(paths) ? paths : own,
+        kp_cli_given(flags->context) ? flags->context : NULL, &session->config, err);
+    if (rc != 0)
+        return rc;
+    session->kube = kp_kube_create(session->loop, &session->config,
+        &(struct kp_kube_options){.user_agent = USER_AGENT, .writes_per_second = 1000});
+    session->is_connected = true;
+    return 0;
+}
+
+void kp_session_close(struct kp_cli *cli)
+{
+    struct kp_session *session = cli->session;
+    if (session == NULL)
+        return;
+    if (session->is_connected) {
+        kp_kube_destroy(session->kube);
+        kp_kube_config_finish(&session->config);
+    }
+    kp_http_destroy(session->http);
+    kp_signal_destroy(session->sigint);
+    kp_signal_destroy(session->sigterm);
+    kp_loop_destroy(session->loop);
+    kp_free(session);
+    cli->session = NULL;
+}
+
+const char *kp_session_namespace(const struct kp_cli *cli)
+{
+    return kp_cli_given(cli->flags.namespace) ? cli->flags.namespace : cli->session->config.namespace;
+}
+
+int kp_session_wait(struct kp_cli *cli, const bool *done, struct kp_error *err)
+{
+    while (!kp_loop_run_until(cli->session->loop, done, 60 * 1000))
+        ;
+    return cli->session->is_interrupted ? kp_fail(err, KP_CANCELED, "interrupted") : 0;
+}
+
+// ---- one request ----
+
+struct ask {
+    struct kp_kube_call *call;
+    bool is_done;
+    json_t *json;
+    struct kp_error err;
+};
+
+static void on_done(void *user, int http_status, json_t *json, const struct kp_error *err)
+{
+    struct ask *ask = user;
+    (void)http_status;
+    ask->is_done = true;
+    ask->call = NULL;
+    if (err != NULL)
+        ask->err = *err;
+    else if (json != NULL)
+        ask->json = json_incref(json);
+}
+
+static void on_interrupt(void *user)
+{
+    struct ask *ask = user;
+    if (ask->call != NULL)
+        kp_kube_cancel(ask->call);
+}
+
+int kp_session_json(struct kp_cli *cli, const char *method, const char *path, const json_t *body,
+    json_t **ret, struct kp_error *err)
+{
+    int rc = kp_session_connect(cli, err);
+    if (rc != 0)
+        return rc;
+    struct kp_session *session = cli->session;
+    struct ask ask = {0};
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct kp_blob *blob = text ? kp_blob_copy(text, strlen(text)) : NULL;
+    free(text); // jansson's
+    const struct kp_kube_request request = {.method = method,
+        .path = path,
+        .content_type = body ? "application/json" : NULL,
+        .body = blob,
+        .timeout_ms = cli->flags.request_timeout_ms,
+        .max_tries = 3,
+        .on_done = on_done,
+        .user = &ask};
+    rc = kp_kube_start(session->kube, &request, &ask.call, err);
+    kp_blob_unref(blob);
+    if (rc != 0)
+        return rc;
+    session->on_interrupt = on_interrupt;
+    session->interrupt_user = &ask;
+    rc = kp_session_wait(cli, &ask.is_done, err);
+    session->on_interrupt = NULL;
+    if (rc == 0 && ask.err.code != 0) {
+        if (err != NULL)
+            *err = ask.err;
+        rc = ask.err.code;
+    }
+    if (rc == 0)
+        *ret = ask.json;
+    else
+        json_decref(ask.json);
+    return rc;
+}

@@ -1,0 +1,28 @@
+// Commands of the table that are still being written.
+#include "cli/command.h"
+#include "base/banned.h"
+
+#define UNFINISHED(what)                                                                                     \
+    int kp_cli_##what(struct kp_cli *cli, struct kp_error *err)                                              \
+    {                                                                                                        \
+        return kp_fail(err, KP_INTERNAL, "%s is not there yet", cli->command->name);                         \
+    }
+UNFINISHED(capture)
+UNFINISHED(get)
+UNFINISHED(download)
+UNFINISHED(merge)
+UNFINISHED(top)
+UNFINISHED(tree)
+UNFINISHED(flame)
+UNFINISHED(diff)
+UNFINISHED(explain)
+UNFINISHED(pgo)
+UNFINISHED(load)
+UNFINISHED(policy_lint)
+UNFINISHED(policy_init)
+UNFINISHED(policy_dry_run)
+UNFINISHED(control_plane)
+UNFINISHED(status)
+UNFINISHED(completion)
+UNFINISHED(complete)
+UNFINISHED(man)
