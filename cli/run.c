@@ -31,10 +31,10 @@ struct line {
     bool is_help;
 };
 
-static void line_read(struct line *line, int argc, char **argv)
+static void line_read(struct line *line, char **words, int argc, char **argv)
 {
     bool only_args = false;
-    line->argv = KP_NEW_ARRAY(char *, (size_t)argc + 1);
+    line->argv = words;
     for (int i = 0; i < argc; i++) {
         only_args = only_args || kp_streq(argv[i], "--");
         if (!only_args && i > 0 && (kp_streq(argv[i], "--help") || kp_streq(argv[i], "-h")))
@@ -194,8 +194,8 @@ int kp_cli_main(int argc, char **argv)
     if (argc > 1 && kp_streq(argv[1], "__complete"))
         return start_complete(argc, argv);
     struct line line = {0};
-    line_read(&line, argc, argv);
-    kp_auto_free char **owned = line.argv;
+    kp_auto_free char **words = KP_NEW_ARRAY(char *, (size_t)argc + 1);
+    line_read(&line, words, argc, argv);
     kp_auto_free char **args = KP_NEW_ARRAY(char *, (size_t)argc + 1);
     size_t n_args = 0;
     size_t taken = 0;
