@@ -26,12 +26,15 @@ struct ask {
     char *id;     // of KP_ADMIT_ID
     char *asking; // the namespace of the question under way; "" = all
     struct kp_access access;
-    int64_t arrived_ms;
+    struct kp_error denied; // what he was told of the namespace of the profile
+    int64_t asked_ms;       // when the question under way was put
+    int64_t not_before_ms;  // monotonic; that a profile is not here is not said sooner
     enum step {
         WHO,     // authenticate
         ALL,     // may he everywhere?
         LOOK_UP, // in which namespace is the profile? (a job)
         ONE,     // may he there?
+        SEE,     // may he know of the profile there?
         HOME,    // may he at least in his own?
     } step;
 };
@@ -72,7 +75,7 @@ static void attach(struct ask *a, const char *namespace, bool writer)
         .namespace = in->namespace,
         .plain_names = namespace != NULL,
         .writer = writer,
-        .arrived_ms = a->arrived_ms,
+        .not_before_ms = a->not_before_ms,
         .access = &in->access};
     kp_http_attach(a->x, in, kp_api_admitted_free);
 }
@@ -99,10 +102,10 @@ static void refuse_id(struct ask *a)
     struct kp_http_exchange *x = a->x;
     struct kp_error err = {0};
     char shown[64];
-    int64_t arrived_ms = a->arrived_ms;
+    int64_t not_before_ms = a->not_before_ms;
     kp_fail(&err, KP_NOT_FOUND, KP_API_NOT_HERE, kp_printable(shown, sizeof shown, a->id, strlen(a->id)));
     leave(a);
-    kp_api_refuse_late(api, x, arrived_ms, &err);
+    kp_api_refuse_late(api, x, not_before_ms, &err);
 }
 
 // namespace NULL = all.
@@ -125,12 +128,28 @@ static void ask_for(struct ask *a, enum step step, const char *namespace)
     a->step = step;
     kp_free(a->asking);
     a->asking = kp_strdup(namespace ? namespace : "");
-    a->access = (struct kp_access){.verb = a->row.verb,
+    a->access = (struct kp_access){.verb = step == SEE ? "get" : a->row.verb,
         .resource = "profiles",
-        .subresource = a->row.subresource,
+        .subresource = step == SEE ? NULL : a->row.subresource,
         .namespace = a->asking,
         .name = a->row.name};
+    a->asked_ms = kp_loop_mono_ms(a->api->options.loop);
     gate->ops->authorize(gate->self, a->who, &a->access, on_may, a);
+}
+
+// Who may know that a profile is there is told what he may not do with it.
+static void ask_whether_he_sees(struct ask *a, const struct kp_error *err)
+{
+    a->denied = *err;
+    ask_for(a, SEE, a->given);
+}
+
+static void refuse_seen(struct ask *a)
+{
+    const struct kp_error err = a->denied;
+    a->access.verb = a->row.verb; // for the audit
+    a->access.subresource = a->row.subresource;
+    refuse(a, &err);
 }
 
 // A profile that is nowhere he may look; his own namespace answers for it, if he has one.
@@ -167,6 +186,8 @@ static void looked_up(void *arg)
 static void on_not_everywhere(struct ask *a, const struct kp_error *err)
 {
     if (a->row.where == KP_ADMIT_ID) {
+        // what is nowhere has no namespace to ask about: both wait as long as such questions have taken
+        a->not_before_ms += KP_API_LATE_REVIEWS * kp_api_slowest_review_ms(a->api);
         a->step = LOOK_UP;
         a->api->busy++;
         kp_job_run(a->api->options.loop, KP_JOB_SHORT, look_up, looked_up, a);
@@ -179,18 +200,34 @@ static void on_not_everywhere(struct ask *a, const struct kp_error *err)
     }
 }
 
+static bool is_seeing(const struct ask *a)
+{
+    return a->row.subresource == NULL && kp_streq(a->row.verb, "get");
+}
+
+static void on_may_by_id(struct ask *a, const struct kp_error *err)
+{
+    if (a->step == ONE && err->code == KP_DENIED && !is_seeing(a))
+        ask_whether_he_sees(a, err);
+    else if (a->step == HOME)
+        refuse_id(a);
+    else
+        ask_home(a);
+}
+
 static void on_may(void *user, const struct kp_error *err)
 {
     struct ask *a = user;
-    bool by_id = a->id && !a->by_name && (a->step == ONE || a->step == HOME);
-    if (err == NULL)
+    bool by_id = a->id && !a->by_name && a->step != ALL;
+    kp_api_note_review(a->api, kp_loop_mono_ms(a->api->options.loop) - a->asked_ms);
+    if (err == NULL && a->step == SEE)
+        refuse_seen(a);
+    else if (err == NULL)
         let_in(a, a->row.where == KP_ADMIT_SELF || a->asking[0] == '\0' ? NULL : a->asking);
     else if (a->step == ALL && err->code == KP_DENIED)
         on_not_everywhere(a, err);
-    else if (by_id && a->step == ONE)
-        ask_home(a);
     else if (by_id)
-        refuse_id(a);
+        on_may_by_id(a, err);
     else if (a->step == ONE && a->row.where == KP_ADMIT_SERVICE && err->code == KP_DENIED &&
              a->who->namespace && !kp_streq(a->who->namespace, a->given))
         ask_for(a, HOME, a->who->namespace); // then it is a plain name with a slash in it
@@ -383,7 +420,7 @@ void kp_api_gate(struct kp_http_exchange *x, void *user)
     a->api = api;
     a->x = x;
     a->row = row ? *row : (struct kp_admission){.where = KP_ADMIT_NOBODY};
-    a->arrived_ms = kp_loop_mono_ms(api->options.loop);
+    a->not_before_ms = kp_loop_mono_ms(api->options.loop) + KP_API_LATE_MS;
     kp_list_append(&api->asking, &a->node);
     adapt(a, route);
     if (read_request(a, &err) != 0) {

@@ -46,7 +46,7 @@ struct kp_scope {
     // /api/0 words services of `namespace` without it: the caller has no other
     bool plain_names;
     bool writer;                    // may set system fields and namespaces: came in by KP_ADMIT_SELF
-    int64_t arrived_ms;             // monotonic
+    int64_t not_before_ms;          // monotonic; see kp_api_refuse_id()
     const struct kp_access *access; // what was granted, to be asked again while an answer lasts
 };
 

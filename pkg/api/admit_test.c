@@ -120,6 +120,54 @@ static void test_what_is_not_his_is_not_there(void **state)
     stop(b);
 }
 
+// Where the gate takes its time too: what is nowhere has no namespace to ask about, and waits as long.
+static void test_nor_by_a_slow_gate(void **state)
+{
+    (void)state;
+    enum { SLOW_MS = 120 };
+    struct bench *b = start(true);
+    kp_auto_free char *theirs = kp_asprintf("/api/v1/profiles/%s", ids[1]);
+    kp_auto_free char *never = kp_strdup(theirs);
+    never[strlen(never) - 1] = never[strlen(never) - 1] == '1' ? '2' : '1';
+    const char *const paths[] = {never, theirs, "/api/v1/profiles/X"};
+    gate.slow_ms = SLOW_MS;
+    for (size_t i = 0; i < KP_COUNT(paths); i++) {
+        int64_t before_ms = kp_loop_mono_ms(b->loop);
+        assert_status(b, "stranger", "GET", paths[i], 404);
+        assert_true(kp_loop_mono_ms(b->loop) - before_ms >= 95 + 2 * SLOW_MS);
+    }
+    stop(b);
+}
+
+static void test_who_may_see_it_is_told_what_he_may_not(void **state)
+{
+    (void)state;
+    static const char *const who[] = {"shop-reader", "shop-pod"};
+    static const struct {
+        const char *method, *path;
+        int own; // status for his namespace's
+        const char *says;
+    } rows[] = {
+        {"DELETE", "/api/v1/profiles/{id}", 403, "cannot delete resource \\\"profiles\\\" in API"},
+        {"DELETE", "/api/0/profiles/{id}", 403, "cannot delete resource \\\"profiles\\\" in API"},
+        {"GET", "/api/v1/profiles/{id}", 403, "cannot get resource \\\"profiles/download\\\" in API"},
+        {"GET", "/api/0/profiles/{id}", 403, "cannot get resource \\\"profiles/download\\\" in API"},
+        {"GET", "/api/v1/profiles/{id}?meta=true", 200, "\"zshop-mark\""},
+    };
+    struct bench *b = start(true);
+    for (size_t i = 0; i < KP_COUNT(rows) * KP_COUNT(who); i++) {
+        size_t at = i / KP_COUNT(who);
+        kp_auto_free char *own = fill(rows[at].path, 0);
+        kp_auto_free char *other = fill(rows[at].path, 1);
+        assert_status(b, who[i % KP_COUNT(who)], rows[at].method, own, rows[at].own);
+        if (!holds(answer.body, answer.len, rows[at].says))
+            fail_msg("%s %s: %s", rows[at].method, own, answer.body);
+        assert_status(b, who[i % KP_COUNT(who)], rows[at].method, other, 404);
+        assert_false(answer_shows(1));
+    }
+    stop(b);
+}
+
 // Joined ids, sums of ids, a base.
 static void test_nor_is_it_beside_what_is_his(void **state)
 {
@@ -241,6 +289,8 @@ int main(void)
         cmocka_unit_test(test_the_right_that_is_asked_for),
         cmocka_unit_test(test_parameters_are_read_in_one_way),
         cmocka_unit_test(test_what_is_not_his_is_not_there),
+        cmocka_unit_test(test_nor_by_a_slow_gate),
+        cmocka_unit_test(test_who_may_see_it_is_told_what_he_may_not),
         cmocka_unit_test(test_nor_is_it_beside_what_is_his),
         cmocka_unit_test(test_cursors_open_nothing),
         cmocka_unit_test(test_who_cannot_be_asked_says_no),

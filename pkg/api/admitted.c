@@ -10,10 +10,9 @@
 #include "base/text.h"
 #include "base/banned.h"
 
-// 100; the time of arrival is that of the turn of the loop, which began a little before
-#define LATE_MS       105
 #define MAX_LATE      512
 #define RETRY_AFTER_S 2
+#define WINDOW_MS     30000
 #define NOTHING_FOUND "nothing found" // profefe's words
 
 // ---- scope ----
@@ -99,6 +98,32 @@ void kp_api_refuse_write(struct kp_http_exchange *x, const struct kp_error *err)
         kp_http_reply_status(x, 507, "StoreFull", err->text);
 }
 
+// Two windows, so that the last whole one always counts.
+static void move_windows(struct kp_api *api)
+{
+    int64_t now_ms = kp_loop_mono_ms(api->options.loop);
+    int64_t age_ms = now_ms - api->reviews.since_ms;
+    if (age_ms < WINDOW_MS)
+        return;
+    api->reviews.before_ms = age_ms < 2 * WINDOW_MS ? api->reviews.slowest_ms : 0;
+    api->reviews.slowest_ms = 0;
+    api->reviews.since_ms = now_ms;
+}
+
+void kp_api_note_review(struct kp_api *api, int64_t took_ms)
+{
+    move_windows(api);
+    if (took_ms > api->reviews.slowest_ms)
+        api->reviews.slowest_ms = took_ms < KP_API_LATE_MAX_MS ? took_ms : KP_API_LATE_MAX_MS;
+}
+
+int64_t kp_api_slowest_review_ms(struct kp_api *api)
+{
+    move_windows(api);
+    return api->reviews.slowest_ms > api->reviews.before_ms ? api->reviews.slowest_ms
+                                                            : api->reviews.before_ms;
+}
+
 struct late {
     struct kp_list node;
     struct kp_api *api;
@@ -131,7 +156,7 @@ static void on_due(void *user)
 }
 
 void kp_api_refuse_late(
-    struct kp_api *api, struct kp_http_exchange *x, int64_t arrived_ms, const struct kp_error *err)
+    struct kp_api *api, struct kp_http_exchange *x, int64_t not_before_ms, const struct kp_error *err)
 {
     if (api->n_late >= MAX_LATE) {
         struct kp_error full = {0};
@@ -139,7 +164,7 @@ void kp_api_refuse_late(
         kp_api_refuse(x, &full);
         return;
     }
-    int64_t wait_ms = arrived_ms + LATE_MS - kp_loop_mono_ms(api->options.loop);
+    int64_t wait_ms = not_before_ms - kp_loop_mono_ms(api->options.loop);
     struct late *l = KP_NEW(struct late);
     l->api = api;
     l->x = x;
@@ -157,7 +182,7 @@ void kp_api_refuse_id(struct kp_api *api, struct kp_http_exchange *x, const stru
     if (scope->namespace == NULL)
         kp_api_refuse(x, err);
     else
-        kp_api_refuse_late(api, x, scope->arrived_ms, err);
+        kp_api_refuse_late(api, x, scope->not_before_ms, err);
 }
 
 void kp_api_end_late(struct kp_api *api)

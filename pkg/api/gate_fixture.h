@@ -21,6 +21,7 @@ struct fake_gate {
     const struct fake_user *users;
     const struct fake_rule *rules;
     struct kp_loop *loop; // answers come later; NULL = at once
+    int slow_ms;          // so late
     struct kp_list waiting;
     int n_who, n_may, n_cancelled;
     int fails;      // enum kp_code that every authorize gives instead
@@ -74,7 +75,7 @@ static inline void fake_answer(struct fake_gate *g, const struct fake_answer *an
         return;
     }
     a->timer = kp_timer_create(g->loop, fake_send, a);
-    kp_timer_start(a->timer, 1, 0);
+    kp_timer_start(a->timer, g->slow_ms > 0 ? g->slow_ms : 1, 0);
 }
 
 static inline void fake_authenticate(void *self, struct kp_http_exchange *x,

@@ -13,10 +13,12 @@
 #define START INT64_C(1795000000000)
 
 static const struct fake_user users[] = {{"stranger", NULL}, {"shop-viewer", NULL}, {"pay-viewer", NULL},
-    {"cluster-viewer", NULL}, {"shop-agent", "zshop"}, {"pay-agent", "zpay"}, {"writer", "kp-system"}, {0}};
+    {"cluster-viewer", NULL}, {"shop-agent", "zshop"}, {"pay-agent", "zpay"}, {"writer", "kp-system"},
+    {"shop-reader", NULL}, {"shop-pod", "zshop"}, {0}};
 static const struct fake_rule rules[] = {{"shop-viewer", "*", "*", "zshop"}, {"pay-viewer", "*", "*", "zpay"},
     {"cluster-viewer", "*", "*", "*"}, {"shop-agent", "*", "*", "zshop"}, {"pay-agent", "*", "*", "zpay"},
-    {"writer", "create", "captures", "kp-system"}, {0}};
+    {"writer", "create", "captures", "kp-system"}, {"shop-reader", "get", "", "zshop"},
+    {"shop-pod", "get", "", "zshop"}, {0}};
 
 static struct bench_answer answer;
 static struct fake_gate gate;

@@ -36,7 +36,10 @@ struct kp_api {
     struct kp_list asking; // at the door: admit.c
     struct kp_list late;   // refusals that wait for their time: admitted.c
     size_t n_late;
-    struct kp_noted *noted; // namespaces.c
+    struct {
+        int64_t since_ms, slowest_ms, before_ms; // this window's, that of the one before
+    } reviews;                                   // how long the gate's answers took: admitted.c
+    struct kp_noted *noted;                      // namespaces.c
     struct kp_limits *limits;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
