@@ -190,8 +190,12 @@ static void test_all_of_a_namespace(void **state)
         kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 5, .value = 1, .time_nanos = T0 * 1000000}, &len);
     bench_request(
         w->b, "POST", "/api/v1/profiles?service=api&type=cpu&namespace=shop", NULL, late, len, &w->a);
-    assert_int_equal(w->a.status, 200);
-    assert_non_null(strstr(w->a.body, "\"id\":\"\",\"message\":\"not kept"));
+    assert_int_equal(w->a.status, 410);
+    assert_non_null(strstr(w->a.body, "\"reason\":\"Gone\",\"message\":\"not kept: it was captured before"));
+    bench_request(
+        w->b, "POST", "/api/0/profiles?service=api&type=cpu&namespace=shop", NULL, late, len, &w->a);
+    assert_int_equal(w->a.status, 410);
+    assert_non_null(strstr(w->a.body, "{\"code\":410,\"error\":\"not kept: it was captured before"));
     put_profile(w, "shop", "api", "cpu", "api-1", "a"); // of the next namespace of that name
     ask(w, "GET", NS "shop/profiles", NULL, NULL, 200);
     check_names(w, "4");

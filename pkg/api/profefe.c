@@ -172,7 +172,9 @@ void kp_api_post_profefe(struct kp_http_exchange *x, void *user)
     struct kp_record record = {0};
     struct kp_error err = {0};
     int64_t created_ms = 0;
-    if (kp_profefe_parse_upload(kp_http_query(x), &record, &created_ms, &err) != 0) {
+    if (kp_profefe_parse_upload(kp_http_query(x), &record, &created_ms, &err) != 0 ||
+        (kp_api_check_labels(record.labels, &err) != 0 &&
+            kp_wrap(&err, "bad request: bad \"labels\"") != 0)) {
         kp_profefe_error(x, 400, err.text);
         kp_record_finish(&record);
         return;

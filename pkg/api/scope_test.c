@@ -234,7 +234,7 @@ static void test_pushes_are_stamped(void **state)
     push(b, "shop-agent", "/api/0/profiles?service=pushed&type=cpu&namespace=zpay", 403);
     push(b, "shop-agent", "/api/0/profiles?service=zpay/api&type=cpu", 200); // a plain name of zshop
     assert_true(holds(answer.body, answer.len, "\"service\":\"zpay/api\""));
-    push(b, "shop-agent", "/api/0/profiles?service=zshop/old&type=cpu&labels=k8s.namespace%3Dzpay", 200);
+    push(b, "shop-agent", "/api/0/profiles?service=zshop/old&type=cpu&labels=version%3Dv1", 200);
     assert_true(holds(answer.body, answer.len, "\"service\":\"old\""));
     push(b, "shop-viewer", "/api/v1/profiles?service=pushed&type=cpu", 403); // into which?
     push(b, "writer", "/api/v1/profiles?service=pushed&type=cpu", 403);
@@ -250,6 +250,33 @@ static void test_pushes_are_stamped(void **state)
     assert_null(strstr(answer.body, "zpay/api"));
     assert_status(b, "shop-agent", "GET", "/api/0/services", 200);
     assert_non_null(strstr(answer.body, "[\"api\",\"old\",\"pushed\",\"zpay/api\"]"));
+    stop(b);
+}
+
+static void test_system_fields_cannot_be_pushed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *user, *path, *says;
+    } rows[] = {
+        {"shop-agent", "/api/v1/profiles?service=pushed&type=cpu&labels=team=a,k8s.pod=b",
+            "\"message\":\"the label 'k8s.pod' cannot be pushed: "},
+        {"shop-agent", "/api/0/profiles?service=pushed&type=cpu&labels=k8s.namespace%3Dzpay",
+            "{\"code\":400,\"error\":\"bad request: bad \\\"labels\\\": the label 'k8s.namespace' cannot"},
+        {"shop-agent", "/api/0/profiles?service=pushed&type=cpu&labels=,team%3Da,k8s%252Enode%3D,",
+            "the label 'k8s.node' cannot"},
+        {"cluster-viewer", "/api/v1/profiles?service=pushed&type=cpu&labels=k8s.=b",
+            "the label 'k8s.' cannot"},
+    };
+    struct bench *b = start(false);
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        push(b, rows[i].user, rows[i].path, 400);
+        if (!holds(answer.body, answer.len, rows[i].says))
+            fail_msg("%s: %s", rows[i].path, answer.body);
+    }
+    // others that look alike; version is what profefe's agent sends with each
+    push(b, "shop-agent", "/api/v1/profiles?service=pushed&type=cpu&labels=k8s=a,K8S.pod=b,version=v1", 201);
+    push(b, "shop-agent", "/api/0/profiles?service=pushed&type=cpu&labels=version%3Dv1.2%252B3", 200);
     stop(b);
 }
 
@@ -352,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_the_marks_are_there),
         cmocka_unit_test(test_no_row_forgets_to_say),
         cmocka_unit_test(test_pushes_are_stamped),
+        cmocka_unit_test(test_system_fields_cannot_be_pushed),
         cmocka_unit_test(test_one_namespace_has_half_of_the_watches),
         cmocka_unit_test(test_watches_see_their_own_and_end_with_the_right),
     };

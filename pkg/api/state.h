@@ -83,6 +83,8 @@ void kp_api_end_late(struct kp_api *api);
 // upload.c
 bool kp_api_is_capture(const struct kp_http_exchange *x); // a record lies before the profile
 void kp_api_post_profile(struct kp_http_exchange *x, void *user);
+// Whether labels may be pushed: not under the names of system fields.
+KP_MUST_CHECK int kp_api_check_labels(const struct kp_labels *labels, struct kp_error *err);
 // Takes record and body over (the record's strings; the body by reference), checks in a job, stores, answers.
 void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,
     struct kp_record *record, int64_t created_ms, bool framed);

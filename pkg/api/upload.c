@@ -12,6 +12,7 @@
 #include "base/banned.h"
 
 #define LONG_JOB_BYTES KP_MIB
+#define GONE_TEXT      "not kept: it was captured before its namespace was deleted or made"
 
 static void refuse(struct kp_upload *u, int status, const char *reason)
 {
@@ -141,6 +142,15 @@ static void checked(void *arg)
         kp_api_write(u->api, u);
 }
 
+// Captures are answered 200: there is nothing for the controller to do about it.
+static void refuse_gone(struct kp_upload *u)
+{
+    if (u->status != 0 || u->framed || u->append.status != KP_APPEND_GONE)
+        return;
+    kp_fail(&u->error, KP_GONE, GONE_TEXT "; a profile is as old as it says itself");
+    refuse(u, 410, "Gone");
+}
+
 static void answer_stored(const struct kp_upload *u)
 {
     struct kp_strbuf buf;
@@ -149,7 +159,7 @@ static void answer_stored(const struct kp_upload *u)
     kp_json_open(&j, NULL, '{');
     kp_json_text(&j, "id", u->record.id);
     if (u->append.status == KP_APPEND_GONE)
-        kp_json_text(&j, "message", "not kept: it was captured before its namespace was deleted or made");
+        kp_json_text(&j, "message", GONE_TEXT);
     kp_json_close(&j, '}');
     if (u->record.id) {
         kp_auto_free char *location = kp_asprintf("/api/v1/profiles/%s", u->record.id);
@@ -172,6 +182,7 @@ static void count(const struct kp_upload *u)
 void kp_upload_finish(struct kp_upload *u)
 {
     struct kp_api *api = u->api;
+    refuse_gone(u);
     count(u);
     if (u->status == 0 && u->append.status == KP_APPEND_STORED)
         kp_api_publish(api, &u->record);
@@ -243,6 +254,21 @@ void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
 
 // ---- the request ----
 
+int kp_api_check_labels(const struct kp_labels *labels, struct kp_error *err)
+{
+    char shown[80];
+    for (size_t i = 0; labels && i < labels->n; i++) {
+        const char *key = labels->items[i].key;
+        if (kp_starts_with(key, "k8s."))
+            return kp_fail(err, KP_INVALID,
+                "the label '%s' cannot be pushed: names that begin with k8s. are those of system fields, "
+                "which only "
+                "the controller sets; leave it out, or give it another name",
+                kp_printable(shown, sizeof shown, key, strlen(key)));
+    }
+    return 0;
+}
+
 bool kp_api_is_capture(const struct kp_http_exchange *x)
 {
     const char *type = kp_http_header(x, "Content-Type");
@@ -261,6 +287,10 @@ static int parse_push(struct kp_http_exchange *x, int64_t now_ms, struct kp_reco
         return kp_wrap(err, "time");
     if (labels && labels[0] && kp_labels_parse(labels, &ret->labels, err) != 0)
         return kp_wrap(err, "labels");
+    if (kp_api_check_labels(ret->labels, err) != 0) {
+        kp_record_finish(ret);
+        return err->code;
+    }
     ret->service = kp_strdup(kp_http_arg(x, "service"));
     ret->type = kp_strdup(type);
     ret->format = kp_strdup(format ? format : kp_streq(type, "trace") ? "trace" : "pprof");

@@ -26,9 +26,12 @@ func tenants(t *testing.T, w *world) {
 	post(w.viewer, "service=x&namespace="+shop, body).is(t, "push by who may only view", 403)
 	post(w.nobody, "service=x", body).is(t, "push by nobody", 403)
 	w.reg.ask(t, "POST", "/api/0/profiles?service=x&type=cpu&namespace="+pay, e.direct, body).is(t, "old push into another", 403)
-	// what only the controller says of a profile a push does not: a label of such a name is one, and nothing finds it
-	for what, words := range map[string]string{"labels": "labels=k8s.namespace%3D" + pay, "a pod": "labels=k8s.pod%3D" + pay + "-0,k8s.workload%3DDeployment/" + w.theirService,
-		"a parameter": "pod=" + pay + "-0", "a field": "k8s.pod=" + pay} {
+	// what only the controller says of a profile a push does not
+	for _, label := range []string{"k8s.namespace", "k8s.pod", "k8s.workload"} {
+		post(e, "service=x&labels="+label+"%3D"+pay, body).is(t, "push with "+label, 400, "the label '"+label+"' cannot be pushed")
+		w.reg.ask(t, "POST", "/api/0/profiles?service=x&type=cpu&labels="+label+"%3D"+pay, e.direct, body).is(t, "old push with "+label, 400, "cannot be pushed")
+	}
+	for what, words := range map[string]string{"a parameter": "pod=" + pay + "-0", "a field": "k8s.pod=" + pay} {
 		a := post(e, "service="+w.theirService+"&"+words, body)
 		if a.status == 400 {
 			continue // refused is well
