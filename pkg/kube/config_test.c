@@ -171,11 +171,8 @@ static const struct {
     "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"                            \
     "clusters: [{name: c, cluster: {server: 'https://x'}}]\n"
     {CLUSTER, "no user 'u'"},
-    {CLUSTER "users: [{name: u, user: {exec: {command: aws}}}]\n", "exec plugin"},
     {CLUSTER "users: [{name: u, user: {auth-provider: {name: oidc}}}]\n", "auth-provider"},
-    {CLUSTER "users: [{name: u, user: {username: a, password: b}}]\n", "password"},
     {CLUSTER "users: [{name: u, user: {client-certificate: a}}]\n", "must come together"},
-    {CLUSTER "users: [{name: u, user: {token: t, as: boss}}]\n", "impersonation ('as')"},
     {CLUSTER "users: [{name: u, user: {client-certificate-data: '***'}}]\n", "not base64"},
 };
 
