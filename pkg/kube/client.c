@@ -2,6 +2,7 @@
 // state lives in kp_kube_call; enter_x functions are the only places that change it.
 #include "kube/client.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kube/client_internal.h"
+#include "kube/config_internal.h"
 #include "kube/failure.h"
+#include "kube/headers.h"
 
 #include "base/banned.h"
 
@@ -42,14 +45,20 @@ struct kp_kube_call {
     struct kp_kube *kube;
     enum call_state state;
     char *method, *path, *accept, *content_type;
+    char **headers;
     struct kp_blob *body;
     size_t max_body;
     int64_t timeout_ms, began_ms, try_began_ms;
     int tries, max_tries;
+    int64_t idle_timeout_ms;
     bool token_renewed, urgent, harmless;
+    bool handed_out; // on_data was called
+    bool refused;    // by on_data or on_head
     struct kp_backoff backoff;
     struct kp_timer *timer;
     struct kp_http_call *http;
+    bool (*on_data)(void *user, const uint8_t *data, size_t len);
+    bool (*on_head)(void *user, int http_status, const char *content_type);
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);
     void *user;
 };
@@ -86,6 +95,7 @@ struct kp_kube *kp_kube_create(
     kube->user_agent = kp_asprintf(
         "User-Agent: %s", options && options->user_agent ? options->user_agent : "kube-pprof/" KP_VERSION);
     kp_list_init(&kube->calls);
+    kp_list_init(&kube->listings);
     kube->random = kp_hash64_mix((uint64_t)kp_mono_us(), (uint64_t)getpid());
     kube->write_interval_ms = 1000 / rate;
     kube->write_burst_ms = kube->write_interval_ms * (rate > 10 ? rate : 10);
@@ -109,41 +119,31 @@ void kp_kube_count_request(struct kp_kube *kube, const char *method, int status)
 
 // ---- one HTTP request ----
 
-struct headers {
-    const char *items[6];
-    char *owned[3];
-};
-
-static void headers_finish(struct headers *h)
+int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
+    const struct kp_kube_headers *headers, struct kp_http_request *http, struct kp_http_call **ret,
+    struct kp_error *err)
 {
-    for (size_t i = 0; i < KP_COUNT(h->owned); i++)
-        kp_free(h->owned[i]);
-}
-
-int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path, const char *accept,
-    const char *content_type, struct kp_http_request *http, struct kp_http_call **ret, struct kp_error *err)
-{
-    struct headers h = {0};
-    size_t n = 0;
     int64_t now = kp_loop_mono_ms(kube->loop);
-    const char *authorization = kp_credentials_header(&kube->credentials, now);
+    struct kp_headers all;
     if (kube->destroying)
         return kp_fail(err, KP_CANCELED, "the client is shutting down");
-    h.items[n++] = kube->user_agent;
-    h.items[n++] = h.owned[0] = kp_asprintf("Accept: %s", accept ? accept : "application/json");
-    if (content_type)
-        h.items[n++] = h.owned[1] = kp_asprintf("Content-Type: %s", content_type);
-    if (authorization)
-        h.items[n++] = authorization;
-    h.owned[2] = kp_asprintf("%s%s", kube->credentials.base, path);
-    http->url = h.owned[2];
-    http->headers = h.items;
+    kp_headers_init(&all);
+    kp_headers_add(&all, "%s", kube->user_agent);
+    kp_headers_add(&all, "Accept: %s", headers->accept ? headers->accept : "application/json");
+    if (headers->content_type)
+        kp_headers_add(&all, "Content-Type: %s", headers->content_type);
+    kp_credentials_headers(&kube->credentials, now, &all);
+    for (size_t i = 0; headers->more && headers->more[i]; i++)
+        kp_headers_add(&all, "%s", headers->more[i]);
+    kp_auto_free char *url = kp_asprintf("%s%s", kube->credentials.base, path);
+    http->url = url;
+    http->headers = (const char *const *)all.items;
     http->unix_socket = kube->credentials.unix_socket;
     http->proxy = kube->credentials.config.proxy;
     http->keepalive = true;
     kp_credentials_tls(&kube->credentials, now, &http->tls);
     int code = kp_http_start(over, http, ret, err);
-    headers_finish(&h);
+    kp_headers_finish(&all);
     return code;
 }
 
@@ -159,6 +159,7 @@ static void call_free(struct kp_kube_call *call)
     kp_free(call->path);
     kp_free(call->accept);
     kp_free(call->content_type);
+    kp_kube_texts_free(call->headers);
     kp_free(call);
 }
 
@@ -181,6 +182,26 @@ static void finish_error(struct kp_kube_call *call, int code, const char *why)
 
 // ---- trying ----
 
+static bool on_http_head(void *user, int status, const char *content_type)
+{
+    struct kp_kube_call *call = user;
+    if (call->state == CALL_CANCELED)
+        return false;
+    if (call->on_head && status >= 200 && status < 300)
+        call->refused = !call->on_head(call->user, status, content_type);
+    return !call->refused;
+}
+
+static bool on_http_data(void *user, const uint8_t *data, size_t len)
+{
+    struct kp_kube_call *call = user;
+    if (call->state == CALL_CANCELED)
+        return false;
+    call->handed_out = true;
+    call->refused = !call->on_data(call->user, data, len);
+    return !call->refused;
+}
+
 static void on_http_done(void *user, const struct kp_http_result *result);
 
 static int enter_running(struct kp_kube_call *call, struct kp_error *err)
@@ -189,15 +210,21 @@ static int enter_running(struct kp_kube_call *call, struct kp_error *err)
         .method = call->method,
         .body = call->body,
         .timeout_ms = call->timeout_ms,
+        .idle_timeout_ms = call->idle_timeout_ms,
         .max_body = call->max_body,
+        .on_head = call->on_head ? on_http_head : NULL,
+        .on_data = call->on_data ? on_http_data : NULL,
         .on_done = on_http_done,
         .user = call,
     };
     call->state = CALL_RUNNING;
     call->tries++;
     call->try_began_ms = kp_mono_ms();
-    return kp_kube_http_start(call->kube, call->urgent ? call->kube->long_http : call->kube->http, call->path,
-        call->accept, call->body ? call->content_type : NULL, &http, &call->http, err);
+    // What takes long must not hold up what is short.
+    struct kp_http *over = call->urgent || call->on_data ? call->kube->long_http : call->kube->http;
+    const struct kp_kube_headers headers = {
+        call->accept, call->body ? call->content_type : NULL, (const char *const *)call->headers};
+    return kp_kube_http_start(call->kube, over, call->path, &headers, &http, &call->http, err);
 }
 
 static void on_call_timer(void *user)
@@ -245,7 +272,8 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
 {
     int64_t now = kp_mono_ms();
     struct kp_kube *kube = call->kube;
-    if (call->state == CALL_CANCELED || kube->destroying || call->tries >= call->max_tries)
+    if (call->state == CALL_CANCELED || kube->destroying || call->tries >= call->max_tries ||
+        call->handed_out || call->refused)
         return false;
     if (err->http_status == 401 && !call->token_renewed && kube->credentials.config.token_file) {
         call->token_renewed = true;
@@ -258,7 +286,8 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
     if (err->retry_after_s > 0) // a quarter on top so that not everybody comes back together
         wait =
             err->retry_after_s * 1000LL + (int64_t)(kp_random_next(&kube->random) % 250) * err->retry_after_s;
-    if (now + wait - call->began_ms > call->timeout_ms)
+    int64_t limit = call->timeout_ms > 0 ? call->timeout_ms : DEFAULT_TIMEOUT_MS;
+    if (now + wait - call->began_ms > limit)
         return false;
     enter_waiting(call, wait, err->http_status);
     return true;
@@ -268,13 +297,19 @@ static void read_result(
     const struct kp_kube_call *call, const struct kp_http_result *result, struct kp_error *err)
 {
     char what[200];
-    if (call->state == CALL_CANCELED) {
+    if (call->state == CALL_CANCELED || call->refused) {
         kp_fail(err, KP_CANCELED, "%s %s: canceled", call->method, call->path);
         return;
     }
     if (result->code != KP_OK) {
         *err = result->error;
         err->http_status = 0;
+        if (result->os_errno == ECONNREFUSED && call->kube->credentials.config.last_resort) {
+            *err = (struct kp_error){0};
+            kp_fail(err, KP_NETWORK,
+                "the connection to the server %s was refused - did you specify the right host or port? (%s)",
+                call->kube->credentials.host, call->kube->credentials.config.last_resort);
+        }
         return;
     }
     if (result->status >= 200 && result->status < 300)
@@ -331,8 +366,12 @@ static struct kp_kube_call *call_create(struct kp_kube *kube, const struct kp_ku
     call->accept = kp_strdup(request->accept);
     call->content_type = kp_strdup(request->content_type);
     call->body = request->body ? kp_blob_ref(request->body) : NULL;
-    call->max_body = request->max_body;
-    call->timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
+    call->headers = kp_kube_texts_copy(request->headers);
+    call->max_body = request->max_body > 0 || !request->on_data ? request->max_body : SIZE_MAX / 2;
+    call->timeout_ms = request->timeout_ms > 0 || request->on_data ? request->timeout_ms : DEFAULT_TIMEOUT_MS;
+    call->idle_timeout_ms = request->idle_timeout_ms;
+    call->on_data = request->on_data;
+    call->on_head = request->on_head;
     call->max_tries = request->max_tries > 0 ? request->max_tries : DEFAULT_TRIES;
     call->urgent = request->urgent;
     call->harmless = request->harmless;
@@ -398,6 +437,7 @@ void kp_kube_destroy(struct kp_kube *kube)
     kube->destroying = true;
     kp_http_destroy(kube->http);
     kp_http_destroy(kube->long_http);
+    kp_kube_listings_end(kube);
     while (!kp_list_empty(&kube->calls)) {
         struct kp_kube_call *call = kp_container_of(kube->calls.next, struct kp_kube_call, node);
         finish_error(call, KP_CANCELED, "canceled");

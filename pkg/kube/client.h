@@ -13,11 +13,17 @@
 
 struct kp_kube;
 struct kp_kube_call;
+struct kp_kube_exchange;
 
 struct kp_kube_options {
     const char *user_agent;     // "kube-pprof/0.1.0 (linux/amd64)"
     struct kp_metrics *metrics; // rest_client_requests_total and the like; NULL = none
     double writes_per_second;   // token bucket for everything that is not GET; 0 = 20
+    // Told of every HTTP request once it is over (kubectl's -v=6..9; kube/exchange.h writes it down): also of
+    // those that are repeated, and of lists and watches. Secrets are masked.
+    void (*on_exchange)(void *user, const struct kp_kube_exchange *exchange);
+    void *exchange_user;
+    size_t exchange_max_body; // bytes kept of each body for on_exchange; 0 = none
 };
 
 // config is copied. Never fails because the API server is away.
@@ -27,16 +33,26 @@ struct kp_kube *kp_kube_create(
 void kp_kube_destroy(struct kp_kube *kube);
 
 struct kp_kube_request {
-    const char *method;       // "GET" "POST" "PATCH" "PUT" "DELETE"
-    const char *path;         // "/api/v1/namespaces/shop/pods/x?..."
-    const char *accept;       // NULL = application/json
-    const char *content_type; // of body
-    struct kp_blob *body;     // referenced; NULL = none
-    size_t max_body;          // 0 = KP_MAX_JSON_BYTES
-    int64_t timeout_ms;       // of one try, and no further try begins after it; 0 = 60 s
-    int max_tries;            // 0 = 10; 1 = do not repeat
-    bool urgent;              // not held back by writes_per_second (the Lease)
-    bool harmless;            // a POST that changes nothing: repeated like a GET
+    const char *method;         // "GET" "POST" "PATCH" "PUT" "DELETE"
+    const char *path;           // "/api/v1/namespaces/shop/pods/x?..."
+    const char *accept;         // NULL = application/json
+    const char *content_type;   // of body
+    struct kp_blob *body;       // referenced; NULL = none
+    const char *const *headers; // more of them, "Name: value", NULL-terminated; copied; NULL = none
+    size_t max_body;            // 0 = KP_MAX_JSON_BYTES
+    int64_t timeout_ms;         // of one try, and no further try begins after it; 0 = 60 s
+    int max_tries;              // 0 = 10; 1 = do not repeat
+    bool urgent;                // not held back by writes_per_second (the Lease)
+    bool harmless;              // a POST that changes nothing: repeated like a GET
+    // The raw form, for answers that are not JSON or are too large to hold (profiles through the pod proxy):
+    // a 2xx body goes to on_data as it comes, and on_done gets no json. Of errors nothing is handed out, they
+    // become err as ever. Without timeout_ms there is no limit in time then, without max_body none in size.
+    // Once on_data was called nothing is repeated: an answer that breaks off is KP_NETWORK. Returning false
+    // ends the call with KP_CANCELED.
+    bool (*on_data)(void *user, const uint8_t *data, size_t len);
+    int64_t idle_timeout_ms; // with on_data: no byte for so long is KP_TIMEOUT; 0 = none
+    // Of a 2xx answer, before its body; optional. false ends the call with KP_CANCELED.
+    bool (*on_head)(void *user, int http_status, const char *content_type);
     // json: the parsed answer (borrowed; NULL if empty, not JSON or failed). err: NULL on success; else code
     // and sentence from the Status object ("profilingpolicies.kube-pprof.dev \"x\" is forbidden: ...").
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);

@@ -13,7 +13,8 @@ struct kp_kube {
     struct kp_http *http, *long_http;
     struct kp_credentials credentials;
     char *user_agent;
-    struct kp_list calls; // kp_kube_call
+    struct kp_list calls;    // kp_kube_call
+    struct kp_list listings; // kp_kube_listing
     int n_calls;
     bool destroying;
     uint64_t random;
@@ -24,10 +25,16 @@ struct kp_kube {
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 
-// What is the same for every request: URL, credentials, TLS. Strings are copied by kp_http_start().
+// What is the same for every request: URL, credentials, TLS. Everything is copied. accept: NULL = JSON.
+struct kp_kube_headers {
+    const char *accept, *content_type;
+    const char *const *more; // NULL-terminated; NULL = none
+};
 KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
-    const char *accept, const char *content_type, struct kp_http_request *http, struct kp_http_call **ret,
+    const struct kp_kube_headers *headers, struct kp_http_request *http, struct kp_http_call **ret,
     struct kp_error *err);
+// listing.c: ends those that wait, once the connections are closed.
+void kp_kube_listings_end(struct kp_kube *kube);
 void kp_kube_count_request(struct kp_kube *kube, const char *method, int status); // status 0: no answer
 
 // A GET whose body is handed over as it comes: lists and watches. No repeats, no time limit but the ones
@@ -38,7 +45,9 @@ struct kp_kube_stream_request {
     // 2xx: the answer begins.
     void (*on_begin)(void *user);
     bool (*on_data)(void *user, const uint8_t *data, size_t len); // false = stop; on_done says KP_CANCELED
-    void (*on_done)(void *user, const struct kp_error *err);      // NULL = clean end
+    // The body of an answer that is not 2xx, before on_done; optional.
+    void (*on_refusal)(void *user, const char *body, size_t len);
+    void (*on_done)(void *user, const struct kp_error *err); // NULL = clean end
     void *user;
 };
 struct kp_kube_stream;

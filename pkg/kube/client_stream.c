@@ -51,8 +51,11 @@ static void on_done(void *user, const struct kp_http_result *result)
     } else if (result->code != KP_OK) {
         err = result->error;
     } else if (result->status < 200 || result->status >= 300) {
-        kp_failure_read(result->status, result->body ? (const char *)result->body->data : "",
-            result->body ? result->body->len : 0, stream->what, result->retry_after_s, &err);
+        const char *body = result->body ? (const char *)result->body->data : "";
+        size_t len = result->body ? result->body->len : 0;
+        kp_failure_read(result->status, body, len, stream->what, result->retry_after_s, &err);
+        if (request.on_refusal)
+            request.on_refusal(request.user, body, len);
     }
     kp_free(stream);
     request.on_done(request.user, err.code != KP_OK ? &err : NULL);
@@ -76,8 +79,8 @@ int kp_kube_stream_start(struct kp_kube *kube, const struct kp_kube_stream_reque
         .on_done = on_done,
         .user = stream,
     };
-    int code =
-        kp_kube_http_start(kube, kube->long_http, request->path, NULL, NULL, &http, &stream->http, err);
+    int code = kp_kube_http_start(
+        kube, kube->long_http, request->path, &(struct kp_kube_headers){0}, &http, &stream->http, err);
     if (code < 0) {
         kp_free(stream);
         return code;

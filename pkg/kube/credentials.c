@@ -1,10 +1,12 @@
 #include "kube/credentials.h"
 
+#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 
 #include "base/banned.h"
@@ -17,38 +19,30 @@ enum {
     MAX_CA = 4 * KP_MIB,
 };
 
-static void copy_config(struct kp_kube_config *to, const struct kp_kube_config *from)
-{
-    *to = (struct kp_kube_config){
-        .server = kp_strdup(from->server),
-        .ca_file = kp_strdup(from->ca_file),
-        .ca_pem = kp_strdup(from->ca_pem),
-        .cert_file = kp_strdup(from->cert_file),
-        .cert_pem = kp_strdup(from->cert_pem),
-        .key_file = kp_strdup(from->key_file),
-        .key_pem = kp_strdup(from->key_pem),
-        .token = kp_strdup(from->token),
-        .token_file = kp_strdup(from->token_file),
-        .tls_server_name = kp_strdup(from->tls_server_name),
-        .proxy = kp_strdup(from->proxy),
-        .namespace = kp_strdup(from->namespace ? from->namespace : "default"),
-        .insecure = from->insecure,
-    };
-}
-
 static bool loopback(const char *host)
 {
     return kp_starts_with(host, "127.") || kp_starts_with(host, "[::1]") || strcmp(host, "localhost") == 0 ||
            kp_starts_with(host, "localhost:");
 }
 
+static char *basic(const char *username, const char *password)
+{
+    kp_auto_free char *both = kp_asprintf("%s:%s", username, password ? password : "");
+    size_t len = strlen(both);
+    kp_auto_free char *coded = kp_alloc((len + 2) / 3 * 4 + 1);
+    EVP_EncodeBlock((unsigned char *)coded, (const unsigned char *)both, (int)len);
+    return kp_asprintf("Authorization: Basic %s", coded);
+}
+
 void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *config)
 {
     memset(c, 0, sizeof *c);
-    copy_config(&c->config, config);
+    kp_kube_config_copy(&c->config, config);
     const char *server = c->config.server ? c->config.server : "";
     if (!c->config.token_file && c->config.token)
         c->header = kp_asprintf("Authorization: Bearer %s", c->config.token);
+    else if (!c->config.token_file && c->config.username)
+        c->header = basic(c->config.username, c->config.password);
     if (kp_starts_with(server, "unix:")) {
         c->unix_socket = kp_strdup(server + strlen("unix:"));
         c->base = kp_strdup("http://localhost");
@@ -60,8 +54,8 @@ void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *
     const char *host = scheme ? scheme + 3 : server;
     c->base = kp_strdup(server);
     c->host = kp_strndup(host, strcspn(host, "/"));
-    c->may_authorize =
-        kp_starts_with(server, "https://") || (kp_starts_with(server, "http://") && loopback(c->host));
+    c->may_authorize = kp_starts_with(server, "https://") ||
+                       (kp_starts_with(server, "http://") && loopback(c->host) && !c->config.proxy);
 }
 
 static void forget(char *secret)
@@ -119,6 +113,38 @@ const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms)
     // A failed read is tried again at the next use: the old token may soon be too old.
     c->token_read_ms = token ? now_mono_ms : 0;
     return c->header;
+}
+
+// A header's name takes no more than a token's characters (RFC 9110 5.6.2); the server decodes it.
+static char *escaped(const char *key)
+{
+    kp_auto_strbuf out;
+    kp_strbuf_init(&out, 3 * strlen(key) + 1);
+    for (const char *p = key; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+                     strchr("!#$&'*+-.^_`|~", *p);
+        kp_strbuf_addf(&out, plain ? "%c" : "%%%02X", (unsigned char)*p);
+    }
+    return kp_strbuf_take(&out, NULL);
+}
+
+void kp_credentials_headers(struct kp_credentials *c, int64_t now_mono_ms, struct kp_headers *headers)
+{
+    const struct kp_kube_config *config = &c->config;
+    const char *authorization = kp_credentials_header(c, now_mono_ms);
+    if (authorization)
+        kp_headers_add(headers, "%s", authorization);
+    if (!config->as)
+        return;
+    kp_headers_add(headers, "Impersonate-User: %s", config->as);
+    if (config->as_uid)
+        kp_headers_add(headers, "Impersonate-Uid: %s", config->as_uid);
+    for (size_t i = 0; config->as_groups && config->as_groups[i]; i++)
+        kp_headers_add(headers, "Impersonate-Group: %s", config->as_groups[i]);
+    for (size_t i = 0; i < config->n_as_extra; i++) {
+        kp_auto_free char *key = escaped(config->as_extra[i].name);
+        kp_headers_add(headers, "Impersonate-Extra-%s: %s", key, config->as_extra[i].value);
+    }
 }
 
 void kp_credentials_drop(struct kp_credentials *c)

@@ -9,6 +9,7 @@
 
 #include "aio/http.h"
 #include "kube/config.h"
+#include "kube/headers.h"
 
 struct kp_credentials {
     struct kp_kube_config config;
@@ -27,6 +28,8 @@ void kp_credentials_finish(struct kp_credentials *c);
 // The header to send, borrowed until the next call; NULL = none. Reads the token file when its time has come;
 // a failed read keeps the old token.
 const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms);
+// That header, or the one for basic authentication, and what says whom to act as.
+void kp_credentials_headers(struct kp_credentials *c, int64_t now_mono_ms, struct kp_headers *headers);
 // After a 401: the next use reads the token file again.
 void kp_credentials_drop(struct kp_credentials *c);
 void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp_http_tls *ret);
