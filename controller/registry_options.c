@@ -101,14 +101,7 @@ static const struct kp_option rows[] = {
 
 bool kp_listen_is_local(const char *address)
 {
-    if (kp_starts_with(address, "unix:"))
-        return true;
-    const char *colon = strrchr(address, ':');
-    kp_auto_free char *host = kp_strndup(address, colon ? (size_t)(colon - address) : strlen(address));
-    if (kp_streq(host, "[::1]") || kp_streq(host, "localhost"))
-        return true;
-    // 127.0.0.0/8 written as an address; a name like 127.example.org is not one
-    return kp_starts_with(host, "127.") && strspn(host, "0123456789.") == strlen(host);
+    return kp_starts_with(address, "unix:") || kp_is_loopback(address);
 }
 
 bool kp_registry_asks_kubernetes(const struct kp_registry_options *o)

@@ -173,3 +173,15 @@ const char *kp_printable(char *out, size_t size, const char *s, size_t len)
     out[n] = '\0';
     return out;
 }
+
+bool kp_is_loopback(const char *authority)
+{
+    static const char *const names[] = {"localhost", "[::1]"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(authority, names[i], len) == 0 && (authority[len] == '\0' || authority[len] == ':'))
+            return true;
+    }
+    size_t digits = strspn(authority, "0123456789.");
+    return kp_starts_with(authority, "127.") && (authority[digits] == '\0' || authority[digits] == ':');
+}

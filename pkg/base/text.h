@@ -31,4 +31,8 @@ bool kp_url_decode(const char *s, size_t len, char *out);
 // "...").
 const char *kp_printable(char *out, size_t size, const char *s, size_t len);
 
+// Whether an authority ("127.0.0.1:80", "[::1]:80", "localhost") is this machine, with nobody between. A name
+// like 127.example.org is not.
+bool kp_is_loopback(const char *authority);
+
 #endif

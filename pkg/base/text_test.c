@@ -168,9 +168,23 @@ static void test_edit_distance(void **state)
     assert_true(kp_edit_distance("", text) == SIZE_MAX);
 }
 
+static void test_loopback(void **state)
+{
+    (void)state;
+    static const char *const here[] = {
+        "localhost", "localhost:80", "127.0.0.1", "127.9.8.7:443", "[::1]", "[::1]:80"};
+    static const char *const elsewhere[] = {"127.example.org", "127.0.0.1.example.org:80",
+        "localhost.example.org", "localhostx", "[::2]", "10.0.0.1", "", "128.0.0.1", "[::1].org"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        assert_true(kp_is_loopback(here[i]));
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        assert_false(kp_is_loopback(elsewhere[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loopback),
         cmocka_unit_test(test_edit_distance),
         cmocka_unit_test(test_comparisons),
         cmocka_unit_test(test_copy),
