@@ -5,6 +5,7 @@
 
 #include "api/state.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -24,7 +25,8 @@ struct list {
     struct kp_agg_select select;
     char *namespace; // NULL = all
     char *cursor, *include;
-    int64_t limit; // 0 = all there are
+    int64_t limit;          // 0 = all there are
+    int64_t from_ms, to_ms; // 0 = open
     int64_t now_ms;
 };
 
@@ -82,8 +84,11 @@ static int list_one(struct kp_call *call, const struct list *l, const char *name
     }
     if (rc != 0)
         return rc;
-    const struct kp_store_query query = {
-        .service = l->select.service, .type = l->select.type, .selector = l->select.selector};
+    const struct kp_store_query query = {.service = l->select.service,
+        .type = l->select.type,
+        .selector = l->select.selector,
+        .from_ms = l->from_ms,
+        .to_ms = l->to_ms};
     if (kp_store_query_matches(&query, &record))
         add_item(j, l, &record);
     kp_record_finish(&record);
@@ -98,6 +103,8 @@ static int list_many(
         .service = l->select.service,
         .type = l->select.type,
         .selector = l->select.selector,
+        .from_ms = l->from_ms,
+        .to_ms = l->to_ms,
         .limit = l->limit > 0 && l->limit < KP_AGG_MAX_LIST ? (size_t)l->limit : KP_AGG_MAX_LIST,
         .cursor = l->cursor,
         .newest_first = true,
@@ -164,6 +171,30 @@ static void list_work(struct kp_call *call)
     kp_call_body(call, &out);
 }
 
+static int take_time(
+    const struct kp_http_exchange *x, const char *name, int64_t now_ms, int64_t *ret, struct kp_error *err)
+{
+    const char *text = kp_http_arg(x, name);
+    int rc = text && text[0] ? kp_time_parse_relative(text, now_ms, ret, err) : 0;
+    return rc != 0 ? kp_wrap(err, "%s", name) : 0;
+}
+
+// What kubectl never sends and other clients can say beside it, as on /api/v1: times, and a selector with
+// regular expressions.
+static int take_more(const struct kp_http_exchange *x, struct list *l, struct kp_error *err)
+{
+    const char *selector = kp_http_arg(x, "selector");
+    int rc = take_time(x, "from", l->now_ms, &l->from_ms, err);
+    if (rc == 0)
+        rc = take_time(x, "to", l->now_ms, &l->to_ms, err);
+    if (rc != 0 || selector == NULL || selector[0] == '\0')
+        return rc;
+    if (l->select.selector != NULL)
+        return kp_fail(err, KP_INVALID, "give labelSelector or selector, not both");
+    rc = kp_selector_parse(selector, true, &l->select.selector, err);
+    return rc != 0 ? kp_wrap(err, "selector") : 0;
+}
+
 static int take_list(const struct kp_http_exchange *x, struct list *l, struct kp_error *err)
 {
     const char *limit = kp_http_arg(x, "limit");
@@ -176,7 +207,7 @@ static int take_list(const struct kp_http_exchange *x, struct list *l, struct kp
         return kp_fail(err, KP_INVALID, "includeObject: it can be None, Metadata or Object");
     l->cursor = cursor && cursor[0] ? kp_strdup(cursor) : NULL;
     l->include = include && include[0] ? kp_strdup(include) : NULL;
-    return 0;
+    return take_more(x, l, err);
 }
 
 static bool take_accept(struct kp_http_exchange *x, struct kp_agg_accept *ret)
@@ -214,7 +245,7 @@ void kp_api_agg_list(struct kp_http_exchange *x, void *user)
     if (l->namespace && l->select.namespace && !kp_streq(l->namespace, l->select.namespace))
         l->select.nothing = true;
     if (take_list(x, l, &err) == 0) {
-        kp_call_start(api, x, KP_API_NATIVE, list_work, list_finish, l);
+        kp_call_start_search(api, x, l->select.selector, list_work, list_finish, l);
         return;
     }
     kp_http_reply_error(x, &err);

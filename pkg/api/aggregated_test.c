@@ -301,6 +301,7 @@ static void test_selectors(void **state)
     check_list(w, "/profiles?labelSelector=team+in+%28a%29", "3 1 0");
     check_list(w, "/profiles?labelSelector=k8s.pod%3Dapi-0", "1 0");
     check_list(w, "/profiles?labelSelector=%21team", "");
+    check_list(w, "/namespaces/shop/profiles?selector=team%3D%7E%5Bb-z%5D", "2");
     check_list(w, "/profiles?fieldSelector=spec.type%3Dcpu", "3 2 0");
     check_list(w, "/profiles?fieldSelector=spec.type%3D%3Dcpu%2Cspec.service%3Dapi", "3 0");
     check_list(w, "/profiles?fieldSelector=spec.type%3Dcpu%2Cspec.type%3Dheap", "");
@@ -326,6 +327,9 @@ static void test_selectors(void **state)
         {"fieldSelector=spec.type%21%3Dcpu", "with = only"},
         {"fieldSelector=spec.pod%3D%5Cx", "backslash"},
         {"labelSelector=team%3D%7Ea", "labelSelector"},
+        {"labelSelector=team%3Da&selector=team%3Db", "not both"},
+        {"selector=team%3D%7E%28", "selector"},
+        {"from=yesterday", "from"},
         {"labelSelector=a+b", "labelSelector"},
         {"limit=-1", "limit"},
         {"limit=x", "limit"},
