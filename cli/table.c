@@ -44,8 +44,8 @@ void kp_table_cell(struct kp_table *table, const char *text)
         *kp_array_add(&table->cells) = kp_strdup("<none>");
         return;
     }
-    char *cell = kp_alloc(4 * len + 1);
-    kp_printable(cell, 4 * len + 1, text, len);
+    char *cell = kp_alloc(len + 1);
+    kp_printable(cell, len + 1, text, len);
     *kp_array_add(&table->cells) = cell;
 }
 
@@ -65,9 +65,13 @@ void kp_table_align_right(struct kp_table *table, unsigned column)
     table->right |= UINT64_C(1) << column;
 }
 
+// Code points; cells hold valid UTF-8 (kp_printable).
 static int width_of(const char *text)
 {
-    return (int)kp_utf8_length(text, strlen(text));
+    int width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
 }
 
 static void print_row(const struct kp_table *table, char *const *row, const int *widths, FILE *out)
