@@ -22,8 +22,7 @@ struct kp_symbols_index {
     struct kp_keyed key;
     struct kp_arena *bytes; // of the strings
     struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
-    uint32_t *guesses; // symbols_guess.h; NULL: none was asked for
-    uint32_t guess_mask;
+    struct table guesses;   // symbols_guess.h; without slots: none was asked for
     uint32_t n_known_nodes; // that are in the table; those behind them get there when one is looked up
     uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
         cap_labels;
@@ -143,7 +142,7 @@ void kp_symbols_destroy(struct kp_symbols *s)
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     for (size_t i = 0; i < KP_COUNT(tables); i++)
         kp_free(tables[i]->slots);
-    kp_free(x->guesses);
+    kp_free(x->guesses.slots);
     kp_arena_free(x->bytes);
     kp_free(x);
     kp_free(s->strings);
@@ -163,7 +162,7 @@ size_t kp_symbols_bytes(const struct kp_symbols *s)
     const struct table *tables[] = {
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     size_t n = kp_arena_bytes(x->bytes);
-    n += x->guesses ? ((size_t)x->guess_mask + 1) * sizeof *x->guesses : 0;
+    n += x->guesses.slots ? ((size_t)x->guesses.mask + 1) * sizeof(struct slot) : 0;
     for (size_t i = 0; i < KP_COUNT(tables); i++)
         n += ((size_t)tables[i]->mask + 1) * sizeof(struct slot);
     return n + x->cap_strings * sizeof *s->strings + x->cap_functions * sizeof *s->functions +
@@ -278,33 +277,48 @@ uint32_t kp_symbols_location(
     return s->n_locations++;
 }
 
-static inline uint32_t *guess(
+static inline uint32_t hash_guess(
     const struct kp_symbols_index *x, const struct kp_sym_location *l, const struct kp_line *lines)
 {
     uint64_t line = l->n_lines > 0 ? (uint64_t)lines[0].line : 0;
-    uint64_t h64 = kp_keyed_pair(&x->key, x->key.start ^ line, l->address, l->mapping);
-    return &x->guesses[fold(h64) & x->guess_mask];
+    return fold(kp_keyed_pair(&x->key, x->key.start ^ line, l->address, l->mapping));
+}
+
+static struct slot *find_guess(struct table *t, uint32_t h)
+{
+    uint32_t at = h & t->mask;
+    while (t->slots[at].id1 != 0 && t->slots[at].hash != h)
+        at = (at + 1) & t->mask;
+    return &t->slots[at];
+}
+
+void kp_symbols_guess_put(struct kp_symbols *s, uint32_t hash, uint32_t location)
+{
+    struct slot *slot = find_guess(&s->index->guesses, hash);
+    if (slot->id1 != 0)
+        slot->id1 = location + 1;
+    else
+        table_put(&s->index->guesses, hash, location);
 }
 
 static void make_guesses(struct kp_symbols *s)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t n = x->guesses ? 2 * (x->guess_mask + 1) : FIRST_SLOTS;
-    while (n / 4 <= s->n_locations) // few share a place
-        n *= 2;
-    kp_free(x->guesses);
-    x->guesses = KP_NEW_ARRAY(uint32_t, n);
-    x->guess_mask = n - 1;
-    for (uint32_t i = 0; i < s->n_locations; i++)
-        *guess(x, &s->locations[i], s->lines + s->locations[i].first_line) = i;
+    table_init(&x->guesses);
+    for (uint32_t i = 0; i < s->n_locations; i++) {
+        const struct kp_sym_location *l = &s->locations[i];
+        kp_symbols_guess_put(s, hash_guess(x, l, s->lines + l->first_line), i);
+    }
 }
 
-uint32_t *kp_symbols_guess(
-    struct kp_symbols *s, const struct kp_sym_location *location, const struct kp_line *lines)
+uint32_t kp_symbols_guess(struct kp_symbols *s, const struct kp_sym_location *location,
+    const struct kp_line *lines, uint32_t *ret_hash)
 {
-    if (s->index->guesses == NULL || s->index->guess_mask / 2 < s->n_locations)
+    struct kp_symbols_index *x = s->index;
+    if (x->guesses.slots == NULL)
         make_guesses(s);
-    return guess(s->index, location, lines);
+    *ret_hash = hash_guess(x, location, lines);
+    return find_guess(&x->guesses, *ret_hash)->id1 - 1;
 }
 
 static uint32_t hash_node(const struct kp_symbols_index *x, uint32_t parent, uint32_t location)

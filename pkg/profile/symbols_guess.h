@@ -6,10 +6,10 @@
 
 #include "profile/symbols.h"
 
-// Where the guess lies for such a location (its mapping an id of this space) with its first line at this
-// number, 0 without lines: any id, also one past n_locations. Write the right one there; valid until the next
-// call.
-uint32_t *kp_symbols_guess(
-    struct kp_symbols *symbols, const struct kp_sym_location *location, const struct kp_line *lines);
+// The guess for such a location (its mapping an id of this space): any id, also one past n_locations. Lines
+// may be NULL without lines. The hash is what the right one is kept under, should the guess be wrong.
+uint32_t kp_symbols_guess(struct kp_symbols *symbols, const struct kp_sym_location *location,
+    const struct kp_line *lines, uint32_t *ret_hash);
+void kp_symbols_guess_put(struct kp_symbols *symbols, uint32_t hash, uint32_t location);
 
 #endif

@@ -191,9 +191,10 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
         lines = map->space->lines + l.first_line;
     }
     l.mapping = kp_symbols_map_mapping(map, l.mapping);
-    uint32_t *guess = kp_symbols_guess(map->to, &l, lines);
-    if (is_location(map, &l, lines, *guess))
-        return *id = *guess;
+    uint32_t hash;
+    uint32_t guess = kp_symbols_guess(map->to, &l, lines, &hash);
+    if (is_location(map, &l, lines, guess))
+        return *id = guess;
     map->lines.n = 0;
     for (uint32_t i = 0; i < l.n_lines; i++) {
         struct kp_line line = lines[i];
@@ -201,7 +202,7 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
         *kp_array_add(&map->lines) = line;
     }
     *id = kp_symbols_location(map->to, &l, map->lines.items);
-    *guess = *id;
+    kp_symbols_guess_put(map->to, hash, *id);
     return *id;
 }
 
