@@ -99,13 +99,6 @@ static enum kp_decode_step collect_ids(
 
 // ---- pass 2 ----
 
-// Makes room behind what is there; the items, never NULL.
-#define room_for(array, more)                                                                                \
-    ((array)->cap - (array)->n <= (more)                                                                     \
-            ? ((array)->cap += (array)->cap / 2 + (more) + 8,                                                \
-                  (array)->items = kp_grow((array)->items, (array)->cap, sizeof *(array)->items))            \
-            : (array)->items)
-
 static enum kp_decode_step take_value_type(
     const struct kp_decoder *d, struct kp_bytes b, struct kp_value_type *ret)
 {
@@ -158,7 +151,7 @@ static enum kp_decode_step take_frames(
     size_t more = d->max_depth - (n - s->first_frame);
     more = more < d->max_frames - n ? more : d->max_frames - n;
     size_t room = m->type == KP_PROTO_BYTES ? m->len : 1; // each takes a byte at least
-    uint32_t *items = room_for(&d->frames, room < more ? room : more);
+    uint32_t *items = kp_decode_room_for(&d->frames, room < more ? room : more);
     if (m->type == KP_PROTO_BYTES && m->len <= more && d->locations.items == NULL)
         return take_packed_frames(d, kp_bytes_of(m));
     uint64_t id;
@@ -414,9 +407,9 @@ int kp_profile_decode_proto(
     d.max_frames = 16 * most;
     d.max_details = 4 * most;
     d.p->buffers.bytes = bytes;
-    (void)room_for(&d.frames, len / 16); // about what they come to; and none is NULL
-    (void)room_for(&d.labels, 0);
-    (void)room_for(&d.lines, len / 64);
+    (void)kp_decode_room_for(&d.frames, len / 16); // about what they come to; and none is NULL
+    (void)kp_decode_room_for(&d.labels, 0);
+    (void)kp_decode_room_for(&d.lines, len / 64);
     enum kp_decode_step step = decode(&d);
     hand_over(&d);
     kp_idmap_finish(&d.mappings);

@@ -42,6 +42,13 @@ static inline enum kp_decode_step kp_decode_room(size_t n, uint32_t first, size_
     return n - first > max_own || n > max_all ? KP_DECODE_TOO_LARGE : KP_DECODE_OK;
 }
 
+// Makes room behind what is there; the items, never NULL.
+#define kp_decode_room_for(array, more)                                                                      \
+    ((array)->cap - (array)->n <= (more)                                                                     \
+            ? ((array)->cap += (array)->cap / 2 + (more) + 8,                                                \
+                  (array)->items = kp_grow((array)->items, (array)->cap, sizeof *(array)->items))            \
+            : (array)->items)
+
 enum kp_decode_step kp_decode_mapping(struct kp_decoder *d, struct kp_bytes b);
 enum kp_decode_step kp_decode_function(struct kp_decoder *d, struct kp_bytes b);
 enum kp_decode_step kp_decode_location(struct kp_decoder *d, struct kp_bytes b);

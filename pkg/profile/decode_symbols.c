@@ -81,21 +81,42 @@ __attribute__((noinline)) static enum kp_decode_step read_location(
     return step == KP_DECODE_OK && m.bad ? KP_DECODE_BROKEN : step;
 }
 
+// Function and line number, as nearly all have; false if it is another form, or wrong.
+static inline bool read_usual_line(
+    const struct kp_decoder *d, const uint8_t *p, const uint8_t *end, struct kp_line *ret)
+{
+    uint64_t id, line;
+    if (p[0] != (1 << 3 | KP_PROTO_VARINT))
+        return false;
+    p = kp_quick_short(p + 1, end, &id);
+    if (p[0] != (2 << 3 | KP_PROTO_VARINT))
+        return false;
+    p = kp_quick_short(p + 1, end, &line);
+    ret->line = (int64_t)line;
+    ret->column = 0;
+    return p == end && kp_idmap_find(&d->functions, id, &ret->function);
+}
+
 // False if it is another form, or wrong.
 static inline bool read_usual_location(struct kp_decoder *d, struct kp_bytes b, uint64_t *v)
 {
     size_t first = d->lines.n;
+    size_t n = first;
+    struct kp_line *lines =
+        kp_decode_room_for(&d->lines, (size_t)(b.end - b.p) / 2); // at least two bytes each
     for (unsigned i = 1; i <= 3; i++)
         b.p = kp_quick_expect(b.p, b.end, i, &v[i]);
     while (b.p < b.end && *b.p == (4 << 3 | KP_PROTO_BYTES)) {
         uint64_t len;
         b.p = kp_quick_varint(b.p + 1, b.end, &len);
-        if (b.p > b.end || len > (uint64_t)(b.end - b.p))
+        if (b.p > b.end || len > (uint64_t)(b.end - b.p) || !read_usual_line(d, b.p, b.p + len, &lines[n]))
             return false;
-        if (take_line(d, (struct kp_bytes){b.p, b.p + len}, (uint32_t)first) != KP_DECODE_OK)
-            return false;
+        n++;
         b.p += len;
     }
+    if (n - first > d->max_depth || n > d->max_details)
+        return false;
+    d->lines.n = n;
     if (*b.p == (2 << 3 | KP_PROTO_VARINT)) // where Go's runtime writes the mapping
         b.p = kp_quick_expect(b.p, b.end, 2, &v[2]);
     b.p = kp_quick_expect(b.p, b.end, 5, &v[5]);

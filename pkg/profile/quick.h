@@ -45,6 +45,17 @@ __attribute__((always_inline)) static inline const uint8_t *kp_quick_varint(
     return p + (__builtin_ctzll(stops) / 8 + 1);
 }
 
+// The same for numbers of which nobody can tell whether they have one byte or two: without a branch on that.
+__attribute__((always_inline)) static inline const uint8_t *kp_quick_short(
+    const uint8_t *p, const uint8_t *end, uint64_t *ret)
+{
+    uint64_t more = p[0] >> 7;
+    if (__builtin_expect((more & (p[1] >> 7)) != 0, 0))
+        return kp_quick_varint(p, end, ret);
+    *ret = (uint64_t)(p[0] & 0x7f) | ((uint64_t)p[1] << 7 & (0 - more));
+    return p + 1 + more;
+}
+
 // As kp_proto_next(). The reader never leaves the registers for the rare field.
 __attribute__((always_inline)) static inline bool kp_quick_next(struct kp_proto *r)
 {
