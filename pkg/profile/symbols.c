@@ -4,45 +4,24 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "profile/keyed.h"
-#include "profile/symbols_guess.h"
+#include "profile/symbols_private.h"
 #include "base/banned.h"
-
-// Open addressing; the entity itself lies in its array.
-struct slot {
-    uint32_t hash, id1; // id + 1; 0 = free
-};
-
-struct table {
-    struct slot *slots;
-    uint32_t mask, n;
-};
-
-struct kp_symbols_index {
-    struct kp_keyed key;
-    struct kp_arena *bytes; // of the strings
-    struct table strings, functions, mappings, locations, nodes, stacks, label_sets;
-    struct table guesses;   // symbols_guess.h; without slots: none was asked for
-    uint32_t n_known_nodes; // that are in the table; those behind them get there when one is looked up
-    uint32_t cap_strings, cap_functions, cap_mappings, cap_locations, cap_lines, cap_nodes, cap_sets,
-        cap_labels;
-};
 
 #define FIRST_SLOTS  64
 #define MAX_EXPECTED (1U << 16) // slots
 
-static void table_init(struct table *t)
+void kp_symbols_table_init(struct kp_symbols_table *t)
 {
-    t->slots = KP_NEW_ARRAY(struct slot, FIRST_SLOTS);
+    t->slots = KP_NEW_ARRAY(struct kp_symbols_slot, FIRST_SLOTS);
     t->mask = FIRST_SLOTS - 1;
 }
 
-static void table_resize(struct table *t, uint32_t n_slots)
+void kp_symbols_table_resize(struct kp_symbols_table *t, uint32_t n_slots)
 {
-    struct slot *old = t->slots;
+    struct kp_symbols_slot *old = t->slots;
     uint32_t n_old = t->mask + 1;
     t->mask = n_slots - 1;
-    t->slots = KP_NEW_ARRAY(struct slot, n_slots);
+    t->slots = KP_NEW_ARRAY(struct kp_symbols_slot, n_slots);
     for (uint32_t i = 0; i < n_old; i++) {
         if (old[i].id1 == 0)
             continue;
@@ -54,43 +33,25 @@ static void table_resize(struct table *t, uint32_t n_slots)
     kp_free(old);
 }
 
-static void table_put(struct table *t, uint32_t hash, uint32_t id)
+void kp_symbols_table_put(struct kp_symbols_table *t, uint32_t hash, uint32_t id)
 {
     if (t->n >= t->mask / 2) // half full at most: short probes
-        table_resize(t, 2 * (t->mask + 1));
+        kp_symbols_table_resize(t, 2 * (t->mask + 1));
     uint32_t at = hash & t->mask;
     while (t->slots[at].id1 != 0)
         at = (at + 1) & t->mask;
-    t->slots[at] = (struct slot){hash, id + 1};
+    t->slots[at] = (struct kp_symbols_slot){hash, id + 1};
     t->n++;
 }
 
 // Makes room for n in an empty table.
-static void table_expect(struct table *t, uint32_t n)
+static void table_expect(struct kp_symbols_table *t, uint32_t n)
 {
     uint32_t n_slots = t->mask + 1;
     while (n_slots / 2 <= n && n_slots < MAX_EXPECTED)
         n_slots *= 2;
     if (n_slots > t->mask + 1)
-        table_resize(t, n_slots);
-}
-
-#define table_foreach(t, h, id)                                                                              \
-    for (uint32_t at_ = (h) & (t)->mask, id;                                                                 \
-         (t)->slots[at_].id1 != 0 && ((id) = (t)->slots[at_].id1 - 1, 1); at_ = (at_ + 1) & (t)->mask)       \
-        if ((t)->slots[at_].hash == (h))
-
-#define grow_to(array, n_more, cap)                                                                          \
-    do {                                                                                                     \
-        if ((n_more) > (cap)) {                                                                              \
-            (cap) = (n_more) > 2 * (cap) ? (n_more) + 16 : 2 * (cap);                                        \
-            (array) = kp_grow((array), (cap), sizeof *(array));                                              \
-        }                                                                                                    \
-    } while (0)
-
-static inline uint32_t fold(uint64_t h)
-{
-    return (uint32_t)(h ^ h >> 32);
+        kp_symbols_table_resize(t, n_slots);
 }
 
 struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
@@ -100,22 +61,22 @@ struct kp_symbols *kp_symbols_create(enum kp_symbols_mode mode)
     s->mode = mode;
     s->index = x;
     x->key = kp_keyed_random();
-    table_init(&x->strings);
-    table_init(&x->functions);
-    table_init(&x->mappings);
-    table_init(&x->locations);
-    table_init(&x->nodes);
-    table_init(&x->stacks);
-    table_init(&x->label_sets);
+    kp_symbols_table_init(&x->strings);
+    kp_symbols_table_init(&x->functions);
+    kp_symbols_table_init(&x->mappings);
+    kp_symbols_table_init(&x->locations);
+    kp_symbols_table_init(&x->nodes);
+    kp_symbols_table_init(&x->stacks);
+    kp_symbols_table_init(&x->label_sets);
     (void)kp_symbols_string(s, "", 0);
-    grow_to(s->lines, 1, x->cap_lines);
-    grow_to(s->labels, 1, x->cap_labels);
-    grow_to(s->nodes, 1, x->cap_nodes);
+    kp_symbols_grow_to(s->lines, 1, x->cap_lines);
+    kp_symbols_grow_to(s->labels, 1, x->cap_labels);
+    kp_symbols_grow_to(s->nodes, 1, x->cap_nodes);
     s->nodes[s->n_nodes++] = (struct kp_sym_node){0, UINT32_MAX};
-    x->n_known_nodes = 1;               // the root is never looked up
-    grow_to(s->lines, 1, x->cap_lines); // never NULL, there is arithmetic on it
-    grow_to(s->labels, 1, x->cap_labels);
-    grow_to(s->label_sets, 2, x->cap_sets);
+    x->n_known_nodes = 1;                          // the root is never looked up
+    kp_symbols_grow_to(s->lines, 1, x->cap_lines); // never NULL, there is arithmetic on it
+    kp_symbols_grow_to(s->labels, 1, x->cap_labels);
+    kp_symbols_grow_to(s->label_sets, 2, x->cap_sets);
     s->label_sets[0] = 0;
     (void)kp_symbols_label_set(s, NULL, 0);
     return s;
@@ -138,11 +99,12 @@ void kp_symbols_destroy(struct kp_symbols *s)
     if (s == NULL)
         return;
     struct kp_symbols_index *x = s->index;
-    struct table *tables[] = {
+    struct kp_symbols_table *tables[] = {
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     for (size_t i = 0; i < KP_COUNT(tables); i++)
         kp_free(tables[i]->slots);
     kp_free(x->guesses.slots);
+    kp_free(x->stacks_seen);
     kp_arena_free(x->bytes);
     kp_free(x);
     kp_free(s->strings);
@@ -159,12 +121,13 @@ void kp_symbols_destroy(struct kp_symbols *s)
 size_t kp_symbols_bytes(const struct kp_symbols *s)
 {
     const struct kp_symbols_index *x = s->index;
-    const struct table *tables[] = {
+    const struct kp_symbols_table *tables[] = {
         &x->strings, &x->functions, &x->mappings, &x->locations, &x->nodes, &x->stacks, &x->label_sets};
     size_t n = kp_arena_bytes(x->bytes);
-    n += x->guesses.slots ? ((size_t)x->guesses.mask + 1) * sizeof(struct slot) : 0;
+    n += x->guesses.slots ? ((size_t)x->guesses.mask + 1) * sizeof(struct kp_symbols_slot) : 0;
     for (size_t i = 0; i < KP_COUNT(tables); i++)
-        n += ((size_t)tables[i]->mask + 1) * sizeof(struct slot);
+        n += ((size_t)tables[i]->mask + 1) * sizeof(struct kp_symbols_slot);
+    n += x->cap_stacks_seen * sizeof *x->stacks_seen;
     return n + x->cap_strings * sizeof *s->strings + x->cap_functions * sizeof *s->functions +
            x->cap_mappings * sizeof *s->mappings + x->cap_locations * sizeof *s->locations +
            x->cap_lines * sizeof *s->lines + x->cap_nodes * sizeof *s->nodes +
@@ -174,15 +137,15 @@ size_t kp_symbols_bytes(const struct kp_symbols *s)
 uint32_t kp_symbols_string(struct kp_symbols *s, const char *data, uint32_t len)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_keyed_bytes(&x->key, data, len));
-    table_foreach(&x->strings, h, id)
+    uint32_t h = kp_symbols_fold(kp_keyed_bytes(&x->key, data, len));
+    kp_symbols_table_foreach(&x->strings, h, id)
     {
         if (s->strings[id].len == len && (len == 0 || memcmp(s->strings[id].data, data, len) == 0))
             return id;
     }
-    grow_to(s->strings, s->n_strings + 1, x->cap_strings);
+    kp_symbols_grow_to(s->strings, s->n_strings + 1, x->cap_strings);
     s->strings[s->n_strings] = (struct kp_str){len > 0 ? kp_arena_memdup(&x->bytes, data, len) : "", len};
-    table_put(&x->strings, h, s->n_strings);
+    kp_symbols_table_put(&x->strings, h, s->n_strings);
     return s->n_strings++;
 }
 
@@ -191,17 +154,17 @@ uint32_t kp_symbols_function(struct kp_symbols *s, const struct kp_function *f)
     struct kp_symbols_index *x = s->index;
     uint64_t h64 =
         kp_keyed_pair(&x->key, x->key.start, (uint64_t)f->name << 32 | f->system_name, f->filename);
-    uint32_t h = fold(kp_keyed_pair(&x->key, h64, (uint64_t)f->start_line, 0));
-    table_foreach(&x->functions, h, id)
+    uint32_t h = kp_symbols_fold(kp_keyed_pair(&x->key, h64, (uint64_t)f->start_line, 0));
+    kp_symbols_table_foreach(&x->functions, h, id)
     {
         const struct kp_function *g = &s->functions[id];
         if (g->name == f->name && g->system_name == f->system_name && g->filename == f->filename &&
             g->start_line == f->start_line)
             return id;
     }
-    grow_to(s->functions, s->n_functions + 1, x->cap_functions);
+    kp_symbols_grow_to(s->functions, s->n_functions + 1, x->cap_functions);
     s->functions[s->n_functions] = *f;
-    table_put(&x->functions, h, s->n_functions);
+    kp_symbols_table_put(&x->functions, h, s->n_functions);
     return s->n_functions++;
 }
 
@@ -228,16 +191,16 @@ uint32_t kp_symbols_mapping(struct kp_symbols *s, const struct kp_sym_mapping *m
     uint64_t h64 = kp_keyed_pair(&x->key, x->key.start, key.size, key.offset);
     h64 = kp_keyed_pair(
         &x->key, h64, (uint64_t)key.filename << 32 | key.build_id, (uint64_t)key.flags << 32 | key.ordinal);
-    uint32_t h = fold(h64);
-    table_foreach(&x->mappings, h, id)
+    uint32_t h = kp_symbols_fold(h64);
+    kp_symbols_table_foreach(&x->mappings, h, id)
     {
         struct kp_sym_mapping other = merge ? merge_key(&s->mappings[id]) : s->mappings[id];
         if (same_mapping(&other, &key))
             return id;
     }
-    grow_to(s->mappings, s->n_mappings + 1, x->cap_mappings);
+    kp_symbols_grow_to(s->mappings, s->n_mappings + 1, x->cap_mappings);
     s->mappings[s->n_mappings] = *m;
-    table_put(&x->mappings, h, s->n_mappings);
+    kp_symbols_table_put(&x->mappings, h, s->n_mappings);
     return s->n_mappings++;
 }
 
@@ -252,8 +215,8 @@ uint32_t kp_symbols_location(
         if (lines[i].column != 0)
             h64 = kp_keyed_pair(&x->key, h64, (uint64_t)lines[i].column, 0);
     }
-    uint32_t h = fold(h64);
-    table_foreach(&x->locations, h, id)
+    uint32_t h = kp_symbols_fold(h64);
+    kp_symbols_table_foreach(&x->locations, h, id)
     {
         const struct kp_sym_location *o = &s->locations[id];
         if (o->address != l->address || o->mapping != l->mapping || o->folded != l->folded ||
@@ -267,138 +230,14 @@ uint32_t kp_symbols_location(
         if (i == l->n_lines)
             return id;
     }
-    grow_to(s->lines, s->n_lines + l->n_lines, x->cap_lines);
-    grow_to(s->locations, s->n_locations + 1, x->cap_locations);
+    kp_symbols_grow_to(s->lines, s->n_lines + l->n_lines, x->cap_lines);
+    kp_symbols_grow_to(s->locations, s->n_locations + 1, x->cap_locations);
     s->locations[s->n_locations] = *l;
     s->locations[s->n_locations].first_line = s->n_lines;
     for (uint32_t i = 0; i < l->n_lines; i++)
         s->lines[s->n_lines++] = lines[i];
-    table_put(&x->locations, h, s->n_locations);
+    kp_symbols_table_put(&x->locations, h, s->n_locations);
     return s->n_locations++;
-}
-
-static inline uint32_t hash_guess(
-    const struct kp_symbols_index *x, const struct kp_sym_location *l, const struct kp_line *lines)
-{
-    uint64_t line = l->n_lines > 0 ? (uint64_t)lines[0].line : 0;
-    return fold(kp_keyed_pair(&x->key, x->key.start ^ line, l->address, l->mapping));
-}
-
-static struct slot *find_guess(struct table *t, uint32_t h)
-{
-    uint32_t at = h & t->mask;
-    while (t->slots[at].id1 != 0 && t->slots[at].hash != h)
-        at = (at + 1) & t->mask;
-    return &t->slots[at];
-}
-
-void kp_symbols_guess_put(struct kp_symbols *s, uint32_t hash, uint32_t location)
-{
-    struct slot *slot = find_guess(&s->index->guesses, hash);
-    if (slot->id1 != 0)
-        slot->id1 = location + 1;
-    else
-        table_put(&s->index->guesses, hash, location);
-}
-
-static void make_guesses(struct kp_symbols *s)
-{
-    struct kp_symbols_index *x = s->index;
-    table_init(&x->guesses);
-    for (uint32_t i = 0; i < s->n_locations; i++) {
-        const struct kp_sym_location *l = &s->locations[i];
-        kp_symbols_guess_put(s, hash_guess(x, l, s->lines + l->first_line), i);
-    }
-}
-
-uint32_t kp_symbols_guess(struct kp_symbols *s, const struct kp_sym_location *location,
-    const struct kp_line *lines, uint32_t *ret_hash)
-{
-    struct kp_symbols_index *x = s->index;
-    if (x->guesses.slots == NULL)
-        make_guesses(s);
-    *ret_hash = hash_guess(x, location, lines);
-    return find_guess(&x->guesses, *ret_hash)->id1 - 1;
-}
-
-static uint32_t hash_node(const struct kp_symbols_index *x, uint32_t parent, uint32_t location)
-{
-    return fold(kp_keyed_pair(&x->key, x->key.start, parent, location));
-}
-
-// Many are added or adopted after which none is looked up.
-static void know_nodes(struct kp_symbols *s)
-{
-    struct kp_symbols_index *x = s->index;
-    uint32_t n_slots = x->nodes.mask + 1;
-    while (n_slots / 2 <= s->n_nodes)
-        n_slots *= 2;
-    if (n_slots > x->nodes.mask + 1)
-        table_resize(&x->nodes, n_slots);
-    for (; x->n_known_nodes < s->n_nodes; x->n_known_nodes++) {
-        const struct kp_sym_node *node = &s->nodes[x->n_known_nodes];
-        table_put(&x->nodes, hash_node(x, node->parent, node->location), x->n_known_nodes);
-    }
-}
-
-uint32_t kp_symbols_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
-{
-    struct kp_symbols_index *x = s->index;
-    uint32_t h = hash_node(x, parent, location);
-    if (x->n_known_nodes < s->n_nodes)
-        know_nodes(s);
-    table_foreach(&x->nodes, h, id)
-    {
-        if (s->nodes[id].parent == parent && s->nodes[id].location == location)
-            return id;
-    }
-    table_put(&x->nodes, h, s->n_nodes);
-    x->n_known_nodes++;
-    return kp_symbols_new_node(s, parent, location);
-}
-
-uint32_t kp_symbols_new_node(struct kp_symbols *s, uint32_t parent, uint32_t location)
-{
-    grow_to(s->nodes, s->n_nodes + 1, s->index->cap_nodes);
-    s->nodes[s->n_nodes] = (struct kp_sym_node){parent, location};
-    return s->n_nodes++;
-}
-
-static bool is_stack(const struct kp_symbols *s, uint32_t node, const uint32_t *locations, uint32_t n)
-{
-    const struct kp_sym_node *nodes = s->nodes;
-    const struct kp_sym_node *at = nodes + node;
-    uint32_t i = 0;
-    while (i < n && at != nodes && at->location == locations[i]) {
-        i++;
-        // Most stand right behind their parent, which then need not wait for what is read here.
-        if (__builtin_expect(at->parent + 1 == (uint32_t)(at - nodes), 1))
-            at--;
-        else
-            at = nodes + at->parent;
-    }
-    return i == n && at == nodes;
-}
-
-// Whole stacks have a table of their own: most are known, and then the tree is only walked to be sure.
-uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint32_t n)
-{
-    struct kp_symbols_index *x = s->index;
-    uint32_t h = fold(kp_keyed_bytes(&x->key, locations, n * sizeof *locations));
-    table_foreach(&x->stacks, h, id)
-    {
-        if (is_stack(s, id, locations, n))
-            return id;
-    }
-    uint32_t node = 0;
-    bool is_new = false; // then it has no callees yet
-    for (uint32_t i = n; i-- > 0;) {
-        uint32_t n_nodes = s->n_nodes;
-        node = is_new ? kp_symbols_new_node(s, node, locations[i]) : kp_symbols_node(s, node, locations[i]);
-        is_new = s->n_nodes > n_nodes;
-    }
-    table_put(&x->stacks, h, node);
-    return node;
 }
 
 static int compare_labels(const void *of_a, const void *of_b)
@@ -431,8 +270,8 @@ uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labe
         h64 = kp_keyed_pair(&x->key, h64, (uint64_t)labels[i].key << 32 | labels[i].str, labels[i].unit);
         h64 = kp_keyed_pair(&x->key, h64, (uint64_t)labels[i].num, 0);
     }
-    uint32_t h = fold(h64);
-    table_foreach(&x->label_sets, h, id)
+    uint32_t h = kp_symbols_fold(h64);
+    kp_symbols_table_foreach(&x->label_sets, h, id)
     {
         if (s->label_sets[id + 1] - s->label_sets[id] != n)
             continue;
@@ -442,12 +281,12 @@ uint32_t kp_symbols_label_set(struct kp_symbols *s, struct kp_sample_label *labe
         if (i == n)
             return id;
     }
-    grow_to(s->labels, s->n_labels + n, x->cap_labels);
-    grow_to(s->label_sets, s->n_label_sets + 2, x->cap_sets);
+    kp_symbols_grow_to(s->labels, s->n_labels + n, x->cap_labels);
+    kp_symbols_grow_to(s->label_sets, s->n_label_sets + 2, x->cap_sets);
     for (uint32_t i = 0; i < n; i++)
         s->labels[s->n_labels++] = labels[i];
     s->label_sets[s->n_label_sets + 1] = s->n_labels;
-    table_put(&x->label_sets, h, s->n_label_sets);
+    kp_symbols_table_put(&x->label_sets, h, s->n_label_sets);
     return s->n_label_sets++;
 }
 
@@ -485,7 +324,7 @@ bool kp_symbols_adopt(struct kp_symbols *s, const struct kp_symbols *from)
 {
     if (s->n_strings > 1 || s->n_nodes > 1 || !adopt_names(s, from) || !adopt_label_sets(s, from))
         return false;
-    grow_to(s->nodes, from->n_nodes, s->index->cap_nodes);
+    kp_symbols_grow_to(s->nodes, from->n_nodes, s->index->cap_nodes);
     memcpy(s->nodes, from->nodes, from->n_nodes * sizeof *s->nodes);
     s->n_nodes = from->n_nodes;
     return true;

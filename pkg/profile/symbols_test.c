@@ -123,6 +123,32 @@ static void test_stacks(void **state)
     kp_symbols_destroy(s);
 }
 
+// Recursion that was caught at every depth: the tree has one node for each, and whole stacks do not add much.
+static void test_deep_stacks_that_differ_little(void **state)
+{
+    (void)state;
+    enum { DEPTH = 6000 };
+    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_EXACT);
+    kp_auto_free uint32_t *frames = KP_NEW_ARRAY(uint32_t, DEPTH);
+    kp_auto_free uint32_t *nodes = KP_NEW_ARRAY(uint32_t, DEPTH + 1);
+    for (uint32_t i = 0; i < DEPTH; i++)
+        frames[i] = 7 + i % 3;
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t n = 0; n <= DEPTH; n += 3) { // all have the same callers
+            uint32_t node = kp_symbols_stack(s, frames + (DEPTH - n), n);
+            assert_true(round == 0 || node == nodes[n]);
+            nodes[n] = node;
+            assert_true(n == 0 || (nodes[n - 3] < node && s->nodes[node].location == 7));
+        }
+        assert_int_equal(s->n_nodes, DEPTH + 1);
+    }
+    frames[0] = 8; // the leaf is another
+    assert_int_not_equal(kp_symbols_stack(s, frames, DEPTH), nodes[DEPTH]);
+    assert_int_equal(s->n_nodes, DEPTH + 2);
+    assert_true(kp_symbols_bytes(s) < (size_t)DEPTH * 200); // 2 000 stacks of 3 000 frames each are 24 MB
+    kp_symbols_destroy(s);
+}
+
 static void test_label_sets(void **state)
 {
     (void)state;
@@ -420,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_functions_and_locations),
         cmocka_unit_test(test_mappings),
         cmocka_unit_test(test_stacks),
+        cmocka_unit_test(test_deep_stacks_that_differ_little),
         cmocka_unit_test(test_label_sets),
         cmocka_unit_test(test_adopt),
         cmocka_unit_test(test_adopt_refuses_what_it_would_join),
