@@ -6,13 +6,16 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "base/array.h"
 #include "base/blob.h"
-#include "base/strbuf.h"
 #include "cli/session.h"
 
-// "service=checkout&type=cpu", percent-encoded as it is built.
+// Parameters in the words of /api/v1.
+struct kp_query_item {
+    char *key, *value;
+};
 struct kp_query {
-    struct kp_strbuf text;
+    KP_ARRAY(struct kp_query_item) items;
 };
 void kp_query_init(struct kp_query *query);
 void kp_query_finish(struct kp_query *query);
@@ -32,15 +35,9 @@ bool kp_ask_is_direct(const struct kp_cli *cli);
 // with a note.
 KP_MUST_CHECK int kp_ask_json(
     struct kp_cli *cli, const char *what, const struct kp_query *query, json_t **ret, struct kp_error *err);
-// The same where the answer is bytes; "profiles/ID" is the profile.
-struct kp_answer {
-    struct kp_blob *body;
-    char etag[128];
-    json_t *headers; // X-...: name in lower case -> value
-};
+// The same where the answer is bytes; "profiles/ID" is the profile itself. *ret: one reference.
 KP_MUST_CHECK int kp_ask_bytes(struct kp_cli *cli, const char *what, const struct kp_query *query,
-    struct kp_answer *ret, struct kp_error *err);
-void kp_answer_finish(struct kp_answer *answer);
+    struct kp_blob **ret, struct kp_error *err);
 // Stores bytes; *ret_id is "" where the registry did not keep them.
 KP_MUST_CHECK int kp_ask_store(struct kp_cli *cli, const struct kp_query *query, const void *data, size_t len,
     char **ret_id, struct kp_error *err);

@@ -7,9 +7,10 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "kube/kubeconfig.h"
 #include "base/banned.h"
 
-#define USER_AGENT "kubectl-pprof/" KP_VERSION " (linux)"
+#define USER_AGENT     "kubectl-pprof/" KP_VERSION " (linux)"
 
 static void on_signal(void *user)
 {
@@ -37,16 +38,32 @@ int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
     struct kp_session *session = kp_session_open(cli);
     if (session->is_connected)
         return 0;
-    const struct kp_cli_flags *flags = &cli->flags;
-    const char *paths = kp_cli_given(flags->kubeconfig) ? flags->kubeconfig : cli->env("KUBECONFIG");
-    const char *home = cli->env("HOME");
-    kp_auto_free char *own = kp_asprintf("%s/.kube/config", home ? home : "");
-    int rc = kp_kube_config_load(kp_cli_given(paths) ? paths : own,
-        kp_cli_given(flags->context) ? flags->context : NULL, &session->config, err);
+    const struct kp_cli_flags *f = &cli->flags;
+    kp_auto_free const char **groups = KP_NEW_ARRAY(const char *, f->as_groups.n + 1);
+    for (size_t i = 0; i < f->as_groups.n; i++)
+        groups[i] = f->as_groups.items[i];
+    const struct kp_kubeconfig_wishes wishes = {.kubeconfig = f->kubeconfig,
+        .context = f->context,
+        .cluster = f->cluster,
+        .user = f->user,
+        .namespace = f->namespace,
+        .server = f->server,
+        .token = f->token,
+        .certificate_authority = f->certificate_authority,
+        .client_certificate = f->client_certificate,
+        .client_key = f->client_key,
+        .tls_server_name = f->tls_server_name,
+        .as = f->as,
+        .as_uid = f->as_uid,
+        .as_groups = groups,
+        .insecure = f->insecure,
+        .env = cli->env,
+        .home = cli->env("HOME")};
+    int rc = kp_kubeconfig_load(&wishes, &session->config, err);
     if (rc != 0)
         return rc;
-    session->kube = kp_kube_create(session->loop, &session->config,
-        &(struct kp_kube_options){.user_agent = USER_AGENT, .writes_per_second = 1000});
+    const struct kp_kube_options options = {.user_agent = USER_AGENT, .writes_per_second = 1000};
+    session->kube = kp_kube_create(session->loop, &session->config, &options);
     session->is_connected = true;
     return 0;
 }
@@ -70,7 +87,7 @@ void kp_session_close(struct kp_cli *cli)
 
 const char *kp_session_namespace(const struct kp_cli *cli)
 {
-    return kp_cli_given(cli->flags.namespace) ? cli->flags.namespace : cli->session->config.namespace;
+    return cli->session->config.namespace;
 }
 
 int kp_session_wait(struct kp_cli *cli, const bool *done, struct kp_error *err)
