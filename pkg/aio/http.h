@@ -60,7 +60,7 @@ struct kp_http_request {
     struct kp_http_tls tls; // copied
     const char *connect_ip; // connect there whatever the URL's host is (an IP literal), NULL = the URL's host
     const char *unix_socket;    // connect to this socket instead
-    const char *proxy;          // explicit only; NULL = none
+    const char *proxy;          // http, https or socks5 URL; explicit only; NULL = none
     int64_t connect_timeout_ms; // 0 = 5 s
     int64_t timeout_ms;         // the whole call; 0 = none
     int64_t idle_timeout_ms;    // no byte for so long (watches); 0 = none

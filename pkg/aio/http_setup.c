@@ -189,6 +189,30 @@ static void set_method(struct kp_http_call *call, const struct kp_http_request *
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+static void set_proxy(CURL *easy, const struct kp_http_request *request)
+{
+    const char *proxy = request->proxy != NULL ? request->proxy : "";
+    // "socks5" leaves names to the proxy, as everywhere but in curl
+    kp_auto_free char *socks =
+        kp_starts_with(proxy, "socks5://") ? kp_asprintf("socks5h%s", proxy + strlen("socks5")) : NULL;
+    curl_easy_setopt(easy, CURLOPT_PROXY, socks != NULL ? socks : proxy);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); // or curl asks the environment
+    // what the proxy says to CONNECT is no head of an answer
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    if (!kp_starts_with(proxy, "https://"))
+        return;
+    // trusted by the same certificates as the server (as Go does)
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+    if (request->tls.insecure) {
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
+    }
+    if (request->tls.ca_pem != NULL)
+        set_blob(easy, CURLOPT_PROXY_CAINFO_BLOB, request->tls.ca_pem);
+    else if (request->tls.ca_file != NULL)
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, request->tls.ca_file);
+}
+
 static void set_transport(struct kp_http_call *call, const struct kp_http_request *request)
 {
     CURL *easy = call->easy;
@@ -196,7 +220,7 @@ static void set_transport(struct kp_http_call *call, const struct kp_http_reques
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy != NULL ? request->proxy : "");
+    set_proxy(easy, request);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
