@@ -20,6 +20,7 @@
 #include "kube/config_internal.h"
 #include "kube/failure.h"
 #include "kube/headers.h"
+#include "kube/recorder.h"
 
 #include "base/banned.h"
 
@@ -99,6 +100,11 @@ struct kp_kube *kp_kube_create(
     kube->random = kp_hash64_mix((uint64_t)kp_mono_us(), (uint64_t)getpid());
     kube->write_interval_ms = 1000 / rate;
     kube->write_burst_ms = kube->write_interval_ms * (rate > 10 ? rate : 10);
+    if (options) {
+        kube->on_exchange = options->on_exchange;
+        kube->exchange_user = options->exchange_user;
+        kube->exchange_max_body = options->exchange_max_body;
+    }
     kube->metrics = options ? options->metrics : NULL;
     make_metrics(kube, kube->metrics);
     return kube;
@@ -142,7 +148,10 @@ int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *p
     http->proxy = kube->credentials.config.proxy;
     http->keepalive = true;
     kp_credentials_tls(&kube->credentials, now, &http->tls);
+    struct kp_recorder *recorder = kube->on_exchange ? kp_recorder_create(kube, http) : NULL;
     int code = kp_http_start(over, http, ret, err);
+    if (code < 0)
+        kp_recorder_destroy(recorder);
     kp_headers_finish(&all);
     return code;
 }

@@ -21,7 +21,10 @@ struct kp_kube {
     double write_interval_ms, write_burst_ms; // token bucket by time of arrival (GCRA)
     double write_due_ms;
     int64_t watch_list_again_ms; // the server does not serve WatchList: not tried again before; monotonic
-    struct kp_metrics *metrics;  // NULL = none
+    void (*on_exchange)(void *user, const struct kp_kube_exchange *exchange); // NULL = nobody wants to know
+    void *exchange_user;
+    size_t exchange_max_body;
+    struct kp_metrics *metrics;                              // NULL = none
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 

@@ -19,12 +19,6 @@ enum {
     MAX_CA = 4 * KP_MIB,
 };
 
-static bool loopback(const char *host)
-{
-    return kp_starts_with(host, "127.") || kp_starts_with(host, "[::1]") || strcmp(host, "localhost") == 0 ||
-           kp_starts_with(host, "localhost:");
-}
-
 static char *basic(const char *username, const char *password)
 {
     kp_auto_free char *both = kp_asprintf("%s:%s", username, password ? password : "");
@@ -55,7 +49,7 @@ void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *
     c->base = kp_strdup(server);
     c->host = kp_strndup(host, strcspn(host, "/"));
     c->may_authorize = kp_starts_with(server, "https://") ||
-                       (kp_starts_with(server, "http://") && loopback(c->host) && !c->config.proxy);
+                       (kp_starts_with(server, "http://") && kp_is_loopback(c->host) && !c->config.proxy);
 }
 
 static void forget(char *secret)

@@ -7,9 +7,8 @@
 
 #include "base/strbuf.h"
 
-// Masked already: the value of Authorization (all but its scheme), and of Secrets and tokens in the bodies
-// whatever stands under "data", "stringData" and "token". Bodies that are not text are given as NULL with
-// their length. Everything is borrowed for the call.
+// Masked already: what Authorization and cookies say (but the scheme is kept), and the whole bodies of
+// requests about Secrets and tokens. Everything is borrowed for the call.
 struct kp_kube_exchange {
     const char *method, *url;
     int status;        // 0 = no answer
@@ -17,7 +16,7 @@ struct kp_kube_exchange {
     int64_t total_ms;
     const char *const *request_headers; // "Name: value", NULL-terminated
     const char *const *response_headers;
-    const char *request_body, *response_body; // the beginning of it, NUL-terminated; NULL = none or not kept
+    const char *request_body, *response_body;   // its beginning; NULL = none, not kept, or not text
     size_t request_body_len, response_body_len; // of the whole body
 };
 
