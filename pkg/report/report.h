@@ -28,9 +28,9 @@ struct kp_report_options {
     // Regular expressions (base/regex.h), found anywhere in the names of function, file or mapping, with
     // google/pprof's meaning: stacks to keep, stacks to leave out, frames to take out of stacks. NULL = none.
     const char *focus, *ignore, *hide;
-    bool sort_cum;     // top: by cumulated instead of own value
-    size_t limit;      // rows of top (0 = 100), nodes of a graph (0 = 5000)
-    double min_share;  // nodes below this share of the total are left out; 0 = none
+    bool sort_cum;    // top: by cumulated instead of own value
+    size_t limit;     // rows of top (0 = 100), nodes of a graph (0 = 5000)
+    double min_share; // nodes below this share of the total (top: of what is in focus) are left out; 0 = none
     const char *below; // flame graph: only what is below this node (its id in the answer)
     const struct kp_stop
         *stop; // asked now and then: KP_CANCELED, KP_TIMEOUT. NULL = takes as long as it takes

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,11 +173,11 @@ static size_t make_rows(
     return n;
 }
 
-static size_t drop_small(struct row *rows, size_t n, double cutoff)
+static size_t drop_small(struct row *rows, size_t n, double least)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        if ((double)kp_magnitude(rows[i].cum) >= cutoff)
+        if ((double)kp_magnitude(rows[i].cum) >= least)
             rows[kept++] = rows[i];
     return kept;
 }
@@ -233,6 +234,16 @@ static void fill_header(struct kp_top *top, struct kp_view *view, const struct k
     }
 }
 
+// As in pprof, what is small is measured by what focus and the like leave, though shares are of the whole. Of
+// a difference that would be next to nothing, so there it is the whole.
+static double cutoff(const struct row *rows, size_t n, const struct kp_view *view, const struct kp_view *base)
+{
+    int64_t whole = base == NULL ? 0 : base->total > 0 ? base->total : view->total;
+    for (size_t i = 0; base == NULL && i < n; i++)
+        whole = kp_add_capped(whole, rows[i].flat);
+    return trunc((double)kp_magnitude(whole) * view->options->min_share);
+}
+
 // The rows that are shown. base is that of the sums, or NULL.
 static void fill_rows(struct kp_top *top, struct kp_view *view, const struct sums *sums,
     const struct kp_view *base, const struct sums *base_sums, double factor)
@@ -242,8 +253,7 @@ static void fill_rows(struct kp_top *top, struct kp_view *view, const struct sum
     uint32_t n_keys = keys->symbols->n_functions;
     struct row *rows = KP_NEW_ARRAY(struct row, (size_t)n_keys + 1);
     size_t n = make_rows(rows, n_keys, sums, base ? base_sums : NULL, factor);
-    int64_t whole = base && base->total > 0 ? base->total : view->total;
-    size_t kept = drop_small(rows, n, (double)whole * o->min_share);
+    size_t kept = drop_small(rows, n, cutoff(rows, n, view, base));
     top->n_small = n - kept;
     struct sorting sorting = {keys, o->sort_cum};
     qsort_r(rows, kept, sizeof *rows, compare_rows, &sorting);
