@@ -216,26 +216,14 @@ static const char common[] =
     "kubeconfig context cluster user namespace server token certificate-authority client-certificate "
     "client-key tls-server-name insecure-skip-tls-verify as as-uid as-group request-timeout cache-dir v";
 
-static bool holds_word(const char *words, const char *word)
-{
-    size_t len = strlen(word);
-    for (const char *p = words; *p; p += strspn(p, " ")) {
-        size_t n = strcspn(p, " ");
-        if (n == len && strncmp(p, word, n) == 0)
-            return true;
-        p += n;
-    }
-    return false;
-}
-
 bool kp_command_is_common(const char *flag)
 {
-    return holds_word(common, flag);
+    return kp_has_word(common, flag);
 }
 
 bool kp_command_takes(const struct kp_command *command, const char *flag)
 {
-    return kp_command_is_common(flag) || holds_word(command->flags, flag);
+    return kp_command_is_common(flag) || kp_has_word(command->flags, flag);
 }
 
 // How many of the words the name takes; 0: they begin otherwise.

@@ -20,6 +20,18 @@ bool kp_ends_with(const char *s, const char *suffix)
     return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
+bool kp_has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *p = words; *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+        if (n == len && strncmp(p, word, n) == 0)
+            return true;
+        p += n;
+    }
+    return false;
+}
+
 bool kp_copy(char *out, size_t size, const char *s)
 {
     size_t n = strlen(s);

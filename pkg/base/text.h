@@ -13,6 +13,8 @@ bool kp_starts_with(const char *s, const char *prefix);
 bool kp_ends_with(const char *s, const char *suffix);
 // Like strlcpy: copies, cuts, terminates; returns whether all of it fitted.
 bool kp_copy(char *out, size_t size, const char *s);
+// Whether word is one of words, which stand with blanks between.
+bool kp_has_word(const char *words, const char *word);
 // Whole text as a number within [min, max]; no spaces, no sign unless min < 0.
 KP_MUST_CHECK int kp_parse_int(
     const char *text, int64_t min, int64_t max, int64_t *ret, struct kp_error *err);

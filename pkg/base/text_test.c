@@ -23,6 +23,10 @@ static void test_comparisons(void **state)
     assert_true(kp_ends_with("abc", "bc"));
     assert_true(kp_ends_with("abc", ""));
     assert_false(kp_ends_with("bc", "abc"));
+    assert_true(kp_has_word("top tree", "tree"));
+    assert_false(kp_has_word("top tree", "tre"));
+    assert_false(kp_has_word("top tree", "top tree"));
+    assert_false(kp_has_word("", ""));
 }
 
 static void test_copy(void **state)
