@@ -10,7 +10,7 @@
 #include "kube/kubeconfig.h"
 #include "base/banned.h"
 
-#define USER_AGENT     "kubectl-pprof/" KP_VERSION " (linux)"
+#define USER_AGENT "kubectl-pprof/" KP_VERSION " (linux)"
 
 static void on_signal(void *user)
 {

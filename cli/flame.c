@@ -1,0 +1,61 @@
+// flame: a flame graph on the terminal, or as a file.
+#include "base/alloc.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/picture.h"
+#include "cli/reporting.h"
+#include "cli/source.h"
+#include "profile/filter.h"
+#include "base/banned.h"
+
+#define TEXT_NODES 200
+
+// On a terminal people walk through it, into anything else text is written.
+static int show(struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base,
+    const struct kp_report_options *options, const char *title, struct kp_error *err)
+{
+    struct kp_report_options few = *options;
+    if (few.limit == 0) {
+        few.limit = TEXT_NODES;
+        few.min_share = KP_CLI_MIN_SHARE;
+    }
+    return kp_picture_print(cli, profile, base, &few, "text", title, err);
+}
+
+static int draw(struct kp_cli *cli, const struct kp_profile *profile, struct kp_profile *base,
+    const struct kp_report_options *options, const char *title, struct kp_error *err)
+{
+    const char *format = kp_cli_given(cli->flags.format) ? cli->flags.format : "text";
+    if (kp_streq(format, "text"))
+        return show(cli, profile, base, options, title, err);
+    return kp_picture_print(cli, profile, base, options, format, title, err);
+}
+
+int kp_cli_flame(struct kp_cli *cli, struct kp_error *err)
+{
+    struct kp_cli_report report;
+    struct kp_source source = {0};
+    struct kp_source base = {0};
+    kp_auto_profile *profile = NULL;
+    kp_auto_profile *before = NULL;
+    bool has_base = false;
+    int rc = kp_cli_report_parse(cli, &report, err);
+    if (rc != 0)
+        return rc;
+    report.options.min_share = 0; // a graph is cut by how many nodes it has
+    rc = kp_picture_check(cli, "text json svg html folded", err);
+    if (rc == 0)
+        rc = kp_source_parse_pair(cli, false, &source, &base, &has_base, err);
+    if (rc == 0)
+        rc = kp_source_load(cli, &source, &profile, err);
+    if (rc == 0 && has_base)
+        rc = kp_source_load(cli, &base, &before, err);
+    if (rc == 0 && has_base)
+        rc = kp_profile_common_types((struct kp_profile *[]){profile, before}, 2, err);
+    kp_auto_free char *title = rc == 0 ? kp_source_title(&source) : NULL;
+    if (rc == 0)
+        rc = draw(cli, profile, before, &report.options, title, err);
+    kp_source_finish(&source);
+    kp_source_finish(&base);
+    return rc;
+}

@@ -1,0 +1,342 @@
+#include "cli/source.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/blob.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "cli/ask.h"
+#include "profile/filter.h"
+#include "profile/merge.h"
+#include "base/banned.h"
+
+// ---- what is asked for ----
+
+static bool is_of_registry(const struct kp_cli_flags *f)
+{
+    return kp_cli_given(f->service) || kp_cli_given(f->from) || kp_cli_given(f->to) ||
+           kp_cli_given(f->selector) || kp_cli_given(f->revision) || f->types.n > 0 || f->all_namespaces;
+}
+
+static char *join_selector(const char *a, const char *key, const char *value)
+{
+    if (!kp_cli_given(key))
+        return kp_strdup(kp_cli_given(a) ? a : "");
+    bool both = kp_cli_given(a);
+    return kp_asprintf("%s%s%s=%s", both ? a : "", both ? "," : "", key, value);
+}
+
+static int parse_workload(struct kp_cli *cli, const char *arg, struct kp_source *ret, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    const char *name = NULL;
+    const char *kind = kp_source_workload_kind(arg, &name);
+    if (strchr(arg, '/') != NULL && kind == NULL && !kp_ask_is_direct(cli))
+        return kp_cli_usage(cli, err,
+            "'%.80s' is no file, and no KIND/NAME of a kind that runs pods (deploy, sts, ds, job, cronjob, "
+            "pod ...)",
+            arg);
+    ret->kind = KP_SOURCE_WORKLOAD;
+    ret->name = kp_strdup(kind ? name : arg);
+    ret->service = kp_strdup(kind ? f->service : arg);
+    if (kind == NULL)
+        ret->selector = join_selector(f->selector, NULL, NULL);
+    else if (kp_streq(kind, "Pod"))
+        ret->selector = join_selector(f->selector, "k8s.pod", name);
+    else {
+        kp_auto_free char *workload = kp_asprintf("%s/%s", kind, name);
+        ret->selector = join_selector(f->selector, "k8s.workload", workload);
+    }
+    ret->from = kp_strdup(f->from);
+    ret->to = kp_strdup(f->to);
+    ret->revision = kp_strdup(f->revision);
+    ret->is_type_said = f->types.n > 0 || kp_cli_given(f->profile_type);
+    ret->type = kp_strdup(f->types.n > 0 ? f->types.items[0] : ret->is_type_said ? f->profile_type : "cpu");
+    if (f->types.n > 1)
+        return kp_cli_usage(cli, err, "one type at a time: profiles of different types do not add up");
+    return 0;
+}
+
+static int check_same_kind(struct kp_cli *cli, char *const *args, size_t n, struct kp_error *err)
+{
+    static const char *const words[] = {"a file", "an id", "a workload"};
+    enum kp_source_kind first = kp_source_kind_of(args[0]);
+    for (size_t i = 1; i < n; i++) {
+        enum kp_source_kind kind = kp_source_kind_of(args[i]);
+        if (kind != first)
+            return kp_cli_usage(cli, err, "'%.80s' is %s, but '%.80s' is %s: they are not added up", args[0],
+                words[first], args[i], words[kind]);
+        if (kind == KP_SOURCE_WORKLOAD)
+            return kp_cli_usage(cli, err, "one workload at a time: -l SELECTOR can take in more");
+    }
+    if (first != KP_SOURCE_WORKLOAD && is_of_registry(&cli->flags))
+        return kp_cli_usage(cli, err,
+            "--service, --type, --selector, --revision, --from, --to and -A choose profiles of a workload, "
+            "but "
+            "'%.80s' is %s",
+            args[0], words[first]);
+    return 0;
+}
+
+int kp_source_parse(
+    struct kp_cli *cli, char *const *args, size_t n_args, struct kp_source *ret, struct kp_error *err)
+{
+    *ret = (struct kp_source){0};
+    if (n_args == 0 && !kp_cli_given(cli->flags.service))
+        return kp_cli_usage(cli, err, "say of what: a workload, files or ids");
+    if (n_args == 0)
+        return parse_workload(cli, cli->flags.service, ret, err);
+    int rc = check_same_kind(cli, args, n_args, err);
+    if (rc != 0)
+        return rc;
+    ret->kind = kp_source_kind_of(args[0]);
+    if (ret->kind == KP_SOURCE_WORKLOAD)
+        return parse_workload(cli, args[0], ret, err);
+    ret->args = kp_memdup(args, n_args * sizeof *args);
+    ret->n_args = n_args;
+    ret->type = kp_strdup("");
+    return 0;
+}
+
+// ---- a pair ----
+
+static int parse_base(
+    struct kp_cli *cli, const struct kp_source *of, struct kp_source *ret, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    const char *what = kp_cli_given(f->base) ? f->base : "";
+    bool is_revision = kp_starts_with(what, "revision=");
+    bool is_changed = is_revision || kp_cli_given(f->base_from) || kp_cli_given(f->base_to) ||
+                      kp_cli_given(f->base_selector);
+    bool is_own = what[0] != '\0' && !is_revision;
+    if (is_changed && (is_own ? kp_source_kind_of(what) : of->kind) != KP_SOURCE_WORKLOAD)
+        return kp_cli_usage(cli, err,
+            "--base-from, --base-to, --base-selector and --base revision=NAME are "
+            "of a workload; of files and ids name both, the base first");
+    struct kp_cli other = *cli; // what is not given is as in the profile
+    if (kp_cli_given(f->base_from))
+        other.flags.from = f->base_from;
+    if (kp_cli_given(f->base_to))
+        other.flags.to = f->base_to;
+    if (kp_cli_given(f->base_selector))
+        other.flags.selector = f->base_selector;
+    if (is_revision)
+        other.flags.revision = cli->flags.base + strlen("revision=");
+    if (of->kind != KP_SOURCE_WORKLOAD || (is_own && kp_source_kind_of(what) != KP_SOURCE_WORKLOAD)) {
+        other.flags.service = other.flags.from = other.flags.to = other.flags.selector =
+            other.flags.revision = NULL;
+        other.flags.types.n = 0;
+    }
+    char *arg = is_own ? cli->flags.base : cli->n_args > 0 ? cli->args[0] : NULL;
+    int rc = kp_source_parse(&other, &arg, arg != NULL, ret, err);
+    cli->is_usage_wrong |= other.is_usage_wrong;
+    return rc;
+}
+
+int kp_source_parse_pair(struct kp_cli *cli, bool needs_base, struct kp_source *ret,
+    struct kp_source *ret_base, bool *ret_has_base, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    *ret = *ret_base = (struct kp_source){0};
+    bool by_flags = kp_cli_given(f->base) || kp_cli_given(f->base_from) || kp_cli_given(f->base_to) ||
+                    kp_cli_given(f->base_selector);
+    bool by_args = needs_base && !by_flags && cli->n_args == 2;
+    *ret_has_base = by_flags || by_args;
+    if (needs_base && !*ret_has_base)
+        return kp_cli_usage(cli, err,
+            cli->n_args > 2 ? "two at a time: the first is the base"
+                            : "say what to compare with: --base, --base-from and --base-to, or "
+                              "--base-selector; or name two files or ids, the base first");
+    if (by_args) {
+        int rc = kp_source_parse(cli, cli->args, 1, ret_base, err);
+        return rc != 0 ? rc : kp_source_parse(cli, cli->args + 1, 1, ret, err);
+    }
+    int rc = kp_source_parse(cli, cli->args, cli->n_args, ret, err);
+    return rc != 0 || !by_flags ? rc : parse_base(cli, ret, ret_base, err);
+}
+
+void kp_source_finish(struct kp_source *source)
+{
+    kp_free(source->args);
+    kp_free(source->name);
+    kp_free(source->service);
+    kp_free(source->selector);
+    kp_free(source->from);
+    kp_free(source->to);
+    kp_free(source->revision);
+    kp_free(source->type);
+    *source = (struct kp_source){0};
+}
+
+char *kp_source_title(const struct kp_source *source)
+{
+    if (source->kind == KP_SOURCE_WORKLOAD)
+        return kp_asprintf("%s %s", source->name, source->type);
+    const char *first = kp_streq(source->args[0], "-") ? "standard input" : source->args[0];
+    return source->n_args == 1 ? kp_strdup(first) : kp_asprintf("%s and %zu more", first, source->n_args - 1);
+}
+
+// ---- files ----
+
+static int read_stdin(char **ret, size_t *ret_len, struct kp_error *err)
+{
+    size_t len = 0;
+    size_t cap = (size_t)64 * KP_KIB;
+    kp_auto_free char *data = kp_alloc(cap);
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, data + len, cap - len);
+        if (n < 0)
+            return kp_fail(err, KP_UNAVAILABLE, "cannot read standard input");
+        if (n == 0)
+            break;
+        len += (size_t)n;
+        if (len > KP_MAX_PROFILE_BYTES)
+            return kp_fail(
+                err, KP_LIMIT, "standard input is longer than %d bytes", (int)KP_MAX_PROFILE_BYTES);
+        if (len == cap)
+            data = kp_realloc(data, cap *= 2);
+    }
+    *ret_len = len;
+    *ret = kp_take(data);
+    return 0;
+}
+
+int kp_source_read_file(const char *path, char **ret, size_t *ret_len, struct kp_error *err)
+{
+    if (kp_streq(path, "-"))
+        return read_stdin(ret, ret_len, err);
+    return kp_file_read(path, KP_MAX_PROFILE_BYTES, ret, ret_len, err);
+}
+
+static int load_file(const char *path, struct kp_profile **ret, struct kp_error *err)
+{
+    kp_auto_free char *data = NULL;
+    size_t len = 0;
+    int rc = kp_source_read_file(path, &data, &len, err);
+    if (rc != 0)
+        return rc;
+    rc = kp_profile_decode(data, len, NULL, ret, err);
+    return rc != 0 ? kp_wrap(err, "'%.100s'", path) : 0;
+}
+
+static int load_files(const struct kp_source *source, struct kp_profile **ret, struct kp_error *err)
+{
+    struct kp_profile **profiles = KP_NEW_ARRAY(struct kp_profile *, source->n_args);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < source->n_args; i++)
+        rc = load_file(source->args[i], &profiles[i], err);
+    if (rc == 0 && source->n_args == 1)
+        *ret = kp_take(profiles[0]);
+    else if (rc == 0) {
+        rc = kp_profile_common_types(profiles, source->n_args, err);
+        if (rc == 0)
+            rc = kp_profile_merge((const struct kp_profile *const *)profiles, source->n_args, ret, err);
+    }
+    for (size_t i = 0; i < source->n_args; i++)
+        kp_profile_free(profiles[i]);
+    kp_free(profiles);
+    return rc;
+}
+
+// ---- the registry ----
+
+int kp_source_query(
+    struct kp_cli *cli, const struct kp_source *source, struct kp_query *query, struct kp_error *err)
+{
+    if (source->kind == KP_SOURCE_WORKLOAD) {
+        struct kp_cli asked = *cli;
+        asked.flags.service = source->service;
+        asked.flags.selector = source->selector;
+        asked.flags.from = source->from;
+        asked.flags.to = source->to;
+        asked.flags.revision = source->revision;
+        asked.flags.profile_type = source->type;
+        asked.flags.types.n = 0;
+        return kp_query_add_flags(&asked, query, err);
+    }
+    kp_auto_strbuf ids;
+    kp_strbuf_init(&ids, KP_MIB);
+    for (size_t i = 0; i < source->n_args; i++)
+        kp_strbuf_addf(&ids, "%s%s", i > 0 ? "," : "", source->args[i]);
+    kp_query_add(query, "ids", ids.data);
+    return 0;
+}
+
+static int ask_merge(
+    struct kp_cli *cli, const struct kp_source *source, struct kp_blob **ret, struct kp_error *err)
+{
+    struct kp_query query;
+    kp_query_init(&query);
+    int rc = kp_source_query(cli, source, &query, err);
+    if (rc == 0)
+        rc = kp_ask_bytes(cli, "merge", &query, ret, err);
+    kp_query_finish(&query);
+    return rc;
+}
+
+// The first type that is kept of the service (of KIND/NAME: of the one that is named so); NULL: none.
+static char *kept_type(struct kp_cli *cli, const struct kp_source *source)
+{
+    const char *service = kp_cli_given(source->service) ? source->service : source->name;
+    char *ret = NULL;
+    json_t *answer = NULL;
+    size_t i;
+    json_t *item;
+    if (kp_ask_json(cli, "services", NULL, &answer, NULL) != 0)
+        return NULL;
+    json_array_foreach(json_object_get(answer, "items"), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "service"));
+        const char *type = json_string_value(json_array_get(json_object_get(item, "types"), 0));
+        if (ret == NULL && type != NULL && kp_streq(name, service))
+            ret = kp_strdup(type);
+    }
+    json_decref(answer);
+    return ret;
+}
+
+static int ask_sum(struct kp_cli *cli, struct kp_source *source, struct kp_blob **ret, struct kp_error *err)
+{
+    struct kp_error why = {0};
+    int rc = ask_merge(cli, source, ret, &why);
+    kp_auto_free char *type =
+        rc == KP_NOT_FOUND && source->kind == KP_SOURCE_WORKLOAD && !source->is_type_said
+            ? kept_type(cli, source)
+            : NULL;
+    if (type != NULL && !kp_streq(type, source->type)) {
+        kp_cli_note(cli, "no %s profiles of %s are kept; this is %s", source->type, source->name, type);
+        kp_free(source->type);
+        source->type = kp_take(type);
+        kp_error_clear(&why);
+        rc = ask_merge(cli, source, ret, &why);
+    }
+    source->is_type_said = true;
+    if (rc != 0 && err != NULL)
+        *err = why;
+    return rc;
+}
+
+int kp_source_bytes(
+    struct kp_cli *cli, struct kp_source *source, struct kp_blob **ret_blob, struct kp_error *err)
+{
+    *ret_blob = NULL;
+    if (source->kind != KP_SOURCE_FILES)
+        return ask_sum(cli, source, ret_blob, err);
+    return 0;
+}
+
+int kp_source_load(
+    struct kp_cli *cli, struct kp_source *source, struct kp_profile **ret, struct kp_error *err)
+{
+    struct kp_blob *blob = NULL;
+    if (source->kind == KP_SOURCE_FILES)
+        return load_files(source, ret, err);
+    int rc = ask_sum(cli, source, &blob, err);
+    if (rc == 0)
+        rc = kp_profile_decode(blob->data, blob->len, NULL, ret, err);
+    kp_blob_unref(blob);
+    return rc;
+}
