@@ -1,11 +1,13 @@
 #include "report/flame.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "report/flame_private.h"
 #include "report/unit.h"
 #include "base/banned.h"
 
@@ -84,4 +86,23 @@ double kp_flame_change(const struct kp_flame *flame, const struct kp_flame_node 
 unsigned kp_flame_hue(const char *package)
 {
     return (unsigned)(kp_hash64_str(package, 0) % 360);
+}
+
+struct kp_flame_colour kp_flame_colour(const struct kp_flame *flame, const struct kp_flame_node *node)
+{
+    const char *package = node->frame == KP_FLAME_NO_FRAME ? "" : flame->frames[node->frame].package;
+    if (flame->is_diff && node->frame != KP_FLAME_NO_FRAME) {
+        double change = kp_flame_change(flame, node), size = fabs(change);
+        bool is_end = size >= 1;
+        if (size <= 0)
+            return (struct kp_flame_colour){215, 14, 89};
+        return (struct kp_flame_colour){
+            .hue = change > 0 ? (is_end ? 350 : 24) : (is_end ? 255 : 208),
+            .saturation = (unsigned)(is_end ? 75 : 70 + 20 * size),
+            .lightness = (unsigned)(is_end ? 72 : 91 - 22 * size),
+        };
+    }
+    if (package[0] == '\0' || package[0] == '[' || package[0] == '<')
+        return (struct kp_flame_colour){215, 12, 86};
+    return (struct kp_flame_colour){kp_flame_hue(package), 62, 79};
 }

@@ -1,13 +1,10 @@
-// A flame graph: the tree of stacks of one profile (and of a base), cut to the heaviest nodes. Private to
-// this module.
+// What a flame graph is made of, for those who draw it: the stacks of one profile (and of a base) as a tree,
+// cut to the heaviest nodes. kp_report_flame() makes it, and it does not change.
 #ifndef KP_REPORT_FLAME_H
 #define KP_REPORT_FLAME_H
 
+#include "base/arena.h"
 #include "report/report.h"
-#include "report/view.h"
-
-// Nodes of the whole tree: more are refused.
-#define KP_FLAME_MAX_NODES (2u << 20)
 
 #define KP_FLAME_NO_FRAME UINT32_MAX
 
@@ -44,28 +41,6 @@ struct kp_flame {
     int64_t time_ns, duration_ns, period;
 };
 
-// ---- the whole tree, before it is cut: arrays by node of the symbol space `tree`; 0 is the root ----
-struct kp_flame_weight {
-    int64_t self, base_self, value, base, weight;
-    uint64_t id;
-    uint32_t depth;
-};
-
-struct kp_flame_tree {
-    struct kp_keys keys;
-    struct kp_symbols *tree; // location = key
-    KP_ARRAY(struct kp_flame_weight) weights;
-};
-
-KP_MUST_CHECK int kp_flame_tree_init(struct kp_flame_tree *tree, struct kp_flame *flame,
-    const struct kp_profile *profile, const struct kp_profile *base, bool normalize,
-    const struct kp_report_options *options, struct kp_error *err);
-void kp_flame_tree_finish(struct kp_flame_tree *tree);
-
-// Fills the nodes of flame: the heaviest below `top`, which it takes in.
-void kp_flame_cut(struct kp_flame *flame, const struct kp_flame_tree *tree, uint32_t top,
-    const struct kp_report_options *options);
-
 // ---- for those who draw ----
 const char *kp_flame_name(const struct kp_flame *flame, const struct kp_flame_node *node);
 // What percentages are of.
@@ -74,5 +49,12 @@ int64_t kp_flame_whole(const struct kp_flame *flame);
 double kp_flame_change(const struct kp_flame *flame, const struct kp_flame_node *node);
 // Hue of a package, in degrees: always the same.
 unsigned kp_flame_hue(const char *package);
+
+// What a node is filled with, under dark letters: its package's hue, grey where it has none; in a difference
+// orange for more, blue for less, red for new, violet for gone, grey for about the same.
+struct kp_flame_colour {
+    unsigned hue, saturation, lightness; // degrees, percent, percent
+};
+struct kp_flame_colour kp_flame_colour(const struct kp_flame *flame, const struct kp_flame_node *node);
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "report/flame.h"
+#include "report/flame_private.h"
 #include "report/unit.h"
 #include "base/banned.h"
 

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
+#include "profile/symbols.h"
 #include "report/by.h"
 #include "report/flame.h"
 #include "base/banned.h"

@@ -1,6 +1,5 @@
 // The graph as a picture.
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -57,21 +56,8 @@ static void add_title(const struct kp_flame *flame, const char *title, struct kp
 
 static void add_colour(const struct kp_flame *flame, const struct kp_flame_node *node, struct kp_strbuf *out)
 {
-    const char *package = node->frame == KP_FLAME_NO_FRAME ? "" : flame->frames[node->frame].package;
-    if (flame->is_diff && node->frame != KP_FLAME_NO_FRAME) {
-        double change = kp_flame_change(flame, node), size = fabs(change);
-        bool is_end = size >= 1;
-        int hue = change > 0 ? (is_end ? 350 : 24) : (is_end ? 255 : 208);
-        if (size > 0)
-            kp_strbuf_addf(out, "hsl(%d,%d%%,%d%%)", hue, (int)(is_end ? 75 : 70 + 20 * size),
-                (int)(is_end ? 72 : 91 - 22 * size));
-        else
-            kp_strbuf_adds(out, "hsl(215,14%,89%)");
-    } else if (package[0] == '\0' || package[0] == '[' || package[0] == '<') {
-        kp_strbuf_adds(out, "hsl(215,12%,86%)");
-    } else {
-        kp_strbuf_addf(out, "hsl(%u,62%%,79%%)", kp_flame_hue(package));
-    }
+    struct kp_flame_colour c = kp_flame_colour(flame, node);
+    kp_strbuf_addf(out, "hsl(%u,%u%%,%u%%)", c.hue, c.saturation, c.lightness);
 }
 
 static void add_facts(const struct kp_flame *flame, const struct kp_flame_node *node, struct kp_strbuf *out)

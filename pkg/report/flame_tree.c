@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "report/flame.h"
+#include "report/flame_private.h"
 #include "report/unit.h"
 #include "base/banned.h"
 

@@ -1,5 +1,4 @@
-// Units as google/pprof knows them: bytes, times, GCUs; everything else is a plain number. Private to this
-// module.
+// Units as google/pprof knows them: bytes, times, GCUs; everything else is a plain number.
 #ifndef KP_REPORT_UNIT_H
 #define KP_REPORT_UNIT_H
 
