@@ -62,6 +62,7 @@ static inline void kp_vt_mode(struct kp_vt *vt, int mode, bool is_on)
         break;
     case 1049:
         vt->is_alternate = is_on;
+        vt->x = vt->y = 0;
         kp_vt_clear(vt);
         break;
     default:
@@ -116,6 +117,10 @@ static inline void kp_vt_glyph(struct kp_vt *vt, const struct kp_glyph *g)
         assert_true(last >= 0 && strlen(text) + g->len < 16);
         memcpy(text + strlen(text), g->text, g->len + 1);
         return;
+    }
+    if (vt->wraps && vt->x + g->width > vt->width) {
+        vt->x = 0;
+        vt->y += vt->y + 1 < vt->height;
     }
     assert_true(vt->x + g->width <= vt->width);
     kp_vt_put(vt, vt->x, g->text);
