@@ -58,7 +58,7 @@ void kp_flameview_resize(struct kp_flameview *view, int width, int height)
     view->height = height < 1 ? 1 : height > KP_SCREEN_MAX_HEIGHT ? KP_SCREEN_MAX_HEIGHT : height;
     kp_layout_reset(view);
     kp_flameview_scroll_to_selected(view);
-    kp_table_move(view, 0);
+    kp_flametable_move(view, 0);
 }
 
 // What does not fit goes first: the path, the second line of the status, the title, the hint.
@@ -254,44 +254,44 @@ static void right(struct kp_flameview *view)
 
 static void table_up(struct kp_flameview *view)
 {
-    kp_table_move(view, -1);
+    kp_flametable_move(view, -1);
 }
 
 static void table_down(struct kp_flameview *view)
 {
-    kp_table_move(view, 1);
+    kp_flametable_move(view, 1);
 }
 
 static void table_page_up(struct kp_flameview *view)
 {
-    kp_table_move(view, -page(view));
+    kp_flametable_move(view, -page(view));
 }
 
 static void table_page_down(struct kp_flameview *view)
 {
-    kp_table_move(view, page(view));
+    kp_flametable_move(view, page(view));
 }
 
 static void table_first(struct kp_flameview *view)
 {
-    kp_table_move(view, INT32_MIN);
+    kp_flametable_move(view, INT32_MIN);
 }
 
 static void table_last(struct kp_flameview *view)
 {
-    kp_table_move(view, INT32_MAX);
+    kp_flametable_move(view, INT32_MAX);
 }
 
 static void table_order(struct kp_flameview *view)
 {
-    kp_table_sort(view, view->table.order == KP_ORDER_NAME ? KP_ORDER_FLAT : view->table.order + 1);
+    kp_flametable_sort(view, view->table.order == KP_ORDER_NAME ? KP_ORDER_FLAT : view->table.order + 1);
 }
 
 static void table_enter(struct kp_flameview *view)
 {
     if (view->table.n == 0)
         return;
-    struct kp_table_row row = view->table.rows[view->table.selected];
+    struct kp_flametable_row row = view->table.rows[view->table.selected];
     view->is_table = false;
     kp_search_frame(view, row.frame);
     kp_flameview_select(view, row.node);
@@ -309,7 +309,7 @@ static void toggle_table(struct kp_flameview *view)
 {
     view->is_table = !view->is_table;
     if (view->is_table)
-        kp_table_show(view);
+        kp_flametable_show(view);
 }
 
 // ---- keys ----
@@ -377,7 +377,7 @@ static void click(struct kp_flameview *view, int x, int y)
         if (by == 0)
             table_enter(view);
         else if (y > lines.body)
-            kp_table_move(view, by);
+            kp_flametable_move(view, by);
         return;
     }
     if (kp_layout_rows(view, row + 1) <= row)
@@ -398,7 +398,7 @@ static void click(struct kp_flameview *view, int x, int y)
 static void wheel(struct kp_flameview *view, int by)
 {
     if (view->is_table) {
-        kp_table_move(view, by);
+        kp_flametable_move(view, by);
         return;
     }
     int top = view->top + by, rows = kp_layout_rows(view, (top > 0 ? top : 0) + 1);

@@ -224,7 +224,7 @@ static void draw_table_status(const struct kp_flameview *view, struct kp_screen 
 {
     static const char *const orders[] = {"flat", "cum", "name"};
     const struct kp_flame *flame = view->flame;
-    const struct kp_table *table = &view->table;
+    const struct kp_flametable *table = &view->table;
     char line[KP_TEXT_LINE];
     if (table->n == 0)
         return;
@@ -287,7 +287,7 @@ void kp_flameview_draw(struct kp_flameview *view, struct kp_screen *screen)
     struct kp_flameview_lines lines = kp_flameview_lines(view);
     kp_screen_clear(screen);
     if (view->is_table)
-        kp_table_draw(view, screen);
+        kp_flametable_draw(view, screen);
     else
         draw_graph(view, screen);
     if (lines.title >= 0)

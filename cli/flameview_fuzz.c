@@ -148,7 +148,7 @@ static void run(struct input *in, struct kp_flameview *view, struct kp_screen *s
     for (int i = 0; in->n > 0 && i < MAX_KEYS; i++) {
         uint8_t byte = take(in);
         if (byte == 0xff) {
-            int width = take(in) % 90, height = take(in) % 30;
+            int width = take(in) % 70, height = take(in) % 20;
             resize(view, screen, width, height);
             check_view(view, screen, out);
             continue;
@@ -172,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make(&in, &flame);
     struct kp_flameview *view = kp_flameview_create(&flame, "fuzz \x1b[2J \xe6\xbc\xa2", size % 2 == 0);
     kp_screen_init(&screen);
-    resize(view, &screen, 80, 24);
+    resize(view, &screen, 30, 12);
     check_view(view, &screen, &out);
     run(&in, view, &screen, &out);
     kp_flameview_destroy(view);

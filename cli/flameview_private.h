@@ -35,17 +35,17 @@ struct kp_search {
     bool is_active;
 };
 
-struct kp_table_row {
+struct kp_flametable_row {
     uint32_t frame, node; // the heaviest node of it
     int64_t flat, cum, base_flat, base_cum;
 };
 
-enum kp_table_order { KP_ORDER_FLAT, KP_ORDER_CUM, KP_ORDER_NAME };
+enum kp_flametable_order { KP_ORDER_FLAT, KP_ORDER_CUM, KP_ORDER_NAME };
 
-struct kp_table {
-    struct kp_table_row *rows; // made when it is first looked at
+struct kp_flametable {
+    struct kp_flametable_row *rows; // made when it is first looked at
     uint32_t n;
-    enum kp_table_order order;
+    enum kp_flametable_order order;
     uint32_t selected, top;
 };
 
@@ -70,7 +70,7 @@ struct kp_flameview {
     struct kp_layout layout;
     struct kp_search search;
     struct kp_place origin;
-    struct kp_table table;
+    struct kp_flametable table;
     bool is_table, is_help, is_prompt;
     char message[160]; // until the next key
 };
@@ -120,10 +120,10 @@ void kp_search_begin(struct kp_flameview *view);
 void kp_search_go(struct kp_flameview *view, bool is_back);
 
 // ---- table ----
-void kp_table_show(struct kp_flameview *view);
-void kp_table_sort(struct kp_flameview *view, enum kp_table_order order);
-void kp_table_move(struct kp_flameview *view, int64_t by);
-void kp_table_draw(struct kp_flameview *view, struct kp_screen *screen);
+void kp_flametable_show(struct kp_flameview *view);
+void kp_flametable_sort(struct kp_flameview *view, enum kp_flametable_order order);
+void kp_flametable_move(struct kp_flameview *view, int64_t by);
+void kp_flametable_draw(struct kp_flameview *view, struct kp_screen *screen);
 
 // ---- moving (flameview.c) ----
 // Selects a node and changes zoom and rows so that it can be seen.

@@ -153,13 +153,13 @@ uint32_t kp_search_next(const struct kp_flameview *view, uint32_t node, bool is_
 // In the table a match is a row.
 static void go_in_table(struct kp_flameview *view, bool is_back, bool from_here)
 {
-    struct kp_table *table = &view->table;
+    struct kp_flametable *table = &view->table;
     uint32_t at = table->selected;
     for (uint32_t i = 0; i < table->n; i++) {
         if (!from_here || i > 0)
             at = is_back ? (at > 0 ? at : table->n) - 1 : at + 1 < table->n ? at + 1 : 0;
         if (view->search.frames[table->rows[at].frame]) {
-            kp_table_move(view, (int64_t)at - table->selected);
+            kp_flametable_move(view, (int64_t)at - table->selected);
             return;
         }
     }
@@ -203,7 +203,7 @@ static void go_back(struct kp_flameview *view)
     kp_layout_reset(view);
     kp_flameview_select(view, view->selected); // the size may have changed since
     if (view->is_table)
-        kp_table_move(view, (int64_t)origin->row - view->table.selected);
+        kp_flametable_move(view, (int64_t)origin->row - view->table.selected);
 }
 
 static void changed(struct kp_flameview *view)

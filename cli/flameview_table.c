@@ -9,7 +9,7 @@
 #include "base/banned.h"
 
 // A function counts once in a stack: where it calls itself again, only the outermost call does.
-static void add_nodes(const struct kp_flameview *view, struct kp_table_row *rows)
+static void add_nodes(const struct kp_flameview *view, struct kp_flametable_row *rows)
 {
     const struct kp_flame *flame = view->flame;
     kp_auto_free uint32_t *until =
@@ -18,7 +18,7 @@ static void add_nodes(const struct kp_flameview *view, struct kp_table_row *rows
         const struct kp_flame_node *node = &flame->nodes[i];
         if (node->frame == KP_FLAME_NO_FRAME)
             continue;
-        struct kp_table_row *row = &rows[node->frame];
+        struct kp_flametable_row *row = &rows[node->frame];
         row->flat = kp_add_capped(row->flat, node->self);
         row->base_flat = kp_add_capped(row->base_flat, node->base_self);
         if (row->node == 0 || node->weight > flame->nodes[row->node].weight)
@@ -31,23 +31,23 @@ static void add_nodes(const struct kp_flameview *view, struct kp_table_row *rows
     }
 }
 
-void kp_table_show(struct kp_flameview *view)
+void kp_flametable_show(struct kp_flameview *view)
 {
-    struct kp_table *table = &view->table;
+    struct kp_flametable *table = &view->table;
     if (table->rows == NULL) {
-        table->rows = KP_NEW_ARRAY(struct kp_table_row, (size_t)view->flame->n_frames + 1);
+        table->rows = KP_NEW_ARRAY(struct kp_flametable_row, (size_t)view->flame->n_frames + 1);
         add_nodes(view, table->rows);
         table->n = view->flame->n_frames;
         for (uint32_t i = 0; i < table->n; i++)
             table->rows[i].frame = i;
-        kp_table_sort(view, KP_ORDER_FLAT);
+        kp_flametable_sort(view, KP_ORDER_FLAT);
     }
-    kp_table_move(view, 0);
+    kp_flametable_move(view, 0);
 }
 
 struct sorting {
     const struct kp_flame *flame;
-    enum kp_table_order order;
+    enum kp_flametable_order order;
 };
 
 static int compare_magnitudes(int64_t a, int64_t b)
@@ -59,7 +59,7 @@ static int compare_magnitudes(int64_t a, int64_t b)
 static int compare_rows(const void *a, const void *b, void *context)
 {
     const struct sorting *s = context;
-    const struct kp_table_row *x = a, *y = b;
+    const struct kp_flametable_row *x = a, *y = b;
     int flat = compare_magnitudes(kp_sub_capped(x->flat, x->base_flat), kp_sub_capped(y->flat, y->base_flat));
     int cum = compare_magnitudes(kp_sub_capped(x->cum, x->base_cum), kp_sub_capped(y->cum, y->base_cum));
     int name = strcmp(s->flame->frames[x->frame].name, s->flame->frames[y->frame].name);
@@ -70,9 +70,9 @@ static int compare_rows(const void *a, const void *b, void *context)
     return (x->frame > y->frame) - (x->frame < y->frame);
 }
 
-void kp_table_sort(struct kp_flameview *view, enum kp_table_order order)
+void kp_flametable_sort(struct kp_flameview *view, enum kp_flametable_order order)
 {
-    struct kp_table *table = &view->table;
+    struct kp_flametable *table = &view->table;
     struct sorting s = {view->flame, order};
     table->order = order;
     qsort_r(table->rows, table->n, sizeof *table->rows, compare_rows, &s);
@@ -85,9 +85,9 @@ static int visible(const struct kp_flameview *view)
     return n > 1 ? n : 1;
 }
 
-void kp_table_move(struct kp_flameview *view, int64_t by)
+void kp_flametable_move(struct kp_flameview *view, int64_t by)
 {
-    struct kp_table *table = &view->table;
+    struct kp_flametable *table = &view->table;
     int64_t at = (int64_t)table->selected + by, last = (int64_t)table->n - 1;
     uint32_t n = (uint32_t)visible(view);
     at = at > last ? last : at;
@@ -127,7 +127,7 @@ static void draw_value(const struct kp_flameview *view, struct kp_screen *screen
 static void draw_row(
     const struct kp_flameview *view, struct kp_screen *screen, int y, uint32_t at, struct columns c)
 {
-    const struct kp_table_row *row = &view->table.rows[at];
+    const struct kp_flametable_row *row = &view->table.rows[at];
     bool is_match = view->search.is_active && view->search.frames[row->frame];
     struct kp_style style = {.flags = (at == view->table.selected ? KP_STYLE_REVERSE : 0) |
                                       (is_match ? KP_STYLE_BOLD | KP_STYLE_UNDERLINE : 0)};
@@ -145,7 +145,7 @@ static void draw_heading(const struct kp_flameview *view, struct kp_screen *scre
 {
     static const struct kp_style plain = {.flags = KP_STYLE_BOLD},
                                  sorted = {.flags = KP_STYLE_BOLD | KP_STYLE_UNDERLINE};
-    enum kp_table_order order = view->table.order;
+    enum kp_flametable_order order = view->table.order;
     bool is_diff = view->flame->is_diff;
     int x = 0;
     draw_number(screen, &x, y, NUMBER, order == KP_ORDER_FLAT ? sorted : plain, is_diff ? "flat +-" : "flat");
@@ -159,7 +159,7 @@ static void draw_heading(const struct kp_flameview *view, struct kp_screen *scre
     kp_screen_text(screen, x + 2, y, view->width, order == KP_ORDER_NAME ? sorted : plain, "name");
 }
 
-void kp_table_draw(struct kp_flameview *view, struct kp_screen *screen)
+void kp_flametable_draw(struct kp_flameview *view, struct kp_screen *screen)
 {
     struct kp_flameview_lines lines = kp_flameview_lines(view);
     struct columns c = {.has_shares = view->width >= 60, .has_cum = view->width >= 36};

@@ -1,35 +1,15 @@
 // The view on a real terminal: a pseudo-terminal with a child that runs the loop.
 #include "cli/flameview_fixture.h"
-#include "cli/vt_fixture.h"
+#include "cli/terminal_fixture.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
-#include <utmp.h>
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "cli/flameview_run.h"
 #include "cli/terminal.h"
 #include "base/banned.h"
-
-#define PATIENCE_MS 60000 // nothing here takes long; a wait that fails says what was seen
-
-struct seat {
-    int fd; // the other side of the terminal
-    pid_t child;
-    struct kp_vt vt;
-    struct termios before;
-};
-
-static struct seat seat;
 
 static const char *env_of_test(const char *name)
 {
@@ -109,136 +89,36 @@ static int shell(void)
     return waitpid(job, &status, 0) == job && WIFEXITED(status) ? WEXITSTATUS(status) : 7;
 }
 
-static void begin(int (*program)(void), int width, int height)
-{
-    struct winsize size = {.ws_col = (unsigned short)width, .ws_row = (unsigned short)height};
-    kp_vt_init(&seat.vt, width, height);
-    int slave;
-    assert_int_equal(openpty(&seat.fd, &slave, NULL, NULL, &size), 0);
-    assert_int_equal(tcgetattr(slave, &seat.before), 0);
-    seat.child = fork();
-    if (seat.child == 0) {
-        close(seat.fd);
-        login_tty(slave);
-        exit(program());
-    }
-    close(slave);
-    fcntl(seat.fd, F_SETFL, O_NONBLOCK);
-}
-
-// Feeds what comes next to the small terminal; false: there is no more.
-static bool pump(int timeout_ms)
-{
-    char bytes[4096];
-    struct pollfd p = {.fd = seat.fd, .events = POLLIN};
-    if (poll(&p, 1, timeout_ms) <= 0)
-        return false;
-    ssize_t n = read(seat.fd, bytes, sizeof bytes);
-    for (ssize_t i = 0; i < n; i++)
-        if (bytes[i] == '\n' || bytes[i] == '\r') // printed behind the view
-            seat.vt.x = 0, seat.vt.y += bytes[i] == '\n' && seat.vt.y + 1 < seat.vt.height;
-        else
-            kp_vt_byte(&seat.vt, bytes[i]);
-    return n > 0 || (n < 0 && errno == EAGAIN);
-}
-
-static void wait_for(const char *text)
-{
-    int64_t until = kp_mono_ms() + PATIENCE_MS;
-    for (;;) {
-        kp_auto_free char *seen = kp_vt_text(&seat.vt);
-        if (strstr(seen, text) != NULL)
-            return;
-        if (!pump(1000) && kp_mono_ms() > until)
-            fail_msg("'%s' was not seen:\n%s", text, seen);
-    }
-}
-
-static void type(const char *bytes)
-{
-    assert_int_equal(write(seat.fd, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
-}
-
-// A byte at a time.
-static void type_slowly(const char *bytes)
-{
-    for (; *bytes != '\0'; bytes++) {
-        char byte[2] = {*bytes, '\0'};
-        type(byte);
-        while (pump(10))
-            ;
-    }
-}
-
-// Until the child has ended; returns its status.
-static int wait_for_end(void)
-{
-    int status;
-    while (pump(PATIENCE_MS))
-        ;
-    assert_int_equal(waitpid(seat.child, &status, 0), seat.child);
-    return status;
-}
-
-// Modes as the terminal itself has them, by its other side.
-static void assert_given_back(void)
-{
-    struct termios now;
-    assert_int_equal(tcgetattr(seat.fd, &now), 0);
-    assert_int_equal(now.c_lflag, seat.before.c_lflag);
-    assert_int_equal(now.c_iflag, seat.before.c_iflag);
-    assert_int_equal(now.c_oflag, seat.before.c_oflag);
-    assert_false(seat.vt.is_alternate);
-    assert_false(seat.vt.has_mouse);
-    assert_true(seat.vt.has_cursor);
-    assert_true(seat.vt.wraps);
-    assert_string_equal(seat.vt.pen, "");
-}
-
-static void assert_taken(void)
-{
-    struct termios now;
-    assert_int_equal(tcgetattr(seat.fd, &now), 0);
-    assert_int_equal(now.c_lflag & (ICANON | ECHO), 0);
-    assert_true(seat.vt.is_alternate);
-    assert_false(seat.vt.has_cursor);
-}
-
-static void end(void)
-{
-    close(seat.fd);
-}
-
 static void test_quit(void **state)
 {
     (void)state;
-    begin(look, 80, 24);
-    wait_for("net/http.read");
-    wait_for("q quit");
-    assert_taken();
-    type("jj");
-    wait_for("total 40ns 40.00%");
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    wait_for("left with nothing");
-    assert_given_back();
-    end();
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("net/http.read");
+    kp_seat_wait_for("q quit");
+    kp_seat_assert_taken();
+    kp_seat_type("jj");
+    kp_seat_wait_for("total 40ns 40.00%");
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    kp_seat_wait_for("left with nothing");
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 static void end_by_signal(int signal, const char *key, const char *expected)
 {
-    begin(look, 80, 24);
-    wait_for("q quit");
-    assert_taken();
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_assert_taken();
     if (key != NULL)
-        type(key);
+        kp_seat_type(key);
     else
-        kill(seat.child, signal);
-    int status = wait_for_end();
+        kill(kp_seat.child, signal);
+    int status = kp_seat_wait_for_end();
     assert_true(WIFEXITED(status));
-    wait_for(expected);
-    assert_given_back();
-    end();
+    kp_seat_wait_for(expected);
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 static void test_ctrl_c(void **state)
@@ -258,146 +138,146 @@ static void test_terminated(void **state)
 static void test_crash(void **state)
 {
     (void)state;
-    begin(aborts, 80, 24);
-    int status = wait_for_end();
+    kp_seat_begin(aborts, 80, 24);
+    int status = kp_seat_wait_for_end();
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
-    assert_given_back();
-    end();
-    begin(exits, 80, 24);
-    status = wait_for_end();
+    kp_seat_assert_given_back();
+    kp_seat_end();
+    kp_seat_begin(exits, 80, 24);
+    status = kp_seat_wait_for_end();
     assert_int_equal(WEXITSTATUS(status), 7);
-    assert_given_back();
-    end();
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 // Ctrl-\, for which there is no reason but that the program hangs.
 static void test_ctrl_backslash(void **state)
 {
     (void)state;
-    begin(look, 80, 24);
-    wait_for("q quit");
-    type("\x1c");
-    int status = wait_for_end();
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_type("\x1c");
+    int status = kp_seat_wait_for_end();
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGQUIT);
-    assert_given_back();
-    end();
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 static void test_stop_and_continue(void **state)
 {
     (void)state;
     int status;
-    begin(look, 80, 24);
-    wait_for("q quit");
-    kill(seat.child, SIGSTOP);
-    assert_int_equal(waitpid(seat.child, &status, WUNTRACED), seat.child);
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kill(kp_seat.child, SIGSTOP);
+    assert_int_equal(waitpid(kp_seat.child, &status, WUNTRACED), kp_seat.child);
     assert_true(WIFSTOPPED(status));
-    while (pump(0))
+    while (kp_seat_pump(0))
         ;
-    kp_vt_clear(&seat.vt); // somebody else used the terminal
-    assert_int_equal(tcsetattr(seat.fd, TCSANOW, &seat.before), 0);
-    kill(seat.child, SIGCONT);
-    wait_for("q quit");
-    wait_for("net/http.read");
-    assert_taken();
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    assert_given_back();
-    end();
+    kp_vt_clear(&kp_seat.vt); // somebody else used the terminal
+    assert_int_equal(tcsetattr(kp_seat.fd, TCSANOW, &kp_seat.before), 0);
+    kill(kp_seat.child, SIGCONT);
+    kp_seat_wait_for("q quit");
+    kp_seat_wait_for("net/http.read");
+    kp_seat_assert_taken();
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 static void test_ctrl_z(void **state)
 {
     (void)state;
-    begin(shell, 80, 24);
-    wait_for("q quit");
-    type("jj");
-    wait_for("total 40ns");
-    type("\x1a");
-    wait_for("stopped by Stopped");
-    assert_given_back();
-    kp_vt_clear(&seat.vt);
-    type("fg\n");           // echoed, as the terminal does that again
-    wait_for("total 40ns"); // as it was left
-    assert_taken();
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    assert_given_back();
-    end();
+    kp_seat_begin(shell, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_type("jj");
+    kp_seat_wait_for("total 40ns");
+    kp_seat_type("\x1a");
+    kp_seat_wait_for("stopped by Stopped");
+    kp_seat_assert_given_back();
+    kp_vt_clear(&kp_seat.vt);
+    kp_seat_type("fg\n");           // echoed, as the terminal does that again
+    kp_seat_wait_for("total 40ns"); // as it was left
+    kp_seat_assert_taken();
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    kp_seat_assert_given_back();
+    kp_seat_end();
 }
 
 static void resize(int width, int height)
 {
     struct winsize size = {.ws_col = (unsigned short)width, .ws_row = (unsigned short)height};
-    while (pump(0))
+    while (kp_seat_pump(0))
         ;
-    seat.vt.width = width;
-    seat.vt.height = height;
-    kp_vt_clear(&seat.vt);
-    assert_int_equal(ioctl(seat.fd, TIOCSWINSZ, &size), 0); // the kernel sends SIGWINCH
+    kp_seat.vt.width = width;
+    kp_seat.vt.height = height;
+    kp_vt_clear(&kp_seat.vt);
+    assert_int_equal(ioctl(kp_seat.fd, TIOCSWINSZ, &size), 0); // the kernel sends SIGWINCH
 }
 
 static void test_resize(void **state)
 {
     (void)state;
-    begin(look, 80, 24);
-    wait_for("q quit");
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
     resize(100, 30);
-    wait_for("\narrows move  Enter zoom  Esc out  / search  Tab table  ? help  q quit\n");
+    kp_seat_wait_for("\narrows move  Enter zoom  Esc out  / search  Tab table  ? help  q quit\n");
     resize(20, 5);
-    wait_for("arrows move  Enter \xe2\x80\xa6\n");
+    kp_seat_wait_for("arrows move  Enter \xe2\x80\xa6\n");
     resize(1, 1);
     resize(300, 100);
-    wait_for("q quit");
-    kp_auto_free char *text = kp_vt_text(&seat.vt);
+    kp_seat_wait_for("q quit");
+    kp_auto_free char *text = kp_vt_text(&kp_seat.vt);
     const char *line = strstr(text, "arrows move");
     int rows = 0;
     for (const char *c = text; c < line; c++)
         rows += *c == '\n';
     assert_int_equal(rows, 99);
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    end();
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    kp_seat_end();
 }
 
 static void test_split_sequences(void **state)
 {
     (void)state;
     setenv("TEST_ESC_MS", "60000", 1);
-    begin(look, 80, 24);
-    wait_for("q quit");
-    type_slowly("\x1b[B");
-    wait_for("main.main\ntotal 70ns");
-    type_slowly("\x1bOB");
-    wait_for("main.serve\ntotal 40ns");
-    type_slowly("\x1b[A");
-    wait_for("main.main\ntotal 70ns");
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_type_slowly("\x1b[B");
+    kp_seat_wait_for("main.main\ntotal 70ns");
+    kp_seat_type_slowly("\x1bOB");
+    kp_seat_wait_for("main.serve\ntotal 40ns");
+    kp_seat_type_slowly("\x1b[A");
+    kp_seat_wait_for("main.main\ntotal 70ns");
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
     unsetenv("TEST_ESC_MS");
-    begin(look, 80, 24);
-    wait_for("q quit");
-    type("jj\r");
-    wait_for("all > main.main > main.serve");
-    type("\x1b"); // alone it is a key
-    wait_for("\nall\nall");
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    end();
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_type("jj\r");
+    kp_seat_wait_for("all > main.main > main.serve");
+    kp_seat_type("\x1b"); // alone it is a key
+    kp_seat_wait_for("\nall\nall");
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    kp_seat_end();
 }
 
 static void colors_of(const char *name, const char *value, bool expected)
 {
     setenv(name, value, 1);
-    begin(look, 80, 24);
-    wait_for("q quit");
-    type("jj/serve\r\tss\t?x");
-    type("q");
-    assert_int_equal(wait_for_end(), 0);
-    assert_int_equal(seat.vt.has_color, expected);
-    end();
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    kp_seat_type("jj/serve\r\tss\t?x");
+    kp_seat_type("q");
+    assert_int_equal(kp_seat_wait_for_end(), 0);
+    assert_int_equal(kp_seat.vt.has_color, expected);
+    kp_seat_end();
 }
 
 static void test_no_color(void **state)
@@ -416,10 +296,10 @@ static void test_terminal_gone(void **state)
 {
     (void)state;
     int status;
-    begin(look, 80, 24);
-    wait_for("q quit");
-    close(seat.fd);
-    assert_int_equal(waitpid(seat.child, &status, 0), seat.child);
+    kp_seat_begin(look, 80, 24);
+    kp_seat_wait_for("q quit");
+    close(kp_seat.fd);
+    assert_int_equal(waitpid(kp_seat.child, &status, 0), kp_seat.child);
     assert_true(WIFEXITED(status) || WIFSIGNALED(status));
 }
 
