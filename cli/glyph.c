@@ -119,19 +119,10 @@ static bool is_in(const struct range *ranges, size_t n, uint32_t c)
     return from < n && c >= ranges[from].first;
 }
 
-static uint32_t decode(const char *text, size_t n)
-{
-    static const uint8_t first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t c = (unsigned char)text[0] & first[n];
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | ((unsigned char)text[i] & 0x3fu);
-    return c;
-}
-
 size_t kp_glyph_next(const char *s, size_t len, struct kp_glyph *ret)
 {
     size_t n = kp_utf8_length(s, len);
-    uint32_t c = n > 0 ? decode(s, n) : 0;
+    uint32_t c = n > 0 ? kp_utf8_rune(s, n) : 0;
     if (n == 0 || is_in(hidden, KP_COUNT(hidden), c)) {
         *ret = (struct kp_glyph){"\xef\xbf\xbd", 3, 1};
         return n > 0 ? n : 1;

@@ -88,16 +88,12 @@ static struct kp_key sequence(const unsigned char *s, size_t n)
     return (struct kp_key){.code = find(finals, KP_COUNT(finals), end[-1])};
 }
 
-static struct kp_key character(const unsigned char *s, size_t n)
+static struct kp_key character(uint32_t c)
 {
-    static const uint8_t first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t c = s[0] & first[n];
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | (s[i] & 0x3fu);
-    enum kp_key_code code = c != 0 ? KP_KEY_RUNE : KP_KEY_NONE;
-    if (find(plain, KP_COUNT(plain), (int)c) != KP_KEY_NONE)
-        return (struct kp_key){.code = find(plain, KP_COUNT(plain), (int)c)};
-    return (struct kp_key){.code = code, .rune = c};
+    enum kp_key_code code = find(plain, KP_COUNT(plain), (int)c);
+    if (code == KP_KEY_NONE && c != 0)
+        code = KP_KEY_RUNE;
+    return (struct kp_key){.code = code, .rune = code == KP_KEY_RUNE ? c : 0};
 }
 
 static size_t done(struct kp_keys *keys, struct kp_key key, struct kp_key *ret)
@@ -135,7 +131,7 @@ static size_t add_plain(struct kp_keys *keys, unsigned char byte, struct kp_key 
     keys->bytes[keys->n++] = byte;
     size_t n = byte != ESC ? kp_utf8_length((const char *)keys->bytes, keys->n) : 0;
     if (n > 0)
-        return done(keys, character(keys->bytes, n), ret);
+        return done(keys, character(kp_utf8_rune((const char *)keys->bytes, n)), ret);
     if (!may_continue(keys->bytes, keys->n))
         keys->n = 0;
     return 0;

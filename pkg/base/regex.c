@@ -13,18 +13,9 @@ uint32_t kp_regex_character(const char **p, size_t n_bytes)
     const unsigned char *s = (const unsigned char *)*p;
     size_t n = kp_utf8_length(*p, n_bytes);
     *p += n != 0 ? n : 1;
-    switch (n) {
-    case 0:
-        return NOT_UTF8 + s[0];
-    case 1:
+    if (n == 1)
         return s[0];
-    case 2:
-        return (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu);
-    case 3:
-        return (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
-    default:
-        return (s[0] & 0x07u) << 18 | (s[1] & 0x3fu) << 12 | (s[2] & 0x3fu) << 6 | (s[3] & 0x3fu);
-    }
+    return n > 0 ? kp_utf8_rune((const char *)s, n) : NOT_UTF8 + s[0];
 }
 
 void kp_regex_destroy(struct kp_regex *regex)

@@ -93,6 +93,15 @@ size_t kp_utf8_length(const char *text, size_t n)
     return overlong || surrogate || beyond ? 0 : want;
 }
 
+uint32_t kp_utf8_rune(const char *s, size_t len)
+{
+    static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t c = (unsigned char)s[0] & first[len];
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | ((unsigned char)s[i] & 0x3fu);
+    return c;
+}
+
 bool kp_utf8_valid(const char *s, size_t len)
 {
     for (size_t i = 0; i < len;) {

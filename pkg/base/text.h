@@ -22,6 +22,8 @@ KP_MUST_CHECK int kp_parse_bool(
     const char *text, bool *ret, struct kp_error *err); // true false (also 1 0 yes no on off)
 // Length of the UTF-8 sequence at s (len > 0 bytes are there); 0 if it is not valid (RFC 3629).
 size_t kp_utf8_length(const char *s, size_t len);
+// The character of a valid sequence of that length.
+uint32_t kp_utf8_rune(const char *s, size_t len);
 bool kp_utf8_valid(const char *s, size_t len);
 // How many bytes have to be put in, left out or changed to make one of the other: to guess what was meant.
 // Of longer texts than KP_EDIT_MAX: SIZE_MAX.

@@ -103,6 +103,10 @@ static void test_utf8(void **state)
     for (size_t i = 0; i < KP_COUNT(bad); i++)
         assert_false(kp_utf8_valid(bad[i], strlen(bad[i])));
     assert_true(kp_utf8_valid("a\0b", 3));
+    assert_int_equal(kp_utf8_rune("~", 1), 0x7e);
+    assert_int_equal(kp_utf8_rune("\xdf\xbf", 2), 0x7ff);
+    assert_int_equal(kp_utf8_rune("\xef\xbf\xbf", 3), 0xffff);
+    assert_int_equal(kp_utf8_rune("\xf4\x8f\xbf\xbf", 4), 0x10ffff);
 }
 
 static void test_url_decode(void **state)
