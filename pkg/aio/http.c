@@ -24,6 +24,7 @@ static void call_free(struct kp_http_call *call)
     kp_list_remove(&call->in_turn);
     http->n--;
     kp_timer_destroy(call->idle);
+    kp_http_upgrade_free(call->upgrade);
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     curl_slist_free_all(call->connect_to);
@@ -33,10 +34,11 @@ static void call_free(struct kp_http_call *call)
     kp_free(call);
 }
 
-static void finish(struct kp_http_call *call, CURLcode code)
+void kp_http_call_finish(struct kp_http_call *call, CURLcode code)
 {
     struct kp_http_result result = {0};
     kp_http_call_result(call, code, &result);
+    kp_http_upgrade_let_go(call);
     if (call->state != CALL_PENDING)
         curl_multi_remove_handle(call->http->multi, call->easy);
     void (*on_done)(void *, const struct kp_http_result *) = call->request.on_done;
@@ -59,7 +61,10 @@ static void drain(struct kp_http *http)
         struct kp_http_call *call = NULL;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-        finish(call, code);
+        if (code == CURLE_OK && call->upgrade != NULL && call->why.code == 0)
+            kp_http_upgrade_begin(call);
+        else
+            kp_http_call_finish(call, code);
     }
 }
 
@@ -138,6 +143,7 @@ static void give_to_curl(struct kp_http_call *call)
     }
     if (call->idle != NULL)
         kp_timer_start(call->idle, call->request.idle_timeout_ms, 0);
+    kp_http_upgrade_start(call);
 }
 
 static void on_turn(void *user)
@@ -155,7 +161,7 @@ static void on_turn(void *user)
         if (call->state == CALL_PENDING && call->why.code == 0)
             give_to_curl(call);
         else
-            finish(call, CURLE_OK);
+            kp_http_call_finish(call, CURLE_OK);
     }
     drain(http);
 }
@@ -218,7 +224,7 @@ void kp_http_destroy(struct kp_http *http)
     while (!kp_list_empty(&http->all)) {
         struct kp_http_call *call = kp_container_of(http->all.next, struct kp_http_call, in_all);
         kp_fail(&call->why, KP_CANCELED, "%s: canceled", call->what);
-        finish(call, CURLE_OK);
+        kp_http_call_finish(call, CURLE_OK);
     }
     curl_multi_cleanup(http->multi);
     kp_timer_destroy(http->curl_timer);
@@ -242,7 +248,7 @@ int kp_http_start(struct kp_http *http, const struct kp_http_request *request, s
         return err != NULL ? err->code : KP_INVALID;
     }
     kp_http_call_hook(call);
-    if (request->idle_timeout_ms > 0)
+    if (request->idle_timeout_ms > 0 && request->upgrade == NULL)
         call->idle = kp_timer_create(http->loop, on_idle, call);
     kp_list_append(&http->all, &call->in_all);
     kp_list_append(&http->in_turn, &call->in_turn);

@@ -67,6 +67,15 @@ struct kp_http_request {
     size_t max_body;            // more is KP_LIMIT; with on_data it bounds the sum; 0 = KP_MAX_JSON_BYTES
     bool keepalive;             // TCP keep-alive and TCP_USER_TIMEOUT (watches)
 
+    // Asks to go over to another protocol on the same connection ("websocket"); the headers Connection and
+    // Upgrade are added, there is no body. When the answer is 101, on_upgraded comes (after on_header and
+    // on_head) and the connection carries bytes both ways until kp_http_cancel(): see kp_http_read(). Any
+    // other answer ends like that of an ordinary call (its body up to 64 KiB). timeout_ms counts up to
+    // on_upgraded; there is no idle timeout.
+    const char *upgrade;
+    void (*on_upgraded)(void *user);
+    void (*on_ready)(void *user); // what kp_http_want() asked for
+
     // May refuse the address about to be used, after v4-in-v6 was un-mapped; sentence into err. KP_DENIED to
     // the caller.
     bool (*allow_address)(void *user, const struct sockaddr *addr, struct kp_error *err);
@@ -84,6 +93,19 @@ struct kp_http_request {
 KP_MUST_CHECK int kp_http_start(struct kp_http *http, const struct kp_http_request *request,
     struct kp_http_call **ret_call, struct kp_error *err);
 void kp_http_cancel(struct kp_http_call *call);
+
+// ---- an upgraded connection ----
+
+// Bytes read or written; 0 = the other side closed (read), KP_THROTTLED = none now, try again when on_ready
+// comes; other negative codes: it broke, see err. A write that was throttled is repeated with the same bytes
+// at the same address. One read may leave more behind that on_ready does not tell of: read until
+// KP_THROTTLED, or try again without being told.
+KP_MUST_CHECK int kp_http_read(struct kp_http_call *call, void *buf, size_t size, struct kp_error *err);
+KP_MUST_CHECK int kp_http_write(
+    struct kp_http_call *call, const void *bytes, size_t len, struct kp_error *err);
+// Asks for on_ready, again and again while it holds; level-triggered.
+void kp_http_want(struct kp_http_call *call, bool readable, bool writable);
+
 // Stops and goes on reading (back-pressure).
 void kp_http_pause(struct kp_http_call *call, bool paused);
 

@@ -47,9 +47,9 @@ static void tell_header(struct kp_http_call *call, const char *line, size_t len)
         call->request.on_header(call->request.user, name, value);
 }
 
-static bool end_of_head(struct kp_http_call *call)
+bool kp_http_call_head_end(struct kp_http_call *call)
 {
-    if (call->status < 200)
+    if (call->status < 200 && call->upgrade == NULL)
         return true; // an interim answer
     call->head_over = true;
     if (call->request.on_head == NULL ||
@@ -59,38 +59,49 @@ static bool end_of_head(struct kp_http_call *call)
     return false;
 }
 
-static size_t on_header(char *line, size_t size, size_t n, void *user)
+void kp_http_call_head(struct kp_http_call *call, int status)
 {
-    struct kp_http_call *call = user;
-    size_t len = size * n;
+    call->status = status;
+    call->content_type[0] = '\0';
+}
+
+void kp_http_call_header(struct kp_http_call *call, const char *line, size_t len)
+{
     char number[16];
     int64_t seconds;
-    if (call->why.code != 0)
-        return 0;
-    if (len > 9 && strncmp(line, "HTTP/", 5) == 0) {
-        long status = 0;
-        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-        call->status = (int)status;
-        call->content_type[0] = '\0';
-        return len;
-    }
-    if (len <= 2)
-        return end_of_head(call) ? len : 0;
-    if (call->head_over)
-        return len; // a trailer
     value_of(line, len, "Content-Type", call->content_type, sizeof call->content_type);
     if (value_of(line, len, "Retry-After", number, sizeof number) &&
         kp_parse_int(number, 0, 86400, &seconds, NULL) == 0)
         call->retry_after_s = (int)seconds;
     tell_header(call, line, len);
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *user)
+{
+    struct kp_http_call *call = user;
+    size_t len = size * n;
+    if (call->why.code != 0)
+        return 0;
+    if (call->upgrade != NULL)
+        return len; // of the proxy
+    if (len > 9 && strncmp(line, "HTTP/", 5) == 0) {
+        long status = 0;
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        kp_http_call_head(call, (int)status);
+        return len;
+    }
+    if (len <= 2)
+        return kp_http_call_head_end(call) ? len : 0;
+    if (!call->head_over) // else a trailer
+        kp_http_call_header(call, line, len);
     return len;
 }
 
 // ---- body ----
 
-static bool keep(struct kp_http_call *call, const char *data, size_t len)
+bool kp_http_call_keep(struct kp_http_call *call, const uint8_t *data, size_t len)
 {
-    bool is_error = call->request.on_data != NULL;
+    bool is_error = call->request.on_data != NULL || call->upgrade != NULL;
     size_t max = is_error ? ERROR_BODY_BYTES : call->request.max_body;
     if (call->body_len + len > max) {
         if (is_error)
@@ -132,7 +143,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *user)
     if (call->idle != NULL)
         kp_timer_start(call->idle, call->request.idle_timeout_ms, 0);
     bool stream = call->request.on_data != NULL && is_success(call);
-    bool ok = stream ? pass_on(call, data, len) : keep(call, data, len);
+    bool ok = stream ? pass_on(call, data, len) : kp_http_call_keep(call, (const uint8_t *)data, len);
     call->received += len;
     return ok ? len : 0;
 }

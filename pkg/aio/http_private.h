@@ -4,8 +4,10 @@
 
 #include <curl/curl.h>
 
+#include "aio/answer.h"
 #include "aio/http.h"
 #include "aio/loop_private.h"
+#include "aio/watch.h"
 #include "base/list.h"
 #include "base/strbuf.h"
 
@@ -13,6 +15,24 @@ enum kp_call_state {
     CALL_PENDING, // waits for the next turn to be given to curl
     CALL_RUNNING, // curl has it
     CALL_ENDING,  // ended by us (cancel, idle, limit); waits for the next turn
+};
+
+enum kp_upgrade_state {
+    UPGRADE_CONNECTING, // curl makes the connection
+    UPGRADE_ASKING,     // the request goes out, an answer is read
+    UPGRADE_DONE,       // the connection is the caller's
+    UPGRADE_OVER,       // the answer was another, and is whole
+};
+
+struct kp_http_upgrade {
+    enum kp_upgrade_state state;
+    struct kp_strbuf ask; // the request, and how much of it is out
+    size_t asked;
+    struct kp_answer answer;
+    uint8_t *early; // what came behind the answer
+    size_t early_len, early_at;
+    struct kp_watch *watch;
+    struct kp_timer *deadline;
 };
 
 struct kp_http_call {
@@ -36,6 +56,7 @@ struct kp_http_call {
     uint8_t *body;
     size_t body_len, body_cap, received;
     bool paused;
+    struct kp_http_upgrade *upgrade; // NULL = an ordinary call
 };
 
 struct kp_http {
@@ -55,6 +76,18 @@ void kp_http_call_hook(struct kp_http_call *call);
 void kp_http_call_result(struct kp_http_call *call, CURLcode code, struct kp_http_result *ret);
 // Ends a call at the next turn for our own reason; the first reason wins.
 void kp_http_call_end(struct kp_http_call *call, int code, const char *fmt, ...) KP_PRINTF(3, 4);
+void kp_http_call_head(struct kp_http_call *call, int status); // a status line: headers begin
+void kp_http_call_header(struct kp_http_call *call, const char *line, size_t len);
+bool kp_http_call_head_end(struct kp_http_call *call);
+bool kp_http_call_keep(struct kp_http_call *call, const uint8_t *data, size_t len); // of the body
+// http.c: the end of a call, at once; not from inside a callback of curl.
+void kp_http_call_finish(struct kp_http_call *call, CURLcode code);
+// http_upgrade.c
+void kp_http_upgrade_setup(struct kp_http_call *call, const struct kp_http_request *request);
+void kp_http_upgrade_start(struct kp_http_call *call);  // the clock runs
+void kp_http_upgrade_begin(struct kp_http_call *call);  // curl has made the connection
+void kp_http_upgrade_let_go(struct kp_http_call *call); // before curl closes the connection
+void kp_http_upgrade_free(struct kp_http_upgrade *upgrade);
 // http_address.c
 bool kp_http_address_allowed(struct kp_http_call *call, const struct sockaddr *addr);
 bool kp_http_address_parse(const char *ip, struct sockaddr_storage *ret);

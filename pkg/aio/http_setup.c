@@ -232,7 +232,7 @@ static void set_transport(struct kp_http_call *call, const struct kp_http_reques
     curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call);
     if (request->unix_socket != NULL)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
-    if (!call->http->reuse) {
+    if (!call->http->reuse && request->upgrade == NULL) { // curl would not keep the connection open for us
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     }
@@ -259,8 +259,11 @@ int kp_http_call_setup(struct kp_http_call *call, const struct kp_http_request *
     set_transport(call, request);
     set_method(call, request);
     set_tls(call->easy, &request->tls);
+    if (request->upgrade != NULL)
+        kp_http_upgrade_setup(call, request);
     // what was borrowed for the call of kp_http_start() must not be looked at later
     call->request.url = call->request.connect_ip = call->request.unix_socket = call->request.proxy = NULL;
+    call->request.method = call->request.upgrade = NULL;
     call->request.headers = NULL;
     call->request.body = NULL;
     call->request.tls = (struct kp_http_tls){0};
