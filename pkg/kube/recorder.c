@@ -25,7 +25,7 @@ struct kp_recorder {
     size_t request_body_len;
     struct kp_strbuf body; // of the answer, its beginning
     size_t body_len;
-    bool secret;
+    bool secret, told;
     int64_t began_ms;
 };
 
@@ -120,18 +120,18 @@ static bool on_data(void *user, const uint8_t *data, size_t len)
     return r->inner.on_data(r->inner.user, data, len);
 }
 
-static void on_done(void *user, const struct kp_http_result *result)
+// Once; error: NULL = the answer came in whole.
+static void tell(struct kp_recorder *r, int status, const char *error)
 {
-    struct kp_recorder *r = user;
-    struct kp_http_request inner = r->inner;
-    if (result->body)
-        keep(r, result->body->data, result->body->len);
+    if (r->told)
+        return;
+    r->told = true;
     size_t request_len = r->request_body ? strlen(r->request_body) : 0;
     const struct kp_kube_exchange exchange = {
         .method = r->method,
         .url = r->url,
-        .status = result->status,
-        .error = result->code != KP_OK ? result->error.text : NULL,
+        .status = status,
+        .error = error,
         .total_ms = kp_mono_ms() - r->began_ms,
         .request_headers = (const char *const *)r->request_headers.items,
         .response_headers = (const char *const *)r->response_headers.items,
@@ -141,6 +141,29 @@ static void on_done(void *user, const struct kp_http_result *result)
         .response_body_len = r->body_len,
     };
     r->kube->on_exchange(r->kube->exchange_user, &exchange);
+}
+
+// What follows on an upgraded connection is no answer: it is told of now.
+static void on_upgraded(void *user)
+{
+    struct kp_recorder *r = user;
+    tell(r, 101, NULL);
+    r->inner.on_upgraded(r->inner.user);
+}
+
+static void on_ready(void *user)
+{
+    struct kp_recorder *r = user;
+    r->inner.on_ready(r->inner.user);
+}
+
+static void on_done(void *user, const struct kp_http_result *result)
+{
+    struct kp_recorder *r = user;
+    struct kp_http_request inner = r->inner;
+    if (result->body)
+        keep(r, result->body->data, result->body->len);
+    tell(r, result->status, result->code != KP_OK ? result->error.text : NULL);
     kp_recorder_destroy(r);
     inner.on_done(inner.user, result);
 }
@@ -169,6 +192,8 @@ struct kp_recorder *kp_recorder_create(struct kp_kube *kube, struct kp_http_requ
     http->on_head = on_head;
     http->on_data = http->on_data ? on_data : NULL;
     http->on_done = on_done;
+    http->on_upgraded = on_upgraded;
+    http->on_ready = on_ready;
     http->user = r;
     return r;
 }
