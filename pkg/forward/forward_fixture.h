@@ -72,6 +72,7 @@ struct bench {
     char *dir, *url;
     struct kp_kube_config config;
     struct kp_forward_options options;
+    struct kp_kube_options kube_options;
     struct kp_wake *wake;
     pthread_mutex_t lock;
     int n_running;
@@ -107,7 +108,7 @@ static inline struct bench *bench_create(void (*serve)(struct side *side), SSL_C
 static inline void bench_open(struct bench *bench)
 {
     struct kp_error err = {0};
-    bench->kube = kp_kube_create(bench->loop, &bench->config, NULL);
+    bench->kube = kp_kube_create(bench->loop, &bench->config, &bench->kube_options);
     int code = kp_forward_create(bench->loop, bench->kube, &bench->options, &bench->forward, &err);
     if (code != 0)
         fail_msg("%s", err.text);

@@ -2,6 +2,7 @@
 #include "forward/forward.h"
 
 #include "forward/forward_fixture.h"
+#include "kube/exchange.h"
 #include "base/banned.h"
 
 // ---- well ----
@@ -24,6 +25,38 @@ static void test_there_and_back(void **state)
     assert_non_null(strstr(seen, "\r\nHost: 127.0.0.1:"));
     assert_non_null(strstr(seen, "\r\nUser-Agent: kube-pprof/"));
     bench_destroy(bench);
+}
+
+struct told {
+    int n, status;
+    bool masked;
+};
+
+static void on_exchange(void *user, const struct kp_kube_exchange *exchange)
+{
+    struct told *told = user;
+    told->n++;
+    told->status = exchange->status;
+    for (size_t i = 0; exchange->request_headers[i] != NULL; i++)
+        told->masked |= strcmp(exchange->request_headers[i], "Authorization: Bearer <masked>") == 0;
+    assert_null(exchange->error);
+    assert_non_null(strstr(exchange->url, "/api/v1/namespaces/shop/pods/web-0/portforward?ports=6060"));
+}
+
+// For -v=6 and more: one request, told of when the connection stands, whatever becomes of it.
+static void test_exchange(void **state)
+{
+    struct told told = {0};
+    (void)state;
+    struct bench *bench = bench_create(echoes, NULL);
+    bench->kube_options.on_exchange = on_exchange;
+    bench->kube_options.exchange_user = &told;
+    struct kp_error err = run_one(bench, asks, NULL);
+    assert_string_equal(err.text, "");
+    bench_destroy(bench);
+    assert_int_equal(told.n, 1);
+    assert_int_equal(told.status, 101);
+    assert_true(told.masked);
 }
 
 // Pieces of a message in several frames, a ping between them, empty messages.
@@ -379,6 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_exchange),
         cmocka_unit_test(test_cut_messages),
         cmocka_unit_test(test_three_at_once),
         cmocka_unit_test(test_nobody_listens),
