@@ -329,6 +329,9 @@ static void on_failed(void *user, const struct kp_error *err)
     conn->upgrade = NULL;
     if (conn->failure.code == 0)
         conn->failure = *err;
+    // newer API servers leave out what is missing when it is the second verb
+    if (err->http_status == 403 && strstr(err->text, "pods/portforward") == NULL)
+        kp_wrap(&conn->failure, "needs get and create on pods/portforward");
     broke(conn);
     pump(conn);
 }

@@ -19,6 +19,7 @@ static void test_there_and_back(void **state)
     assert_true(
         kp_starts_with(seen, "GET /api/v1/namespaces/shop/pods/web-0/portforward?ports=6060 HTTP/1.1\r\n"));
     assert_non_null(strstr(seen, "\r\nAuthorization: Bearer secret\r\n"));
+    assert_non_null(strstr(seen, "\r\nAccept: */*\r\n")); // asked for JSON, API servers answer 406
     assert_non_null(strstr(seen, "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"));
     assert_non_null(strstr(seen, "\r\nSec-WebSocket-Version: 13\r\n"));
     assert_non_null(strstr(seen, "\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n"));

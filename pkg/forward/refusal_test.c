@@ -26,6 +26,9 @@ static void test_refusals(void **state)
     } rows[] = {
         {"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n" FORBIDDEN, KP_DENIED, 403,
             "cannot create resource \"pods/portforward\""},
+        {"HTTP/1.1 403 Forbidden\r\n\r\n{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\","
+         "\"message\":\"pods \\\"web-0\\\" is forbidden: \",\"reason\":\"Forbidden\",\"code\":403}",
+            KP_DENIED, 403, "needs get and create on pods/portforward: pods \"web-0\" is forbidden"},
         {"HTTP/1.1 404 Not Found\r\n\r\n{\"kind\":\"Status\",\"status\":\"Failure\","
          "\"message\":\"pods \\\"web-0\\\" not found\",\"code\":404}",
             KP_NOT_FOUND, 404, "pods \"web-0\" not found"},

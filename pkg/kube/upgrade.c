@@ -108,7 +108,8 @@ static int begin(struct kp_kube_upgrade *upgrade, struct kp_error *err)
         .user = upgrade,
     };
     upgrade->tries++;
-    const struct kp_kube_headers headers = {.more = (const char *const *)upgrade->headers};
+    // what is connected to makes no JSON: asked for it, the API server answers 406
+    const struct kp_kube_headers headers = {.accept = "*/*", .more = (const char *const *)upgrade->headers};
     return kp_kube_http_start(
         upgrade->kube, upgrade->kube->long_http, upgrade->path, &headers, &http, &upgrade->http, err);
 }
