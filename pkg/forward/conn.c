@@ -323,15 +323,25 @@ static void on_upgraded(void *user)
     pump(conn);
 }
 
+// API servers from 1.35 on ask for a second verb, and leave out what is missing when it is that one: 'pods
+// "web-0" is forbidden: '.
+static void say_verbs(struct kp_error *err)
+{
+    size_t len = strlen(err->text);
+    if (err->http_status != 403 || strstr(err->text, "pods/portforward") != NULL)
+        return;
+    while (len > 0 && strchr(": ", err->text[len - 1]) != NULL)
+        err->text[--len] = '\0';
+    kp_wrap(err, "needs get and create on pods/portforward");
+}
+
 static void on_failed(void *user, const struct kp_error *err)
 {
     struct kp_forward_conn *conn = user;
     conn->upgrade = NULL;
     if (conn->failure.code == 0)
         conn->failure = *err;
-    // newer API servers leave out what is missing when it is the second verb
-    if (err->http_status == 403 && strstr(err->text, "pods/portforward") == NULL)
-        kp_wrap(&conn->failure, "needs get and create on pods/portforward");
+    say_verbs(&conn->failure);
     broke(conn);
     pump(conn);
 }

@@ -52,6 +52,7 @@ static void test_refusals(void **state)
         struct bench *bench = bench_create(refuses, NULL);
         struct kp_error err = run_one(bench, asks, got);
         assert_failure(&err, rows[i].code, rows[i].part);
+        assert_false(kp_ends_with(err.text, " ") || kp_ends_with(err.text, ":"));
         assert_int_equal(err.http_status, rows[i].http_status);
         assert_string_equal(got, "");
         bench_destroy(bench);

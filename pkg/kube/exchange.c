@@ -13,6 +13,7 @@ static const struct {
     int status;
     const char *words;
 } statuses[] = {
+    {101, "Switching Protocols"},
     {200, "OK"},
     {201, "Created"},
     {202, "Accepted"},
