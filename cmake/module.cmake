@@ -8,6 +8,24 @@
 find_package(PkgConfig REQUIRED)
 set(KP_FUZZ_SECONDS 10 CACHE STRING "seconds each fuzz smoke test runs")
 
+# Seconds of the longest tests: ctest starts those first. Most of them wait more than they work.
+set(KP_LONG_TESTS
+  plan.plan_day_test 60 http.attacks_test 43 capture.outcomes_test 32 plan.plan_sim_test 20 controller.confirm_test 19
+  controller.registrylink_test 15 status.status_test 12 api.scope_test 11 sink.registry_test 9 api.limits_test 9
+  api.admit_test 7 store.seal_crash_test 7 kube.client_test 6 sink.sink_test 6 kube.reviews_test 5)
+
+function(kp_unit_test name program)
+  add_test(NAME ${name} COMMAND ${program})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 900
+    ENVIRONMENT "ASAN_OPTIONS=handle_segv=2:detect_leaks=1;TSAN_OPTIONS=halt_on_error=1")
+  list(FIND KP_LONG_TESTS ${name} at)
+  if(at GREATER -1)
+    math(EXPR at "${at} + 1")
+    list(GET KP_LONG_TESTS ${at} seconds)
+    set_tests_properties(${name} PROPERTIES COST ${seconds})
+  endif()
+endfunction()
+
 function(kp_import package out)
   if(package STREQUAL "m")
     set(${out} m PARENT_SCOPE)
@@ -46,9 +64,7 @@ function(kp_add_test module source)
   target_link_libraries(${name} PRIVATE ${cmocka})
   target_compile_definitions(${name} PRIVATE
     KP_TESTDATA="${CMAKE_SOURCE_DIR}/pkg/${module}/testdata" KP_SHARED_TESTDATA="${CMAKE_SOURCE_DIR}/pkg/testkit/testdata")
-  add_test(NAME ${module}.${noun} COMMAND ${name})
-  set_tests_properties(${module}.${noun} PROPERTIES LABELS unit TIMEOUT 900
-    ENVIRONMENT "ASAN_OPTIONS=handle_segv=2:detect_leaks=1;TSAN_OPTIONS=halt_on_error=1")
+  kp_unit_test(${module}.${noun} ${name})
 endfunction()
 
 function(kp_add_fuzz module library source)
@@ -118,9 +134,7 @@ function(kp_program name)
     target_link_libraries(kp_${A_DIR}_${noun} PRIVATE ${library} kp_testkit ${cmocka})
     target_compile_definitions(kp_${A_DIR}_${noun} PRIVATE KP_TESTDATA="${dir}/testdata" KP_PROGRAM="$<TARGET_FILE:${name}>")
     add_dependencies(kp_${A_DIR}_${noun} ${name})
-    add_test(NAME ${A_DIR}.${noun} COMMAND kp_${A_DIR}_${noun})
-    set_tests_properties(${A_DIR}.${noun} PROPERTIES LABELS unit TIMEOUT 900
-      ENVIRONMENT "ASAN_OPTIONS=handle_segv=2:detect_leaks=1;TSAN_OPTIONS=halt_on_error=1")
+    kp_unit_test(${A_DIR}.${noun} kp_${A_DIR}_${noun})
   endforeach()
   if(KP_FUZZ)
     foreach(fuzz IN LISTS fuzzers)

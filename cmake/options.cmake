@@ -15,7 +15,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 
 find_program(KP_CCACHE ccache)
 if(KP_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER "${KP_CCACHE}")
+  # what one checkout has compiled serves another: paths count from its root
+  set(CMAKE_C_COMPILER_LAUNCHER env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${KP_CCACHE}")
 endif()
 
 add_library(kp_flags INTERFACE)
