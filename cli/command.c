@@ -46,8 +46,12 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "download",
         .args = "ID...",
         .summary = "write kept profiles into files, or into a pipe",
-        .examples = "kubectl pprof download 1763-2f 1763-30 --output-dir profiles\nkubectl pprof download "
-                    "1763-2f | go tool pprof -top -\n",
+        .about =
+            "One profile goes into a pipe or to -O FILE. Several, or one on a terminal, become files named "
+            "NAMESPACE_POD_CONTAINER_TYPE_TIME.pb.gz; their paths are printed.",
+        .examples = "kubectl pprof download 01kd2p9v7q3m8x5tz4c6r1w0e | go tool pprof -top -\nkubectl pprof "
+                    "get profiles --service checkout -o name | xargs kubectl pprof download --output-dir "
+                    "profiles\n",
         .flags = "output-file output-dir force " FROM_REGISTRY,
         .min_args = 1,
         .max_args = MANY,
@@ -119,6 +123,12 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "pgo",
         .args = "WORKLOAD",
         .summary = "write a profile for `go build -pgo`",
+        .about =
+            "Into default.pgo, which is written over if it is a CPU profile. Beside it is told how many "
+            "captures, pods and CPU-seconds it is made of, which share of the samples has start lines, and "
+            "how much it has in common with the previous file: each call (caller, line in it, callee) has a "
+            "share of the weight of all calls, and the overlap is the sum of the smaller of both shares. "
+            "The same captures give the same file.",
         .examples = "kubectl pprof pgo checkout && go build -pgo=default.pgo ./cmd/checkout\n",
         .flags = "service selector from to revision max-bytes previous inline-all output-file force "
                  "output " FROM_REGISTRY,
@@ -128,6 +138,9 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "load",
         .args = "FILE...",
         .summary = "store files in the registry",
+        .about =
+            "The type is found out of each file unless --type says it. --from-go-test adds the labels commit "
+            "(git's HEAD, with -dirty where files differ from it), package and benchmark.",
         .examples = "kubectl pprof load cpu.pb.gz --service batch --label run=7\n"
                     "go test -bench . -cpuprofile cpu.out && kubectl pprof load cpu.out --service mypkg "
                     "--from-go-test\n",

@@ -131,6 +131,12 @@ static void test_arguments_that_make_no_sense(void **state)
     WRONG("say what to compare with", "diff", "a");
     WRONG("the first is the base", "diff", "a.pb.gz", "b.pb.gz", "c.pb.gz");
     WRONG("of files and ids name both", "diff", "a.pb.gz", "--base-from", "-1h");
+    WRONG("--service", "load", "a.pb.gz");
+    WRONG("KEY=VALUE", "load", "a.pb.gz", "--service", "s", "--label", "x");
+    WRONG("no id", "download", "checkout");
+    WRONG("one file cannot hold", "download", "-O", "x", "01kd2p9v7q3m8x5tz4c6r1w0e",
+        "01kd2p9v7q3m8x5tz4c6r1w0f");
+    WRONG("the registry makes the file", "pgo", "a.pb.gz");
 #undef WRONG
 }
 

@@ -9,10 +9,7 @@
     }
 UNFINISHED(capture)
 UNFINISHED(get)
-UNFINISHED(download)
 UNFINISHED(explain)
-UNFINISHED(pgo)
-UNFINISHED(load)
 UNFINISHED(policy_lint)
 UNFINISHED(policy_init)
 UNFINISHED(policy_dry_run)
