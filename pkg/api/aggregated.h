@@ -109,6 +109,7 @@ void kp_api_agg_get(struct kp_http_exchange *x, void *user);
 void kp_api_agg_download(struct kp_http_exchange *x, void *user);
 void kp_api_agg_query(struct kp_http_exchange *x, void *user); // the tag says which: sub-resources of "-"
 void kp_api_agg_delete(struct kp_http_exchange *x, void *user);
+void kp_api_agg_push(struct kp_http_exchange *x, void *user); // aggregated_push.c
 void kp_api_agg_delete_all(struct kp_http_exchange *x, void *user);
 // Of the collection: namespaces, selectors. False if it was answered already.
 bool kp_agg_take_select(struct kp_http_exchange *x, struct kp_agg_select *ret);

@@ -13,7 +13,7 @@
 #define MAX_DOCUMENT   ((size_t)1 << 20)
 
 // No watch: then the garbage collector would watch all profiles of the cluster.
-static const char verbs[] = "delete,deletecollection,get,list";
+static const char verbs[] = "create,delete,deletecollection,get,list";
 static const char *const subresources[] = {"diff", "download", "flamegraph", "labels", "merge", "peers",
     "pgo", "series", "services", "targets", "top"};
 

@@ -57,7 +57,7 @@ static void add_message(
             kp_printable(shown, sizeof shown, id, strlen(id)));
     else if (status == 405 && kp_http_matched_route(x) == NULL)
         kp_strbuf_adds(
-            &text, "profiles can be listed, read and deleted here; they cannot be created or changed");
+            &text, "profiles can be listed, read, pushed and deleted here; they cannot be changed");
     else
         kp_strbuf_adds(&text, message);
     if (status == 504)

@@ -71,7 +71,9 @@ static void test_questions(void **state)
         {"GET", NS "shop/profiles/-/services", 200, "get profiles/services ns=shop name=-"},
         {"GET", NS "shop/profiles/-/labels", 200, "get profiles/labels ns=shop name=-"},
         // methods the API server has words for, and others
-        {"POST", NS "shop/profiles", 405, ""},
+        {"POST", NS "shop/profiles", 415, "create profiles ns=shop"},
+        {"POST", ROOT "/profiles", 405, ""},
+        {"POST", NS "shop/profiles/x", 405, ""},
         {"PUT", NS "shop/profiles/x", 405, ""},
         {"PATCH", NS "shop/profiles/x", 405, ""},
         {"POST", NS "shop/profiles/-/merge", 405, ""},
@@ -96,6 +98,7 @@ static void test_questions(void **state)
                 rows[i].status == 400   ? "BadRequest"
                 : rows[i].status == 404 ? "NotFound"
                 : rows[i].status == 409 ? "Conflict"
+                : rows[i].status == 415 ? "UnsupportedMediaType"
                                         : "MethodNotAllowed",
                 NULL);
     }

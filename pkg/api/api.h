@@ -46,7 +46,7 @@ void kp_api_destroy(struct kp_api *api); // NULL is fine
 
 // Writes the rows of the API (no row of zeroes) to a table for kp_http_server_listen(), whose user must be
 // the api.
-#define KP_API_ROUTES 57
+#define KP_API_ROUTES 58
 size_t kp_api_add_routes(struct kp_http_route out[KP_API_ROUTES]);
 
 // Words errors of the aggregated API as Kubernetes does: for listeners with these rows.

@@ -38,6 +38,7 @@ TAG(get_ids, ID, "get", "download", 0);
 TAG(known, KNOWN, NULL, NULL, 0);
 TAG(open, OPEN, NULL, NULL, 0);
 TAG(agg_list, PATH, "list", NULL, 0);
+TAG(agg_push, PATH, "create", NULL, 0);
 TAG(agg_get, PATH, "get", NULL, 0);
 TAG(agg_download, PATH, "get", "download", 0);
 TAG(agg_delete, PATH, "delete", NULL, 0);
@@ -127,6 +128,7 @@ static const struct kp_http_route routes[] = {
     {.method = "GET", .path = "/openapi/v3" KP_AGG_ROOT, .handler = kp_api_agg_schema, .tag = &open},
     {.method = "GET", .path = KP_AGG_ROOT "/profiles", .handler = kp_api_agg_list, .tag = &agg_list},
     {.method = "GET", .path = PROFILES, .handler = kp_api_agg_list, .tag = &agg_list},
+    {.method = "POST", .path = PROFILES, .handler = kp_api_agg_push, .max_body = MAX_PUSH, .tag = &agg_push},
     {.method = "DELETE",
         .path = PROFILES,
         .handler = kp_api_agg_delete_all,

@@ -184,7 +184,7 @@ static bool is_walked(const struct kp_http_route *route)
 static void test_no_row_forgets_to_say(void **state)
 {
     (void)state;
-    static const char *const elsewhere[] = {"POST /api/v1/profiles", "GET /api/v1/pgo",
+    static const char *const elsewhere[] = {"POST /api/v1/profiles", "POST " ROW, "GET /api/v1/pgo",
         "POST /api/v1/admin/seal", "POST /api/v1/targets", "POST /api/v1/namespaces", "POST /api/0/profiles",
         "POST /api/0/profiles/",
         "GET /apis/data.kube-pprof.dev/v1alpha1/namespaces/{namespace}/profiles/-/pgo",
@@ -250,6 +250,52 @@ static void test_pushes_are_stamped(void **state)
     assert_null(strstr(answer.body, "zpay/api"));
     assert_status(b, "shop-agent", "GET", "/api/0/services", 200);
     assert_non_null(strstr(answer.body, "[\"api\",\"old\",\"pushed\",\"zpay/api\"]"));
+    stop(b);
+}
+
+static void push_bytes(struct bench *b, const char *user, const char *type, const char *path, int status)
+{
+    size_t len;
+    kp_auto_free uint8_t *profile = kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 3, .gzip = true}, &len);
+    kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
+    kp_auto_free char *content = kp_asprintf("Content-Type: %s", type);
+    bench_request(b, "POST", path, (const char *const[]){auth, content, NULL}, profile, len, &answer);
+    if (answer.status != status)
+        fail_msg("POST %s as %s: %d instead of %d: %s", path, user, answer.status, status, answer.body);
+}
+
+static void test_pushes_through_the_api_server(void **state)
+{
+    static const char bytes[] = "application/octet-stream";
+    static const char shop[] = AGG "/namespaces/zshop/profiles?service=pushed&type=cpu";
+    (void)state;
+    struct bench *b = start(false);
+    push_bytes(b, "shop-agent", bytes, shop, 201);
+    assert_true(kp_starts_with(answer.body, "{\"id\":\"0"));
+    assert_non_null(strstr(answer.headers.data, "ocation: " AGG "/namespaces/zshop/profiles/0"));
+    push_bytes(b, "shop-agent", "Application/Octet-Stream; a=b",
+        AGG "/namespaces/zshop/profiles?service=b&type=cpu", 201);
+    push_bytes(b, "shop-agent", bytes, AGG "/namespaces/zpay/profiles?service=pushed&type=cpu", 403);
+    push_bytes(b, "pay-viewer", bytes, shop, 403);
+    assert_non_null(strstr(answer.body, "\"kind\":\"Status\""));
+    push_bytes(b, "cluster-viewer", bytes, AGG "/profiles?service=pushed&type=cpu", 405); // into which?
+    push_bytes(
+        b, "shop-agent", bytes, AGG "/namespaces/zshop/profiles?service=x&type=cpu&namespace=zpay", 400);
+    push_bytes(b, "shop-agent", bytes, AGG "/namespaces/zshop/profiles?service=x&type=cpu&dryRun=All", 400);
+    push_bytes(
+        b, "shop-agent", bytes, AGG "/namespaces/zshop/profiles?service=x&type=cpu&labels=k8s.pod%3Da", 400);
+    static const char *const others[] = {"application/json", "application/yaml", "application/octet-streams",
+        "application/vnd.kubernetes.protobuf", "application/vnd.kube-pprof.capture"};
+    for (size_t i = 0; i < KP_COUNT(others); i++) {
+        push_bytes(b, "cluster-viewer", others[i], shop, 415);
+        assert_non_null(strstr(answer.body, "kubectl pprof load"));
+        assert_non_null(strstr(answer.body, "\"reason\":\"UnsupportedMediaType\""));
+    }
+    assert_status(b, "cluster-viewer", "GET", AGG "/namespaces/zpay/profiles", 200);
+    assert_null(strstr(answer.body, "pushed"));
+    assert_status(
+        b, "shop-viewer", "GET", AGG "/namespaces/zshop/profiles?fieldSelector=spec.service%3Dpushed", 200);
+    assert_non_null(strstr(answer.body, "\"namespace\":\"zshop\""));
     stop(b);
 }
 
@@ -379,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_the_marks_are_there),
         cmocka_unit_test(test_no_row_forgets_to_say),
         cmocka_unit_test(test_pushes_are_stamped),
+        cmocka_unit_test(test_pushes_through_the_api_server),
         cmocka_unit_test(test_system_fields_cannot_be_pushed),
         cmocka_unit_test(test_one_namespace_has_half_of_the_watches),
         cmocka_unit_test(test_watches_see_their_own_and_end_with_the_right),

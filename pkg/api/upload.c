@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/aggregated.h"
 #include "api/json.h"
 #include "api/state.h"
 #include "base/alloc.h"
@@ -162,7 +163,10 @@ static void answer_stored(const struct kp_upload *u)
         kp_json_text(&j, "message", GONE_TEXT);
     kp_json_close(&j, '}');
     if (u->record.id) {
-        kp_auto_free char *location = kp_asprintf("/api/v1/profiles/%s", u->record.id);
+        bool is_agg = kp_agg_is_path(kp_http_path(u->x));
+        kp_auto_free char *location =
+            is_agg ? kp_asprintf(KP_AGG_ROOT "/namespaces/%s/profiles/%s", u->record.namespace, u->record.id)
+                   : kp_asprintf("/api/v1/profiles/%s", u->record.id);
         kp_http_set_header(u->x, "Location", location);
     }
     kp_http_reply_text(u->x, u->append.status == KP_APPEND_STORED ? 201 : 200, "application/json", buf.data);

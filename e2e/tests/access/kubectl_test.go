@@ -130,6 +130,17 @@ func kubectl(t *testing.T, w *world) {
 	if out, err := e.kubectl("delete", "prof", "-n", shop, "-l", "doomed=yes"); err != nil || !strings.Contains(out, id) {
 		t.Errorf("delete -l: %v, %s", err, out)
 	}
+
+	// pushing, as bytes only
+	const octets = "Content-Type: application/octet-stream"
+	query := "?service=to-delete&type=cpu&labels=doomed%3Dyes"
+	w.api.ask(t, "POST", in(shop)+query, e.api, profile(shop+".Gone"), octets).is(t, "push", 201, `{"id":"`)
+	w.api.ask(t, "POST", in(shop)+query, v.api, profile(shop+".Gone"), octets).is(t, "push of a viewer", 403, "cannot create resource")
+	w.api.ask(t, "POST", in(pay)+query, e.api, profile(shop+".Gone"), octets).is(t, "push into another", 403, "cannot create resource")
+	w.api.ask(t, "POST", in(shop)+query, e.api, `{"kind":"Profile"}`, "Content-Type: application/json").is(t, "an object", 415, "kubectl pprof load")
+	if out, err := e.kubectl("delete", "prof", "-n", shop, "-l", "doomed=yes"); err != nil || strings.Count(out, "deleted") != 1 {
+		t.Errorf("delete what was pushed: %v, %s", err, out)
+	}
 	same(t, "after the deletions", names(t, w.api.get(t, in(shop), v.api)), ids(w.mine))
 
 	// Go's own tool reads what comes through the API server
