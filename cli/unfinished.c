@@ -8,7 +8,6 @@
         return kp_fail(err, KP_INTERNAL, "%s is not there yet", cli->command->name);                         \
     }
 UNFINISHED(capture)
-UNFINISHED(get)
 UNFINISHED(explain)
 UNFINISHED(policy_lint)
 UNFINISHED(policy_init)
