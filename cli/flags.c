@@ -42,14 +42,6 @@ const struct kp_option kp_cli_options[] = {
     {"v", "LEVEL", KP_OPTION_INT, AT(verbosity), "0", 0, 10,
         "Say more: 1 which way was taken, 6 each request, 7 with headers, 8 with bodies, 9 uncut. Secrets "
         "are masked."},
-    // the registry
-    TEXT("registry", "URL", registry,
-        "Read from this registry (kube-pprof's or profefe's) instead of through the API server. Also from "
-        "$KUBE_PPROF_REGISTRY."),
-    TEXT("registry-token-file", "FILE", registry_token_file,
-        "Bearer token for --registry. Also as text in $KUBE_PPROF_TOKEN."),
-    TEXT("registry-ca", "FILE", registry_ca,
-        "Certificates the registry's must be signed by, else the system's."),
     // which
     YES("all-namespaces", all_namespaces, "In all namespaces."),
     TEXT("selector", "SELECTOR", selector,
@@ -113,6 +105,14 @@ const struct kp_option kp_cli_options[] = {
         "Leave out the lightest stacks until the file is so small; 0 = all."},
     TEXT("previous", "FILE", previous, "PGO file to compare with; else the one that is written over."),
     YES("inline-all", inline_all, "Also what is known to do harm when inlined."),
+    // the registry
+    TEXT("registry", "URL", registry,
+        "Read from this registry (kube-pprof's or profefe's) instead of through the API server. Also from "
+        "$KUBE_PPROF_REGISTRY."),
+    TEXT("registry-token-file", "FILE", registry_token_file,
+        "Bearer token for --registry. Also as text in $KUBE_PPROF_TOKEN."),
+    TEXT("registry-ca", "FILE", registry_ca,
+        "Certificates the registry's must be signed by, else the system's."),
     // kube-profefe's
     TEXT("profefe-hostport", "URL", profefe_hostport, "As --registry; kube-profefe's name for it."),
     TEXT("profile-type", "TYPE", profile_type, "As --type; kube-profefe's name for it."),
