@@ -7,10 +7,12 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "kube/exchange.h"
 #include "kube/kubeconfig.h"
 #include "base/banned.h"
 
-#define USER_AGENT "kubectl-pprof/" KP_VERSION " (linux)"
+#define MAX_SHOWN_BODY ((size_t)KP_MIB)
+#define USER_AGENT     "kubectl-pprof/" KP_VERSION " (linux)"
 
 static void on_signal(void *user)
 {
@@ -31,6 +33,15 @@ struct kp_session *kp_session_open(struct kp_cli *cli)
     session->sigterm = kp_signal_create(session->loop, SIGTERM, on_signal, session);
     cli->session = session;
     return session;
+}
+
+static void on_exchange(void *user, const struct kp_kube_exchange *exchange)
+{
+    const struct kp_cli *cli = user;
+    kp_auto_strbuf text;
+    kp_strbuf_init(&text, 4 * MAX_SHOWN_BODY);
+    kp_kube_exchange_write(exchange, (int)cli->flags.verbosity, &text);
+    fwrite(text.data, 1, text.len, cli->err);
 }
 
 int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
@@ -62,7 +73,12 @@ int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
     int rc = kp_kubeconfig_load(&wishes, &session->config, err);
     if (rc != 0)
         return rc;
-    const struct kp_kube_options options = {.user_agent = USER_AGENT, .writes_per_second = 1000};
+    const bool tells = f->verbosity >= 6;
+    const struct kp_kube_options options = {.user_agent = USER_AGENT,
+        .writes_per_second = 1000,
+        .on_exchange = tells ? on_exchange : NULL,
+        .exchange_user = cli,
+        .exchange_max_body = f->verbosity >= 8 ? MAX_SHOWN_BODY : 0};
     session->kube = kp_kube_create(session->loop, &session->config, &options);
     session->is_connected = true;
     return 0;
