@@ -60,6 +60,7 @@ struct kp_kube_call {
     struct kp_http_call *http;
     bool (*on_data)(void *user, const uint8_t *data, size_t len);
     bool (*on_head)(void *user, int http_status, const char *content_type);
+    void (*on_refusal)(void *user, int http_status, const char *content_type, const void *body, size_t len);
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);
     void *user;
 };
@@ -343,8 +344,12 @@ static void on_http_done(void *user, const struct kp_http_result *result)
     if (result->status == 401)
         kp_credentials_drop(&kube->credentials);
     if (err.code != KP_OK) {
-        if (!try_again(call, &err))
-            finish(call, result->status, NULL, &err);
+        if (try_again(call, &err))
+            return;
+        if (call->on_refusal && result->body)
+            call->on_refusal(
+                call->user, result->status, result->content_type, result->body->data, result->body->len);
+        finish(call, result->status, NULL, &err);
         return;
     }
     json_t *json = NULL;
@@ -381,6 +386,7 @@ static struct kp_kube_call *call_create(struct kp_kube *kube, const struct kp_ku
     call->idle_timeout_ms = request->idle_timeout_ms;
     call->on_data = request->on_data;
     call->on_head = request->on_head;
+    call->on_refusal = request->on_refusal;
     call->max_tries = request->max_tries > 0 ? request->max_tries : DEFAULT_TRIES;
     call->urgent = request->urgent;
     call->harmless = request->harmless;

@@ -53,6 +53,9 @@ struct kp_kube_request {
     int64_t idle_timeout_ms; // with on_data: no byte for so long is KP_TIMEOUT; 0 = none
     // Of a 2xx answer, before its body; optional. false ends the call with KP_CANCELED.
     bool (*on_head)(void *user, int http_status, const char *content_type);
+    // Also of the raw form, optional: the body (its first 64 KiB) of an answer that is not 2xx, before
+    // on_done: what is behind a proxy of the API server has words of its own.
+    void (*on_refusal)(void *user, int http_status, const char *content_type, const void *body, size_t len);
     // json: the parsed answer (borrowed; NULL if empty, not JSON or failed). err: NULL on success; else code
     // and sentence from the Status object ("profilingpolicies.kube-pprof.dev \"x\" is forbidden: ...").
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err);

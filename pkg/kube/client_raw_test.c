@@ -18,6 +18,7 @@ struct raw {
     int heads;
     bool refuse_head;
     char content_type[64];
+    struct kp_strbuf refusal;
 };
 
 static bool on_head(void *user, int http_status, const char *content_type)
@@ -36,6 +37,14 @@ static bool on_data(void *user, const uint8_t *data, size_t len)
     return r->stop_at == 0 || r->body.len < r->stop_at;
 }
 
+static void on_refusal(void *user, int http_status, const char *content_type, const void *body, size_t len)
+{
+    struct raw *r = user;
+    assert_int_equal(http_status, 500);
+    assert_string_equal(content_type, "application/json");
+    kp_strbuf_add(&r->refusal, body, len);
+}
+
 static void on_raw_done(void *user, int http_status, json_t *json, const struct kp_error *err)
 {
     struct raw *r = user;
@@ -47,6 +56,7 @@ static void raw_begin(struct raw *r, const struct peer_step *steps, size_t n)
 {
     memset(r, 0, sizeof *r);
     kp_strbuf_init(&r->body, 64 << 20);
+    kp_strbuf_init(&r->refusal, 1 << 20);
     begin(&r->f, steps, n);
 }
 
@@ -69,6 +79,7 @@ static struct kp_kube_call *raw_start(struct raw *r, struct kp_kube_request requ
 static void raw_end(struct raw *r)
 {
     kp_strbuf_finish(&r->body);
+    kp_strbuf_finish(&r->refusal);
     end(&r->f);
 }
 
@@ -106,6 +117,21 @@ static void test_body_in_pieces(void **state)
     assert_int_equal(r.f.error.code, KP_OK);
     assert_int_equal(r.body.len, 0);
     assert_int_equal(r.heads, 2);
+    raw_end(&r);
+}
+
+static void test_the_words_of_what_is_behind_the_server(void **state)
+{
+    (void)state;
+    const struct peer_step steps[] = {{NULL, 500, NULL, "busy at first", 0, 0, PEER_WHOLE},
+        {NULL, 500, NULL, "cpu profiling already in use", 0, 0, PEER_WHOLE}};
+    struct raw r;
+    raw_begin(&r, steps, 2);
+    raw_start(&r, (struct kp_kube_request){.max_tries = 2, .on_refusal = on_refusal});
+    wait(&r.f);
+    assert_int_equal(r.f.status, 500);
+    assert_int_equal(r.heads, 0);
+    assert_string_equal(r.refusal.data, "cpu profiling already in use"); // of the last try only
     raw_end(&r);
 }
 
@@ -283,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_body_in_pieces),
+        cmocka_unit_test(test_the_words_of_what_is_behind_the_server),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_refusals_are_not_handed_out),
         cmocka_unit_test(test_never_repeated_once_something_was_handed_out),
