@@ -314,8 +314,8 @@ int kp_ask_bytes(struct kp_cli *cli, const char *what, const struct kp_query *qu
     return rc;
 }
 
-int kp_ask_store(struct kp_cli *cli, const struct kp_query *query, const void *data, size_t len,
-    char **ret_id, struct kp_error *err)
+int kp_ask_store(struct kp_cli *cli, const char *namespace, const struct kp_query *query, const void *data,
+    size_t len, char **ret_id, struct kp_error *err)
 {
     kp_auto_strbuf path;
     kp_strbuf_init(&path, MAX_PATH);
@@ -331,7 +331,8 @@ int kp_ask_store(struct kp_cli *cli, const struct kp_query *query, const void *d
         rc = kp_session_connect(cli, err);
         if (rc != 0)
             return rc;
-        kp_strbuf_addf(&path, ROOT "/namespaces/%s/profiles", kp_session_namespace(cli));
+        kp_strbuf_addf(
+            &path, ROOT "/namespaces/%s/profiles", namespace ? namespace : kp_session_namespace(cli));
         add_params(&path, query);
         fetch.path = path.data;
         rc = kp_fetch_api(cli, &fetch, &fetched, err);

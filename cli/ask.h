@@ -38,8 +38,8 @@ KP_MUST_CHECK int kp_ask_json(
 // The same where the answer is bytes; "profiles/ID" is the profile itself. *ret: one reference.
 KP_MUST_CHECK int kp_ask_bytes(struct kp_cli *cli, const char *what, const struct kp_query *query,
     struct kp_blob **ret, struct kp_error *err);
-// Stores bytes; *ret_id is "" where the registry did not keep them.
-KP_MUST_CHECK int kp_ask_store(struct kp_cli *cli, const struct kp_query *query, const void *data, size_t len,
-    char **ret_id, struct kp_error *err);
+// Stores bytes; *ret_id is "" where the registry did not keep them. namespace NULL: the session's.
+KP_MUST_CHECK int kp_ask_store(struct kp_cli *cli, const char *namespace, const struct kp_query *query,
+    const void *data, size_t len, char **ret_id, struct kp_error *err);
 
 #endif

@@ -57,8 +57,8 @@ const struct kp_option kp_cli_options[] = {
     {"limit", "N", KP_OPTION_INT, AT(limit), "0", 0, 100000,
         "At most so many rows; 0 = as many as there are, or as the command shows by itself."},
     // capture
-    {"duration", "DURATION", KP_OPTION_DURATION, AT(duration_ms), "10s", 1000, 3600 * (int64_t)1000,
-        "How long CPU profiles and traces are taken (traces: at most 60s)."},
+    {"duration", "DURATION", KP_OPTION_DURATION, AT(duration_ms), NULL, 1000, 3600 * (int64_t)1000,
+        "How long what takes time is collected; else 10s, traces 1s."},
     TEXT("container", "NAME", container, "Container; else the one with a pprof port, or the first."),
     TEXT("port", "PORT", port,
         "Port, number or container port's name; else as annotations, policies and port names say, else "

@@ -140,7 +140,7 @@ static int store(struct kp_cli *cli, const struct file *file, const struct pairs
     kp_query_add(&query, "type", file->type);
     kp_query_add(&query, "labels", labels);
     add_time(file, &query);
-    int rc = kp_ask_store(cli, &query, file->data, file->len, &id, err);
+    int rc = kp_ask_store(cli, NULL, &query, file->data, file->len, &id, err);
     kp_query_finish(&query);
     if (rc == 0 && id[0] == '\0')
         return kp_fail(err, KP_CONFLICT, "the registry did not keep it: it is older than its namespace");

@@ -7,7 +7,6 @@
     {                                                                                                        \
         return kp_fail(err, KP_INTERNAL, "%s is not there yet", cli->command->name);                         \
     }
-UNFINISHED(capture)
 UNFINISHED(explain)
 UNFINISHED(policy_lint)
 UNFINISHED(policy_init)

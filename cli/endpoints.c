@@ -1,0 +1,195 @@
+#include "cli/endpoints.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "policy/types.h"
+#include "base/banned.h"
+
+#define FALLBACK_PORT 6060
+#define HOUR_MS       (3600 * (int64_t)1000)
+
+size_t kp_endpoints_n_types(const struct kp_cli *cli)
+{
+    return cli->flags.types.n ? cli->flags.types.n : 1;
+}
+
+const char *kp_endpoints_type(const struct kp_cli *cli, size_t i)
+{
+    return cli->flags.types.n ? cli->flags.types.items[i] : "cpu";
+}
+
+// ---- what is asked for, as a policy ----
+
+static int add_types(struct kp_cli *cli, json_t *spec, struct kp_error *err)
+{
+    json_t *profiles = json_array();
+    json_object_set_new(spec, "profiles", profiles);
+    if (kp_endpoints_n_types(cli) > KP_MAX_PROFILES)
+        return kp_cli_usage(cli, err, "--type: more than %d types", KP_MAX_PROFILES);
+    for (size_t i = 0; i < kp_endpoints_n_types(cli); i++) {
+        const char *type = kp_endpoints_type(cli, i);
+        if (!kp_profile_type_name_valid(type))
+            return kp_cli_usage(cli, err, "--type: '%.60s' is no name of a profile", type);
+        json_t *profile = json_pack("{s:s,s:s}", "type", type, "interval", "2h");
+        if (kp_profile_type(type) == NULL) { // programs serve their own profiles beside Go's
+            const char *base = kp_cli_given(cli->flags.path) ? cli->flags.path : "/debug/pprof";
+            kp_auto_free char *path = kp_asprintf("%s/%s", base, type);
+            json_object_set_new(profile, "path", json_string(path));
+        }
+        json_array_append_new(profiles, profile);
+    }
+    return 0;
+}
+
+static void add_endpoint(const struct kp_cli *cli, json_t *spec, int fallback_port)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    json_t *endpoint = json_pack("{s:s}", "name", "asked");
+    int64_t number;
+    if (!kp_cli_given(f->port))
+        json_object_set_new(endpoint, "port", json_integer(fallback_port));
+    else if (kp_parse_int(f->port, 1, 65535, &number, NULL) == 0)
+        json_object_set_new(endpoint, "port", json_integer(number));
+    else
+        json_object_set_new(endpoint, "port", json_string(f->port));
+    if (kp_cli_given(f->container))
+        json_object_set_new(endpoint, "container", json_string(f->container));
+    if (kp_cli_given(f->path))
+        json_object_set_new(endpoint, "path", json_string(f->path));
+    if (kp_cli_given(f->scheme))
+        json_object_set_new(endpoint, "scheme", json_string(kp_streq(f->scheme, "https") ? "HTTPS" : "HTTP"));
+    json_object_set_new(spec, "endpoints", json_pack("[o]", endpoint));
+}
+
+static int make_policy(struct kp_cli *cli, int port, struct kp_policy **ret, struct kp_error *err)
+{
+    static const char *const anywhere[] = {"/", NULL};
+    const struct kp_policy_caps caps = {.min_interval_ms = 1000,
+        .max_duration_ms = HOUR_MS,
+        .max_profile_bytes = KP_MAX_PROFILE_BYTES,
+        .max_overhead_percent = 100,
+        .path_prefixes = anywhere,
+        .allow_host_network = true};
+    json_t *spec = json_pack("{s:{}}", "selector");
+    json_t *object = json_pack("{s:s,s:s,s:{s:s,s:s},s:o}", "apiVersion", KP_API_VERSION, "kind",
+        "ClusterProfilingPolicy", "metadata", "name", "capture", "uid", "capture", "spec", spec);
+    int rc = add_types(cli, spec, err);
+    if (rc == 0 && port != 0)
+        add_endpoint(cli, spec, port);
+    if (rc == 0)
+        rc = kp_policy_parse(object, &caps, ret, err);
+    json_decref(object);
+    if (rc == 0 && (*ret)->reject_message != NULL)
+        rc = kp_cli_usage(cli, err, "%s", (*ret)->reject_message);
+    return rc;
+}
+
+// ---- one pod ----
+
+static bool add(
+    struct kp_endpoints *e, const struct kp_pod *pod, const struct kp_policy *policy, struct kp_match *ret)
+{
+    static const char *const anywhere[] = {"/", NULL};
+    const struct kp_target_config config = {
+        .dialects = KP_DIALECTS_DEFAULT | KP_DIALECT_GRAFANA | KP_DIALECT_PYROSCOPE | KP_DIALECT_COROOT,
+        .allow_host_network = true,
+        .path_prefixes = anywhere,
+        .allow_not_ready = true};
+    struct kp_verdict verdict = {0};
+    kp_target_build(pod, &policy, 1, NULL, false, &config, &verdict);
+    *ret =
+        verdict.matches.n ? verdict.matches.items[0] : (struct kp_match){.leftout = KP_LEFTOUT_NO_ENDPOINT};
+    for (size_t i = 0; i < verdict.targets.n; i++)
+        *kp_array_add(&e->items) = kp_target_ref(verdict.targets.items[i]);
+    bool found = verdict.targets.n > 0;
+    kp_verdict_finish(&verdict);
+    return found;
+}
+
+static bool is_silent(enum kp_leftout reason)
+{
+    return reason == KP_LEFTOUT_NO_ENDPOINT || reason == KP_LEFTOUT_OPTED_OUT ||
+           reason == KP_LEFTOUT_NOT_OPTED_IN;
+}
+
+// The port the pod itself names, where only path, container or scheme were asked for.
+static int own_port(struct kp_endpoints *e, const struct kp_pod *pod, struct kp_match *match)
+{
+    int port = FALLBACK_PORT;
+    size_t before = e->items.n;
+    if (add(e, pod, e->asked, match))
+        port = e->items.items[before]->port;
+    while (e->items.n > before)
+        kp_target_unref(e->items.items[--e->items.n]);
+    return port;
+}
+
+static int add_with_own_port(struct kp_cli *cli, struct kp_endpoints *e, const struct kp_pod *pod,
+    struct kp_match *match, struct kp_error *err)
+{
+    struct kp_policy *policy = NULL;
+    int rc = make_policy(cli, own_port(e, pod, match), &policy, err);
+    if (rc == 0)
+        add(e, pod, policy, match);
+    kp_policy_unref(policy); // targets hold their own reference
+    return rc;
+}
+
+static int find_one(struct kp_cli *cli, const struct kp_pod *pod, bool is_chosen, struct kp_endpoints *e,
+    struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    bool is_shaped = kp_cli_given(f->container) || kp_cli_given(f->path) || kp_cli_given(f->scheme);
+    struct kp_match match = {0};
+    size_t before = e->items.n;
+    int rc = 0;
+    if (kp_cli_given(f->port))
+        add(e, pod, e->guessed, &match);
+    else if (is_shaped)
+        rc = add_with_own_port(cli, e, pod, &match, err);
+    else if (!add(e, pod, e->asked, &match) && is_chosen && is_silent(match.leftout)) {
+        if (match.leftout == KP_LEFTOUT_OPTED_OUT)
+            kp_cli_note(cli,
+                "%s/%s says kube-pprof.dev/enable: \"false\"; it is captured because you named it",
+                pod->namespace, pod->name);
+        add(e, pod, e->guessed, &match);
+    }
+    if (rc != 0 || e->items.n > before)
+        return rc;
+    if (!is_chosen) {
+        e->n_left_out++;
+        return 0;
+    }
+    struct kp_error why = {0};
+    kp_fail(&why, KP_NOT_FOUND, "%s/%s: %s", pod->namespace, pod->name,
+        match.message[0] ? match.message : kp_leftout_info(match.leftout)->name);
+    kp_cli_complain(cli, &why);
+    return 0;
+}
+
+int kp_endpoints_find(struct kp_cli *cli, const struct kp_pods *pods, bool is_chosen,
+    struct kp_endpoints *ret, struct kp_error *err)
+{
+    *ret = (struct kp_endpoints){0};
+    int rc = make_policy(cli, 0, &ret->asked, err);
+    if (rc == 0)
+        rc = make_policy(cli, FALLBACK_PORT, &ret->guessed, err);
+    for (size_t i = 0; rc == 0 && i < pods->items.n; i++)
+        rc = find_one(cli, pods->items.items[i], is_chosen, ret, err);
+    if (rc != 0)
+        kp_endpoints_finish(ret);
+    return rc;
+}
+
+void kp_endpoints_finish(struct kp_endpoints *endpoints)
+{
+    for (size_t i = 0; i < endpoints->items.n; i++)
+        kp_target_unref(endpoints->items.items[i]);
+    kp_array_free(&endpoints->items);
+    kp_policy_unref(endpoints->asked);
+    kp_policy_unref(endpoints->guessed);
+    endpoints->asked = endpoints->guessed = NULL;
+}

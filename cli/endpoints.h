@@ -1,0 +1,27 @@
+// Where a pod's pprof is: worked out by the rules the controller follows (pkg/target), from the pod's
+// annotations and port names, and from --port, --path, --container, --scheme, which win.
+#ifndef KP_CLI_ENDPOINTS_H
+#define KP_CLI_ENDPOINTS_H
+
+#include "base/array.h"
+#include "cli/cli.h"
+#include "cli/pods.h"
+#include "target/target.h"
+
+struct kp_endpoints {
+    KP_ARRAY(struct kp_target *) items; // one reference each; what is asked of each: its n_wanted
+    size_t n_left_out;                  // pods of a list that do not say where pprof is
+    struct kp_policy *asked, *guessed;  // private
+};
+
+// is_chosen: the pods were named, or chosen by a selector: what says nothing about pprof is tried at port
+// 6060, and what cannot be is complained about. Else such pods are left out and counted.
+KP_MUST_CHECK int kp_endpoints_find(struct kp_cli *cli, const struct kp_pods *pods, bool is_chosen,
+    struct kp_endpoints *ret, struct kp_error *err);
+void kp_endpoints_finish(struct kp_endpoints *endpoints);
+
+// The types asked for: --type, else cpu.
+size_t kp_endpoints_n_types(const struct kp_cli *cli);
+const char *kp_endpoints_type(const struct kp_cli *cli, size_t i);
+
+#endif
