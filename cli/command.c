@@ -26,8 +26,7 @@ const struct kp_command kp_cli_commands[] = {
                     "cpu,heap --duration 30s\n"
                     "# look at it right away\nkubectl pprof capture checkout-7d9f-x2 --open\n",
         .flags = "all-namespaces selector type duration container port path scheme output-dir via push open "
-                 "parallel service label "
-                 "force " FROM_REGISTRY "profefe-hostport",
+                 "parallel service label " FROM_REGISTRY "profefe-hostport",
         .max_args = MANY,
         .complete = KP_COMPLETE_PODS,
         .run = kp_cli_capture},
@@ -177,9 +176,12 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "control-plane capture",
         .args = "[COMPONENT...]",
         .summary = "profile apiserver, controller-manager, scheduler, etcd and kubelet",
-        .about = "Through the API server, with the rights you have; a right that is missing is named.",
+        .about = "Through the API server, with the rights you have; a right that is missing is named: get on "
+                 "/debug/pprof/* for the API server, get nodes/proxy for kubelets. The other components are "
+                 "found where they are static pods (kubeadm), and asked by port-forward with the "
+                 "kubeconfig's token or certificate.",
         .examples = "kubectl pprof control-plane capture apiserver -t cpu,heap --duration 30s\n",
-        .flags = "type duration output-dir force push open",
+        .flags = "type duration output-dir open parallel",
         .max_args = MANY,
         .complete = KP_COMPLETE_WORDS,
         .words = "apiserver controller-manager scheduler etcd kubelet",

@@ -44,7 +44,7 @@ static int add_types(struct kp_cli *cli, json_t *spec, struct kp_error *err)
     return 0;
 }
 
-static void add_endpoint(const struct kp_cli *cli, json_t *spec, int fallback_port)
+static void add_endpoint(const struct kp_cli *cli, json_t *spec, int fallback_port, bool https)
 {
     const struct kp_cli_flags *f = &cli->flags;
     json_t *endpoint = json_pack("{s:s}", "name", "asked");
@@ -59,12 +59,13 @@ static void add_endpoint(const struct kp_cli *cli, json_t *spec, int fallback_po
         json_object_set_new(endpoint, "container", json_string(f->container));
     if (kp_cli_given(f->path))
         json_object_set_new(endpoint, "path", json_string(f->path));
-    if (kp_cli_given(f->scheme))
-        json_object_set_new(endpoint, "scheme", json_string(kp_streq(f->scheme, "https") ? "HTTPS" : "HTTP"));
+    bool wants_tls = https || kp_streq(f->scheme, "https");
+    if (kp_cli_given(f->scheme) || https)
+        json_object_set_new(endpoint, "scheme", json_string(wants_tls ? "HTTPS" : "HTTP"));
     json_object_set_new(spec, "endpoints", json_pack("[o]", endpoint));
 }
 
-static int make_policy(struct kp_cli *cli, int port, struct kp_policy **ret, struct kp_error *err)
+static int make_policy(struct kp_cli *cli, int port, bool https, struct kp_policy **ret, struct kp_error *err)
 {
     static const char *const anywhere[] = {"/", NULL};
     const struct kp_policy_caps caps = {.min_interval_ms = 1000,
@@ -78,7 +79,7 @@ static int make_policy(struct kp_cli *cli, int port, struct kp_policy **ret, str
         "ClusterProfilingPolicy", "metadata", "name", "capture", "uid", "capture", "spec", spec);
     int rc = add_types(cli, spec, err);
     if (rc == 0 && port != 0)
-        add_endpoint(cli, spec, port);
+        add_endpoint(cli, spec, port, https);
     if (rc == 0)
         rc = kp_policy_parse(object, &caps, ret, err);
     json_decref(object);
@@ -131,7 +132,7 @@ static int add_with_own_port(struct kp_cli *cli, struct kp_endpoints *e, const s
     struct kp_match *match, struct kp_error *err)
 {
     struct kp_policy *policy = NULL;
-    int rc = make_policy(cli, own_port(e, pod, match), &policy, err);
+    int rc = make_policy(cli, own_port(e, pod, match), false, &policy, err);
     if (rc == 0)
         add(e, pod, policy, match);
     kp_policy_unref(policy); // targets hold their own reference
@@ -174,13 +175,48 @@ int kp_endpoints_find(struct kp_cli *cli, const struct kp_pods *pods, bool is_ch
     struct kp_endpoints *ret, struct kp_error *err)
 {
     *ret = (struct kp_endpoints){0};
-    int rc = make_policy(cli, 0, &ret->asked, err);
+    int rc = make_policy(cli, 0, false, &ret->asked, err);
     if (rc == 0)
-        rc = make_policy(cli, FALLBACK_PORT, &ret->guessed, err);
+        rc = make_policy(cli, FALLBACK_PORT, false, &ret->guessed, err);
     for (size_t i = 0; rc == 0 && i < pods->items.n; i++)
         rc = find_one(cli, pods->items.items[i], is_chosen, ret, err);
     if (rc != 0)
         kp_endpoints_finish(ret);
+    return rc;
+}
+
+int kp_endpoints_make(struct kp_cli *cli, const struct kp_pod *pod, const char *namespace, const char *name,
+    const char *container, int port, bool https, struct kp_target **ret, struct kp_error *err)
+{
+    struct kp_policy *policy = NULL;
+    int rc = make_policy(cli, port, https, &policy, err);
+    if (rc != 0)
+        return rc;
+    const struct kp_container made = {
+        .name = container, .image = "", .image_id = "", .container_id = "", .started_ms = 1, .ready = true};
+    const struct kp_pod draft = {.namespace = namespace,
+        .name = name,
+        .uid = name,
+        .resource_version = "",
+        .node = "",
+        .ip = "192.0.2.1", // never used: a documentation address
+        .host_ip = "",
+        .owner_kind = "",
+        .owner_name = "",
+        .phase = KP_POD_RUNNING,
+        .ready = true,
+        .n_containers = 1,
+        .containers = &made};
+    struct kp_pod *own = pod ? NULL : kp_pod_build(&draft);
+    struct kp_endpoints found = {0};
+    struct kp_match match = {0};
+    if (add(&found, pod ? pod : own, policy, &match))
+        *ret = kp_target_ref(found.items.items[0]);
+    else
+        rc = kp_fail(err, KP_NOT_FOUND, "%s/%s: %s", namespace, name, match.message);
+    kp_endpoints_finish(&found);
+    kp_pod_unref(own);
+    kp_policy_unref(policy);
     return rc;
 }
 

@@ -18,6 +18,11 @@ struct kp_endpoints {
 // 6060, and what cannot be is complained about. Else such pods are left out and counted.
 KP_MUST_CHECK int kp_endpoints_find(struct kp_cli *cli, const struct kp_pods *pods, bool is_chosen,
     struct kp_endpoints *ret, struct kp_error *err);
+// What is no pod with a known port of its own: `port` of a pod (NULL: made up from namespace and name, for
+// what is reached otherwise). One reference.
+KP_MUST_CHECK int kp_endpoints_make(struct kp_cli *cli, const struct kp_pod *pod, const char *namespace,
+    const char *name, const char *container, int port, bool https, struct kp_target **ret,
+    struct kp_error *err);
 void kp_endpoints_finish(struct kp_endpoints *endpoints);
 
 // The types asked for: --type, else cpu.

@@ -12,9 +12,9 @@
 
 struct kp_reach {
     struct kp_cli *cli;
-    char *namespace, *pod, *dir;
+    char *namespace, *pod, *dir, *prefix;
     uint16_t port;
-    bool https;
+    bool https, with_credentials;
     enum kp_reach_via via;
     bool is_forwarded; // the way that is taken
 
@@ -36,10 +36,14 @@ struct kp_reach *kp_reach_create(struct kp_cli *cli, const struct kp_reach_optio
         .namespace = kp_strdup(o->namespace),
         .pod = kp_strdup(o->pod),
         .dir = kp_strdup(o->dir),
+        .prefix = kp_strdup(o->prefix),
+        .with_credentials = o->with_credentials,
         .port = o->port,
         .https = o->https,
-        .via = o->via,
-        .is_forwarded = o->via == KP_REACH_FORWARD};
+        .via = o->prefix             ? KP_REACH_PROXY
+               : o->with_credentials ? KP_REACH_FORWARD
+                                     : o->via,
+        .is_forwarded = o->prefix == NULL && (o->with_credentials || o->via == KP_REACH_FORWARD)};
     kp_strbuf_init(&reach->refusal, MAX_REFUSAL);
     return reach;
 }
@@ -52,6 +56,7 @@ void kp_reach_destroy(struct kp_reach *reach)
     kp_free(reach->namespace);
     kp_free(reach->pod);
     kp_free(reach->dir);
+    kp_free(reach->prefix);
     kp_free(reach->path);
     kp_strbuf_finish(&reach->refusal);
     kp_free(reach);
@@ -133,11 +138,23 @@ static int start_forward(struct kp_reach *reach, struct kp_error *err)
         return rc;
     kp_auto_free char *url =
         kp_asprintf("%s://localhost:%u%s", reach->https ? "https" : "http", reach->port, reach->path);
-    static const char *const headers[] = {"Accept: */*", NULL};
+    const struct kp_kube_config *config = &session->config;
+    bool shows_token = reach->with_credentials && config->token;
+    kp_auto_free char *token = shows_token ? kp_asprintf("Authorization: Bearer %s", config->token) : NULL;
+    const char *const headers[] = {"Accept: */*", token, NULL};
+    struct kp_http_tls tls = {.insecure = true};
+    if (reach->with_credentials) {
+        tls.cert_file = config->cert_file;
+        tls.cert_pem = config->cert_pem;
+        tls.key_file = config->key_file;
+        tls.key_pem = config->key_pem;
+    }
+    kp_cli_verbose(
+        reach->cli, 1, "%s/%s: by port-forward to port %u", reach->namespace, reach->pod, reach->port);
     const struct kp_http_request request = {.method = "GET",
         .url = url,
         .headers = headers,
-        .tls = {.insecure = true},
+        .tls = tls,
         .unix_socket = kp_forward_socket(reach->forward),
         .connect_timeout_ms = 10 * 1000,
         .timeout_ms = reach->request.timeout_ms,
@@ -199,8 +216,10 @@ static void on_proxied(void *user, int http_status, json_t *json, const struct k
 
 static int start_proxy(struct kp_reach *reach, struct kp_error *err)
 {
-    kp_auto_free char *path = kp_asprintf("/api/v1/namespaces/%s/pods/%s%s:%u/proxy%s", reach->namespace,
-        reach->https ? "https:" : "", reach->pod, reach->port, reach->path);
+    kp_auto_free char *path =
+        reach->prefix ? kp_asprintf("%s%s", reach->prefix, reach->path)
+                      : kp_asprintf("/api/v1/namespaces/%s/pods/%s%s:%u/proxy%s", reach->namespace,
+                            reach->https ? "https:" : "", reach->pod, reach->port, reach->path);
     const struct kp_kube_request request = {.method = "GET",
         .path = path,
         .accept = "*/*",

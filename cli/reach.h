@@ -15,6 +15,12 @@ struct kp_reach_options {
     uint16_t port;
     bool https;
     enum kp_reach_via via;
+    // Instead of a pod: what paths are appended to at the API server: "" for its own,
+    // "/api/v1/nodes/N/proxy".
+    const char *prefix;
+    // The program asks who we are (components of the control plane): port-forward with the kubeconfig's token
+    // or certificate, which the pod proxy takes off.
+    bool with_credentials;
     const char *dir; // a private directory (0700) for sockets; NULL: port-forward is not tried
 };
 

@@ -64,6 +64,8 @@ struct kp_taking *kp_taking_create(struct kp_cli *cli, const struct kp_taking_op
                                         .port = t->target->port,
                                         .https = t->target->https,
                                         .via = options->via,
+                                        .prefix = options->prefix,
+                                        .with_credentials = options->with_credentials,
                                         .dir = t->socket_dir});
     return t;
 }

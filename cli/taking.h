@@ -14,7 +14,9 @@ struct kp_taking_options {
     const char *dir;                // where the files go; it is there
     const char *socket_dir;         // private, for port-forward
     enum kp_reach_via via;
-    int64_t duration_ms; // of what takes time; 0 = as is usual for the type
+    const char *prefix;    // see reach.h
+    bool with_credentials; // see reach.h
+    int64_t duration_ms;   // of what takes time; 0 = as is usual for the type
     // A file is complete. Its path is borrowed.
     void (*on_file)(void *user, struct kp_taking *taking, const char *path, const char *type, uint64_t bytes);
     // One type failed; the others go on.

@@ -1,0 +1,252 @@
+#include "cli/captures.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "cli/ask.h"
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "base/banned.h"
+
+#define REDRAW_MS 250
+#define MAX_FILE  (64 << 20)
+
+struct file {
+    char *path, *type;
+    const struct kp_pod *pod; // of the taking
+    const char *container;
+};
+
+struct kp_captures {
+    struct kp_cli *cli;
+    KP_ARRAY(struct kp_taking *) takings;
+    size_t n_started, n_done;
+    bool is_cancelled, is_over;
+    char *dir, *socket_dir;
+    struct kp_timer *redraw;
+    KP_ARRAY(struct file) files;
+};
+
+// ---- what is going on ----
+
+static void on_redraw(void *user)
+{
+    struct kp_captures *c = user;
+    kp_auto_strbuf text;
+    kp_strbuf_init(&text, 4096);
+    int64_t now = kp_mono_ms();
+    kp_strbuf_addf(&text, "%zu of %zu done", c->n_done, c->takings.n);
+    for (size_t i = 0; i < c->n_started && text.len < 400; i++) {
+        char one[160];
+        kp_taking_describe(c->takings.items[i], now, one);
+        if (one[0])
+            kp_strbuf_addf(&text, " | %s", one);
+    }
+    kp_progress_show(c->cli, text.data);
+}
+
+static void on_file(void *user, struct kp_taking *taking, const char *path, const char *type, uint64_t bytes)
+{
+    struct kp_captures *c = user;
+    const struct kp_target *target = kp_taking_target(taking);
+    (void)bytes;
+    *kp_array_add(&c->files) =
+        (struct file){kp_strdup(path), kp_strdup(type), target->pod, target->container->name};
+    kp_progress_clear(c->cli);
+    fprintf(c->cli->out, "%s\n", path);
+    fflush(c->cli->out);
+}
+
+static void on_failure(void *user, struct kp_taking *taking, const struct kp_error *err)
+{
+    struct kp_captures *c = user;
+    (void)taking;
+    kp_progress_clear(c->cli);
+    kp_cli_complain(c->cli, err);
+}
+
+static void start_some(struct kp_captures *c);
+
+static void on_done(void *user, struct kp_taking *taking)
+{
+    struct kp_captures *c = user;
+    (void)taking;
+    c->n_done++;
+    start_some(c);
+}
+
+// As many at a time as --parallel says.
+static void start_some(struct kp_captures *c)
+{
+    while (!c->is_cancelled && c->n_started < c->takings.n &&
+           c->n_started - c->n_done < (size_t)c->cli->flags.parallel)
+        kp_taking_start(c->takings.items[c->n_started++]);
+    c->is_over = c->n_done == c->n_started && (c->is_cancelled || c->n_started == c->takings.n);
+}
+
+static void on_interrupt(void *user)
+{
+    struct kp_captures *c = user;
+    c->is_cancelled = true;
+    for (size_t i = 0; i < c->n_started; i++)
+        kp_taking_cancel(c->takings.items[i]);
+    c->is_over = c->n_done == c->n_started;
+}
+
+// ---- before and after ----
+
+static enum kp_reach_via via_of(const struct kp_cli *cli)
+{
+    return kp_streq(cli->flags.via, "proxy")          ? KP_REACH_PROXY
+           : kp_streq(cli->flags.via, "port-forward") ? KP_REACH_FORWARD
+                                                      : KP_REACH_AUTO;
+}
+
+// Sockets of port-forward lie where nobody else may enter.
+static int make_socket_dir(struct kp_captures *c, struct kp_error *err)
+{
+    const char *runtime = c->cli->env("XDG_RUNTIME_DIR");
+    const char *temp = c->cli->env("TMPDIR");
+    const char *base = kp_cli_given(runtime) ? runtime : kp_cli_given(temp) ? temp : "/tmp";
+    char *path = kp_asprintf("%s/kubectl-pprof-XXXXXX", base);
+    if (mkdtemp(path) == NULL) {
+        int rc = kp_fail_errno(err, errno, "cannot make a folder for sockets in '%s'", base);
+        kp_free(path);
+        return rc;
+    }
+    c->socket_dir = path;
+    return 0;
+}
+
+int kp_captures_create(struct kp_cli *cli, struct kp_captures **ret, struct kp_error *err)
+{
+    struct kp_captures *c = KP_NEW(struct kp_captures);
+    c->cli = cli;
+    c->dir = kp_strdup(kp_cli_given(cli->flags.output_dir) ? cli->flags.output_dir : ".");
+    int rc = kp_dir_create(c->dir, 0755, err);
+    if (rc == 0)
+        rc = make_socket_dir(c, err);
+    if (rc == 0)
+        *ret = c;
+    else
+        kp_captures_destroy(c);
+    return rc;
+}
+
+void kp_captures_add(
+    struct kp_captures *c, const struct kp_target *target, const char *prefix, bool with_credentials)
+{
+    const struct kp_taking_options options = {.target = target,
+        .dir = c->dir,
+        .socket_dir = c->socket_dir,
+        .via = via_of(c->cli),
+        .prefix = prefix,
+        .with_credentials = with_credentials,
+        .duration_ms = c->cli->flags.duration_ms,
+        .on_file = on_file,
+        .on_failure = on_failure,
+        .on_done = on_done,
+        .user = c};
+    *kp_array_add(&c->takings) = kp_taking_create(c->cli, &options);
+}
+
+static int take(struct kp_captures *c, struct kp_error *err)
+{
+    struct kp_session *session = c->cli->session;
+    if (c->cli->is_err_tty) {
+        c->redraw = kp_timer_create(session->loop, on_redraw, c);
+        kp_timer_start(c->redraw, REDRAW_MS, REDRAW_MS);
+    }
+    session->on_interrupt = on_interrupt;
+    session->interrupt_user = c;
+    start_some(c);
+    int rc = kp_session_wait(c->cli, &c->is_over, err);
+    session->on_interrupt = NULL;
+    kp_timer_destroy(c->redraw);
+    kp_progress_clear(c->cli);
+    return rc;
+}
+
+// ---- --push ----
+
+static int push_file(struct kp_cli *cli, const struct file *file, struct kp_error *err)
+{
+    char *data = NULL;
+    char *id = NULL;
+    size_t len = 0;
+    int rc = kp_file_read(file->path, MAX_FILE, &data, &len, err);
+    if (rc != 0)
+        return rc;
+    struct kp_query query;
+    kp_auto_strbuf labels;
+    kp_strbuf_init(&labels, 65536);
+    kp_strbuf_addf(&labels, "pod=%s,container=%s", file->pod->name, file->container);
+    for (size_t i = 0; i < cli->flags.labels.n; i++)
+        kp_strbuf_addf(&labels, ",%s", cli->flags.labels.items[i]);
+    kp_query_init(&query);
+    kp_query_add(
+        &query, "service", kp_cli_given(cli->flags.service) ? cli->flags.service : file->pod->workload_name);
+    kp_query_add(&query, "type", file->type);
+    kp_query_add(&query, "labels", labels.data);
+    rc = kp_ask_store(cli, file->pod->namespace, &query, data, len, &id, err);
+    if (rc == 0)
+        kp_cli_note(cli, "%s is kept as %s", file->path, id);
+    kp_query_finish(&query);
+    kp_free(data);
+    kp_free(id);
+    return rc != 0 ? kp_wrap(err, "%s is not stored", file->path) : 0;
+}
+
+static void push_files(struct kp_captures *c)
+{
+    for (size_t i = 0; i < c->files.n; i++) {
+        struct kp_error err = {0};
+        if (push_file(c->cli, &c->files.items[i], &err) != 0)
+            kp_cli_complain(c->cli, &err);
+    }
+}
+
+static int show_first(struct kp_captures *c, struct kp_error *err)
+{
+    char *first = c->files.items[0].path;
+    c->cli->args = &first;
+    c->cli->n_args = 1;
+    return kp_cli_flame(c->cli, err);
+}
+
+int kp_captures_run(struct kp_captures *c, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &c->cli->flags;
+    int rc = c->takings.n > 0 ? take(c, err) : 0;
+    if (rc == 0 && (f->push || kp_cli_given(f->profefe_hostport)))
+        push_files(c);
+    if (rc == 0 && c->takings.n > 1 && c->cli->is_err_tty)
+        kp_cli_note(c->cli, "%zu profiles of %zu processes", c->files.n, c->takings.n);
+    return rc == 0 && f->open && c->files.n > 0 ? show_first(c, err) : rc;
+}
+
+void kp_captures_destroy(struct kp_captures *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < c->takings.n; i++)
+        kp_taking_destroy(c->takings.items[i]);
+    kp_array_free(&c->takings);
+    for (size_t i = 0; i < c->files.n; i++) {
+        kp_free(c->files.items[i].path);
+        kp_free(c->files.items[i].type);
+    }
+    kp_array_free(&c->files);
+    if (c->socket_dir != NULL)
+        rmdir(c->socket_dir);
+    kp_free(c->socket_dir);
+    kp_free(c->dir);
+    kp_free(c);
+}
