@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "cli/fetch.h"
+#include "cli/profefe.h"
 #include "base/banned.h"
 
 #define ROOT     "/apis/data.kube-pprof.dev/v1alpha1"
@@ -258,7 +259,7 @@ static int ask_each_namespace(
             json_array_extend(items, json_object_get(answer, "items"));
         json_decref(answer);
         if (rc == KP_CANCELED || (rc == KP_NOT_FOUND && one.http_status == 0)) {
-            kp_fail(err, rc, "%s", one.text);
+            kp_cli_pass(err, &one);
             break;
         }
         if (rc != 0)
@@ -281,6 +282,10 @@ int kp_ask_json(
         if (rc == 0)
             rc = parse(&fetched, ret, err);
         kp_fetched_finish(&fetched);
+        if (rc != 0 && kp_profefe_is_meant(err)) {
+            kp_error_clear(err);
+            rc = kp_profefe_json(cli, what, query, ret, err);
+        }
         return rc;
     }
     int rc = kp_session_connect(cli, err);
@@ -300,6 +305,10 @@ int kp_ask_bytes(struct kp_cli *cli, const char *what, const struct kp_query *qu
     int rc;
     if (kp_ask_is_direct(cli)) {
         rc = ask_registry(cli, what, query, "*/*", &fetched, err);
+        if (rc != 0 && kp_profefe_is_meant(err)) {
+            kp_error_clear(err);
+            return kp_profefe_bytes(cli, what, query, ret, err);
+        }
     } else {
         if (cli->flags.all_namespaces)
             return kp_cli_usage(cli, err,
@@ -327,6 +336,10 @@ int kp_ask_store(struct kp_cli *cli, const char *namespace, const struct kp_quer
         registry_path(cli, "profiles", query, &path);
         fetch.path = path.data;
         rc = kp_fetch_registry(cli, &fetch, &fetched, err);
+        if (rc != 0 && kp_profefe_is_meant(err)) {
+            kp_error_clear(err);
+            return kp_profefe_store(cli, query, data, len, ret_id, err);
+        }
     } else {
         rc = kp_session_connect(cli, err);
         if (rc != 0)

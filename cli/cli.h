@@ -36,6 +36,13 @@ void kp_cli_note(struct kp_cli *cli, const char *fmt, ...) KP_PRINTF(2, 3);
 void kp_cli_verbose(struct kp_cli *cli, int level, const char *fmt, ...) KP_PRINTF(3, 4);
 // The command line makes no sense: KP_INVALID, and exit status 2.
 int kp_cli_usage(struct kp_cli *cli, struct kp_error *err, const char *fmt, ...) KP_PRINTF(3, 4);
+// The error of one of several things becomes that of the whole, with all it knows.
+static inline int kp_cli_pass(struct kp_error *err, const struct kp_error *from)
+{
+    if (err != NULL && err->code == 0)
+        *err = *from;
+    return from->code;
+}
 // Whether a text flag was given.
 static inline bool kp_cli_given(const char *value)
 {

@@ -115,7 +115,7 @@ static int add_all(struct kp_cli *cli, struct kp_captures *captures, struct kp_e
         struct kp_error one = {0};
         int rc = components[i].add(cli, &components[i], NULL, captures, &one);
         if (rc == KP_CANCELED || cli->is_usage_wrong)
-            return kp_fail(err, rc, "%s", one.text);
+            return kp_cli_pass(err, &one);
         if (rc != 0)
             kp_cli_note(cli, "%s", one.text);
     }
@@ -146,7 +146,7 @@ int kp_cli_control_plane(struct kp_cli *cli, struct kp_error *err)
         struct kp_error one = {0};
         rc = add_named(cli, cli->args[i], captures, &one);
         if (rc == KP_CANCELED || cli->is_usage_wrong)
-            return kp_captures_destroy(captures), kp_fail(err, rc, "%s", one.text);
+            return kp_captures_destroy(captures), kp_cli_pass(err, &one);
         if (rc != 0)
             kp_cli_complain(cli, &one);
         rc = 0;

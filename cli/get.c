@@ -170,7 +170,7 @@ static int watch(struct kp_cli *cli, struct kp_get *get, json_t *items, struct k
         struct kp_error failed = {0};
         if (get->resource->list(cli, get, &now, &failed) != 0) {
             if (failed.code == KP_CANCELED || failed.code == KP_DENIED || failed.code == KP_UNAUTHENTICATED)
-                rc = kp_fail(err, failed.code, "%s", failed.text);
+                rc = kp_cli_pass(err, &failed);
             else
                 kp_cli_note(cli, "%s; trying again", failed.text);
         }

@@ -102,7 +102,7 @@ static int list_ids(struct kp_cli *cli, const struct kp_get *get, json_t *items,
         int rc = kp_ask_json(cli, what, &query, &item, &one);
         kp_query_finish(&query);
         if (rc == KP_CANCELED)
-            return kp_fail(err, rc, "%s", one.text);
+            return kp_cli_pass(err, &one);
         if (rc == 0)
             json_array_append_new(items, item);
         else
@@ -426,7 +426,7 @@ static int list_policies(struct kp_cli *cli, const struct kp_get *get, json_t **
         if (of_cluster.code == KP_DENIED)
             kp_cli_note(cli, "policies of the cluster are left out: %s", of_cluster.text);
         else
-            rc = kp_fail(err, of_cluster.code, "%s", of_cluster.text);
+            rc = kp_cli_pass(err, &of_cluster);
     }
     if (rc == 0)
         *ret = json_incref(items);

@@ -253,7 +253,7 @@ static int find_named(struct kp_cli *cli, struct kp_pods *pods, struct kp_error 
             return rc;
         rc = add_reference(cli, &ref, pods, &one);
         if (rc == KP_CANCELED)
-            return kp_fail(err, rc, "%s", one.text);
+            return kp_cli_pass(err, &one);
         if (rc != 0)
             kp_cli_complain(cli, &one);
     }

@@ -123,10 +123,20 @@ static int check_args(struct kp_cli *cli, struct kp_error *err)
         cli->n_args < command->min_args ? "more" : "less", command->name, command->args);
 }
 
+// kube-profefe's flags work, with a hint to what they are called now.
+static void hint(struct kp_cli *cli)
+{
+    if (kp_cli_given(cli->flags.profefe_hostport))
+        kp_cli_note(cli, "--profefe-hostport is called --registry here");
+    if (kp_cli_given(cli->flags.profile_type))
+        kp_cli_note(cli, "--profile-type is called --type, or -t, here");
+}
+
 static int run(struct kp_cli *cli)
 {
     struct kp_error err = {0};
     int rc = check_args(cli, &err);
+    hint(cli);
     if (rc == 0)
         rc = cli->command->run(cli, &err);
     bool interrupted = cli->session != NULL && cli->session->is_interrupted;
