@@ -19,8 +19,6 @@
 #include "kube/client_internal.h"
 #include "kube/config_internal.h"
 #include "kube/failure.h"
-#include "kube/headers.h"
-#include "kube/recorder.h"
 
 #include "base/banned.h"
 
@@ -36,6 +34,7 @@ enum {
 
 enum call_state {
     CALL_QUEUED,   // a write whose turn has not come
+    CALL_LOGIN,    // credentials are being got
     CALL_RUNNING,  // an HTTP request is out
     CALL_WAITING,  // before the next try
     CALL_CANCELED, // on_done is about to come
@@ -53,8 +52,10 @@ struct kp_kube_call {
     int tries, max_tries;
     int64_t idle_timeout_ms;
     bool token_renewed, urgent, harmless;
-    bool handed_out; // on_data was called
-    bool refused;    // by on_data or on_head
+    bool handed_out;           // on_data was called
+    bool refused;              // by on_data or on_head
+    unsigned login_generation; // of the credentials in use
+    struct kp_login_wait login;
     struct kp_backoff backoff;
     struct kp_timer *timer;
     struct kp_http_call *http;
@@ -94,10 +95,12 @@ struct kp_kube *kp_kube_create(
     kube->long_http =
         kp_http_create(loop, &(struct kp_http_options){.max_connections = LONG_CONNECTIONS, .reuse = true});
     kp_credentials_init(&kube->credentials, config);
+    kube->login = kp_login_create(loop, &kube->credentials, options && options->terminal);
     kube->user_agent = kp_asprintf(
         "User-Agent: %s", options && options->user_agent ? options->user_agent : "kube-pprof/" KP_VERSION);
     kp_list_init(&kube->calls);
     kp_list_init(&kube->listings);
+    kp_list_init(&kube->ending);
     kube->random = kp_hash64_mix((uint64_t)kp_mono_us(), (uint64_t)getpid());
     kube->write_interval_ms = 1000 / rate;
     kube->write_burst_ms = kube->write_interval_ms * (rate > 10 ? rate : 10);
@@ -111,58 +114,13 @@ struct kp_kube *kp_kube_create(
     return kube;
 }
 
-void kp_kube_count_request(struct kp_kube *kube, const char *method, int status)
-{
-    char code[16];
-    if (!kube->requests)
-        return;
-    if (status > 0)
-        snprintf(code, sizeof code, "%d", status);
-    else
-        kp_copy(code, sizeof code, "<error>");
-    kp_metric_inc(
-        kp_metric_with(kube->requests, (const char *const[]){code, method, kube->credentials.host}));
-}
-
-// ---- one HTTP request ----
-
-int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
-    const struct kp_kube_headers *headers, struct kp_http_request *http, struct kp_http_call **ret,
-    struct kp_error *err)
-{
-    int64_t now = kp_loop_mono_ms(kube->loop);
-    struct kp_headers all;
-    if (kube->destroying)
-        return kp_fail(err, KP_CANCELED, "the client is shutting down");
-    kp_headers_init(&all);
-    kp_headers_add(&all, "%s", kube->user_agent);
-    kp_headers_add(&all, "Accept: %s", headers->accept ? headers->accept : "application/json");
-    if (headers->content_type)
-        kp_headers_add(&all, "Content-Type: %s", headers->content_type);
-    kp_credentials_headers(&kube->credentials, now, &all);
-    for (size_t i = 0; headers->more && headers->more[i]; i++)
-        kp_headers_add(&all, "%s", headers->more[i]);
-    kp_auto_free char *url = kp_asprintf("%s%s", kube->credentials.base, path);
-    http->url = url;
-    http->headers = (const char *const *)all.items;
-    http->unix_socket = kube->credentials.unix_socket;
-    http->proxy = kube->credentials.config.proxy;
-    http->keepalive = true;
-    kp_credentials_tls(&kube->credentials, now, &http->tls);
-    struct kp_recorder *recorder = kube->on_exchange ? kp_recorder_create(kube, http) : NULL;
-    int code = kp_http_start(over, http, ret, err);
-    if (code < 0)
-        kp_recorder_destroy(recorder);
-    kp_headers_finish(&all);
-    return code;
-}
-
 // ---- the end of a call ----
 
 static void call_free(struct kp_kube_call *call)
 {
     kp_list_remove(&call->node);
     call->kube->n_calls--;
+    kp_login_leave(call->kube->login, &call->login);
     kp_timer_destroy(call->timer);
     kp_blob_unref(call->body);
     kp_free(call->method);
@@ -228,6 +186,7 @@ static int enter_running(struct kp_kube_call *call, struct kp_error *err)
         .user = call,
     };
     call->state = CALL_RUNNING;
+    call->login_generation = kp_login_generation(call->kube->login);
     call->tries++;
     call->try_began_ms = kp_mono_ms();
     // What takes long must not hold up what is short.
@@ -237,13 +196,33 @@ static int enter_running(struct kp_kube_call *call, struct kp_error *err)
     return kp_kube_http_start(call->kube, over, call->path, &headers, &http, &call->http, err);
 }
 
+static void on_login(void *user, const struct kp_error *err)
+{
+    struct kp_kube_call *call = user;
+    struct kp_error own = {0};
+    if (err)
+        own = *err;
+    if (err || enter_running(call, &own) < 0)
+        finish(call, 0, NULL, &own);
+}
+
+static int enter_login(struct kp_kube_call *call, struct kp_error *err)
+{
+    if (kp_login_ready(call->kube->login))
+        return enter_running(call, err);
+    call->state = CALL_LOGIN;
+    call->login = (struct kp_login_wait){.on_login = on_login, .user = call};
+    kp_login_wait(call->kube->login, &call->login);
+    return KP_OK;
+}
+
 static void on_call_timer(void *user)
 {
     struct kp_kube_call *call = user;
     struct kp_error err = {0};
     if (call->state == CALL_CANCELED)
         finish_error(call, KP_CANCELED, "canceled");
-    else if (enter_running(call, &err) < 0)
+    else if (enter_login(call, &err) < 0)
         finish(call, 0, NULL, &err);
 }
 
@@ -277,19 +256,27 @@ static bool worth_repeating(const struct kp_kube_call *call, const struct kp_err
     return err->code == KP_NETWORK && repeatable(call);
 }
 
+// Whether other credentials may be had than the ones that were refused.
+static bool renew(const struct kp_kube_call *call)
+{
+    struct kp_kube *kube = call->kube;
+    return kp_login_refused(kube->login, call->login_generation) || kube->credentials.config.token_file;
+}
+
 // Returns whether the call goes on.
 static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
 {
     int64_t now = kp_mono_ms();
     struct kp_kube *kube = call->kube;
-    if (call->state == CALL_CANCELED || kube->destroying || call->tries >= call->max_tries ||
-        call->handed_out || call->refused)
+    if (call->state == CALL_CANCELED || kube->destroying)
         return false;
-    if (err->http_status == 401 && !call->token_renewed && kube->credentials.config.token_file) {
+    if (err->http_status == 401 && !call->token_renewed && renew(call)) {
         call->token_renewed = true;
         enter_waiting(call, 0, 401);
         return true;
     }
+    if (call->tries >= call->max_tries || call->handed_out || call->refused)
+        return false;
     if (!worth_repeating(call, err))
         return false;
     int64_t wait = kp_backoff_next_ms(&call->backoff, now);
@@ -414,7 +401,7 @@ int kp_kube_start(struct kp_kube *kube, const struct kp_kube_request *request, s
         call->began_ms += wait; // waiting for our own turn is not held against the API server
         kp_timer_start(call->timer, wait, 0);
     } else {
-        int code = enter_running(call, err);
+        int code = enter_login(call, err);
         if (code < 0) {
             call_free(call);
             return code;
@@ -430,6 +417,7 @@ void kp_kube_cancel(struct kp_kube_call *call)
     if (call->state == CALL_CANCELED)
         return;
     bool running = call->state == CALL_RUNNING && call->http;
+    kp_login_leave(call->kube->login, &call->login);
     call->state = CALL_CANCELED;
     if (running)
         kp_http_cancel(call->http);
@@ -452,6 +440,8 @@ void kp_kube_destroy(struct kp_kube *kube)
     kube->destroying = true;
     kp_http_destroy(kube->http);
     kp_http_destroy(kube->long_http);
+    kp_login_destroy(kp_take(kube->login));
+    kp_kube_streams_end(kube);
     kp_kube_listings_end(kube);
     while (!kp_list_empty(&kube->calls)) {
         struct kp_kube_call *call = kp_container_of(kube->calls.next, struct kp_kube_call, node);

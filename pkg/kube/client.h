@@ -19,6 +19,7 @@ struct kp_kube_options {
     const char *user_agent;     // "kube-pprof/0.1.0 (linux/amd64)"
     struct kp_metrics *metrics; // rest_client_requests_total and the like; NULL = none
     double writes_per_second;   // token bucket for everything that is not GET; 0 = 20
+    bool terminal;              // stdin is one: an exec plugin may ask there
     // Told of every HTTP request once it is over (kubectl's -v=6..9; kube/exchange.h writes it down): also of
     // those that are repeated, and of lists and watches. Secrets are masked.
     void (*on_exchange)(void *user, const struct kp_kube_exchange *exchange);
@@ -41,9 +42,10 @@ struct kp_kube_request {
     const char *const *headers; // more of them, "Name: value", NULL-terminated; copied; NULL = none
     size_t max_body;            // 0 = KP_MAX_JSON_BYTES
     int64_t timeout_ms;         // of one try, and no further try begins after it; 0 = 60 s
-    int max_tries;              // 0 = 10; 1 = do not repeat
-    bool urgent;                // not held back by writes_per_second (the Lease)
-    bool harmless;              // a POST that changes nothing: repeated like a GET
+    int max_tries; // 0 = 10; 1 = do not repeat. A 401 is answered with fresh credentials, if there
+                   // may be any, once and whatever is said here
+    bool urgent;   // not held back by writes_per_second (the Lease)
+    bool harmless; // a POST that changes nothing: repeated like a GET
     // The raw form, for answers that are not JSON or are too large to hold (profiles through the pod proxy):
     // a 2xx body goes to on_data as it comes, and on_done gets no json. Of errors nothing is handed out, they
     // become err as ever. Without timeout_ms there is no limit in time then, without max_body none in size.

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "kube/client.h"
 #include "kube/credentials.h"
+#include "kube/login.h"
 
 struct kp_kube {
     struct kp_loop *loop;
@@ -12,9 +13,11 @@ struct kp_kube {
     // calls.
     struct kp_http *http, *long_http;
     struct kp_credentials credentials;
+    struct kp_login *login; // NULL = no exec plugin
     char *user_agent;
     struct kp_list calls;    // kp_kube_call
     struct kp_list listings; // kp_kube_listing
+    struct kp_list ending;   // kp_kube_stream, canceled before it was sent
     int n_calls;
     bool destroying;
     uint64_t random;
@@ -28,7 +31,8 @@ struct kp_kube {
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };
 
-// What is the same for every request: URL, credentials, TLS. Everything is copied. accept: NULL = JSON.
+// What is the same for every request: URL, credentials, TLS. Everything is copied. accept: NULL = JSON. Of
+// credentials it takes what is there: kp_login_ready() first.
 struct kp_kube_headers {
     const char *accept, *content_type;
     const char *const *more; // NULL-terminated; NULL = none
@@ -36,7 +40,8 @@ struct kp_kube_headers {
 KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
     const struct kp_kube_headers *headers, struct kp_http_request *http, struct kp_http_call **ret,
     struct kp_error *err);
-// listing.c: ends those that wait, once the connections are closed.
+// Ends what waits without a connection, once they are closed.
+void kp_kube_streams_end(struct kp_kube *kube);
 void kp_kube_listings_end(struct kp_kube *kube);
 void kp_kube_count_request(struct kp_kube *kube, const char *method, int status); // status 0: no answer
 

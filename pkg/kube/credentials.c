@@ -66,6 +66,7 @@ void kp_credentials_finish(struct kp_credentials *c)
     kp_free(c->base);
     kp_free(c->host);
     kp_free(c->ca_pem);
+    kp_exec_credential_finish(&c->from_plugin);
     kp_kube_config_finish(&c->config);
 }
 
@@ -141,6 +142,15 @@ void kp_credentials_headers(struct kp_credentials *c, int64_t now_mono_ms, struc
     }
 }
 
+void kp_credentials_take(struct kp_credentials *c, struct kp_exec_credential *credential)
+{
+    kp_exec_credential_finish(&c->from_plugin);
+    c->from_plugin = *credential;
+    *credential = (struct kp_exec_credential){0};
+    forget(c->header);
+    c->header = c->from_plugin.token ? kp_asprintf("Authorization: Bearer %s", c->from_plugin.token) : NULL;
+}
+
 void kp_credentials_drop(struct kp_credentials *c)
 {
     c->token_read_ms = 0;
@@ -170,9 +180,9 @@ void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp
         .ca_pem = current_ca(c, now_mono_ms),
         .ca_file = c->config.ca_file,
         .cert_file = c->config.cert_file,
-        .cert_pem = c->config.cert_pem,
+        .cert_pem = c->from_plugin.cert_pem ? c->from_plugin.cert_pem : c->config.cert_pem,
         .key_file = c->config.key_file,
-        .key_pem = c->config.key_pem,
+        .key_pem = c->from_plugin.key_pem ? c->from_plugin.key_pem : c->config.key_pem,
         .server_name = c->config.tls_server_name,
         .insecure = c->config.insecure,
     };

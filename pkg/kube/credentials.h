@@ -9,6 +9,7 @@
 
 #include "aio/http.h"
 #include "kube/config.h"
+#include "kube/exec_credential.h"
 #include "kube/headers.h"
 
 struct kp_credentials {
@@ -19,7 +20,8 @@ struct kp_credentials {
     char *host;            // "10.96.0.1:443", for metrics
     char *header;          // "Authorization: Bearer ..."; NULL = none
     int64_t token_read_ms; // monotonic; 0 = read at next use
-    char *ca_pem;          // of config.ca_file
+    struct kp_exec_credential from_plugin;
+    char *ca_pem; // of config.ca_file
     int64_t ca_read_ms;
 };
 
@@ -30,6 +32,9 @@ void kp_credentials_finish(struct kp_credentials *c);
 const char *kp_credentials_header(struct kp_credentials *c, int64_t now_mono_ms);
 // That header, or the one for basic authentication, and what says whom to act as.
 void kp_credentials_headers(struct kp_credentials *c, int64_t now_mono_ms, struct kp_headers *headers);
+// What an exec plugin gave, instead of what it gave before; emptied. New requests get connections of their
+// own when the certificate is another: curl uses none again that was made with another one.
+void kp_credentials_take(struct kp_credentials *c, struct kp_exec_credential *credential);
 // After a 401: the next use reads the token file again.
 void kp_credentials_drop(struct kp_credentials *c);
 void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp_http_tls *ret);

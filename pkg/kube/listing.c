@@ -35,6 +35,7 @@ struct kp_kube_listing {
     struct kp_backoff backoff;
     int64_t until_ms;
     int tries, restarts;
+    bool renewed;          // a 401 was answered with a second try
     bool began, canceled;  // began: an object of this page was handed out
     struct kp_error wrong; // what we found wrong with the answer
 };
@@ -119,6 +120,12 @@ static bool go_on_after(struct kp_kube_listing *l, const struct kp_error *err)
         l->token = kp_take(l->fresh_token);
         if (!l->token && l->request.on_restart)
             l->request.on_restart(l->request.user);
+        wait_and_start(l, 0);
+        return true;
+    }
+    bool renewable = l->kube->login || l->kube->credentials.config.token_file;
+    if (err->http_status == 401 && renewable && !l->renewed) {
+        l->renewed = true;
         wait_and_start(l, 0);
         return true;
     }
