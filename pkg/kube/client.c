@@ -290,6 +290,24 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
     return true;
 }
 
+// What there is to say beyond curl's words.
+static void explain(const struct kp_kube *kube, const struct kp_http_result *result, struct kp_error *err)
+{
+    static const char untrusted[] = "SSL certificate problem: ";
+    const struct kp_kube_config *config = &kube->credentials.config;
+    const char *why = strstr(result->error.text, untrusted);
+    if (result->os_errno == ECONNREFUSED && config->last_resort) {
+        kp_error_clear(err);
+        kp_fail(err, KP_NETWORK,
+            "the connection to the server %s was refused - did you specify the right host or port? (%s)",
+            kube->credentials.host, config->last_resort);
+    } else if (err->code == KP_TLS && why) {
+        kp_error_clear(err);
+        kp_fail(err, KP_TLS, "cannot trust the server %s: %s; is its certificate authority the right one?",
+            kube->credentials.host, why + strlen(untrusted));
+    }
+}
+
 static void read_result(
     const struct kp_kube_call *call, const struct kp_http_result *result, struct kp_error *err)
 {
@@ -301,12 +319,7 @@ static void read_result(
     if (result->code != KP_OK) {
         *err = result->error;
         err->http_status = 0;
-        if (result->os_errno == ECONNREFUSED && call->kube->credentials.config.last_resort) {
-            *err = (struct kp_error){0};
-            kp_fail(err, KP_NETWORK,
-                "the connection to the server %s was refused - did you specify the right host or port? (%s)",
-                call->kube->credentials.host, call->kube->credentials.config.last_resort);
-        }
+        explain(call->kube, result, err);
         return;
     }
     if (result->status >= 200 && result->status < 300)
