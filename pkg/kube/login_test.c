@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "kube/client_fixture.h"
 #include "kube/listing.h"
+#include "kube/upgrade.h"
 #include "testkit/testkit.h"
 
 #include "base/banned.h"
@@ -173,6 +174,60 @@ static void test_lists_log_in_too(void **state)
     wait(&b.f);
     assert_int_equal(b.f.error.code, KP_OK);
     assert_int_equal(runs(&b), 2);
+    bench_end(&b);
+}
+
+static void on_upgraded(void *user)
+{
+    struct fixture *f = user;
+    on_done(f, 101, NULL, NULL);
+}
+
+static void on_nothing(void *user)
+{
+    (void)user;
+}
+
+static void on_failed(void *user, const struct kp_error *err)
+{
+    on_done(user, 0, NULL, err);
+}
+
+static void on_exchange(void *user, const struct kp_kube_exchange *exchange)
+{
+    (void)exchange;
+    ++*(int *)user;
+}
+
+// Also while every request is written down.
+static void test_upgrades_log_in_too(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {{"Bearer t1\r\n", 401, NULL, REFUSED, 0, 0, PEER_WHOLE},
+        {"Bearer t2\r\n", 101, "Connection: Upgrade\r\nUpgrade: websocket\r\n", "", 0, 0, PEER_WHOLE}};
+    struct bench b;
+    int exchanges = 0;
+    struct kp_kube_upgrade *upgrade = NULL, *early = NULL;
+    bench_begin(&b, "token t$n", steps, KP_COUNT(steps));
+    kp_kube_destroy(b.f.kube);
+    kp_auto_free char *server = kp_asprintf("http://127.0.0.1:%d", b.f.peer->port);
+    b.f.kube = kp_kube_create(b.f.loop, &(struct kp_kube_config){.server = server, .exec = &b.exec},
+        &(struct kp_kube_options){.on_exchange = on_exchange, .exchange_user = &exchanges});
+    const struct kp_kube_upgrade_request request = {.path = "/x",
+        .protocol = "websocket",
+        .on_upgraded = on_upgraded,
+        .on_ready = on_nothing,
+        .on_failed = on_failed,
+        .user = &b.f};
+    b.f.wanted = 1;
+    assert_int_equal(kp_kube_upgrade_start(b.f.kube, &request, &upgrade, NULL), KP_OK);
+    assert_int_equal(kp_kube_upgrade_start(b.f.kube, &request, &early, NULL), KP_OK);
+    kp_kube_upgrade_close(early); // while it waits for the plugin
+    wait(&b.f);
+    assert_int_equal(b.f.status, 101);
+    assert_int_equal(runs(&b), 2);
+    assert_int_equal(exchanges, 2);
+    kp_kube_upgrade_close(upgrade);
     bench_end(&b);
 }
 
@@ -371,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_many_refused_together_are_renewed_once),
         cmocka_unit_test(test_expired_is_got_again_before_asking),
         cmocka_unit_test(test_lists_log_in_too),
+        cmocka_unit_test(test_upgrades_log_in_too),
         cmocka_unit_test(test_environment_and_arguments),
         cmocka_unit_test(test_not_beside_a_token),
         cmocka_unit_test(test_plugins_that_fail),

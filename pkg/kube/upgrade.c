@@ -17,6 +17,9 @@ struct kp_kube_upgrade {
     char *path, *protocol, *headers[MAX_HEADERS + 1];
     struct kp_http_call *http;
     int tries;
+    unsigned login_generation;
+    struct kp_login_wait login;
+    bool waiting; // for credentials
     bool counted, closed;
 };
 
@@ -52,7 +55,7 @@ static void on_ready(void *user)
         upgrade->request.on_ready(upgrade->request.user);
 }
 
-static int begin(struct kp_kube_upgrade *upgrade, struct kp_error *err);
+static int log_in_and_begin(struct kp_kube_upgrade *upgrade, struct kp_error *err);
 
 static void read_failure(
     const struct kp_kube_upgrade *upgrade, const struct kp_http_result *result, struct kp_error *err)
@@ -82,8 +85,11 @@ static void on_done(void *user, const struct kp_http_result *result)
         kp_kube_count_request(kube, "GET", result->status);
     if (result->status == 401)
         kp_credentials_drop(&kube->credentials);
-    if (!upgrade->closed && result->status == 401 && upgrade->tries < MAX_TRIES && !kube->destroying &&
-        kube->credentials.config.token_file && begin(upgrade, &err) == KP_OK)
+    bool refused = result->status == 401;
+    bool renewable = refused && (kp_login_refused(kube->login, upgrade->login_generation) ||
+                                    kube->credentials.config.token_file);
+    if (!upgrade->closed && renewable && upgrade->tries < MAX_TRIES && !kube->destroying &&
+        log_in_and_begin(upgrade, &err) == KP_OK)
         return;
     if (!upgrade->closed) {
         read_failure(upgrade, result, &err);
@@ -108,10 +114,35 @@ static int begin(struct kp_kube_upgrade *upgrade, struct kp_error *err)
         .user = upgrade,
     };
     upgrade->tries++;
+    upgrade->login_generation = kp_login_generation(upgrade->kube->login);
     // what is connected to makes no JSON: asked for it, the API server answers 406
     const struct kp_kube_headers headers = {.accept = "*/*", .more = (const char *const *)upgrade->headers};
     return kp_kube_http_start(
         upgrade->kube, upgrade->kube->long_http, upgrade->path, &headers, &http, &upgrade->http, err);
+}
+
+static void on_login(void *user, const struct kp_error *err)
+{
+    struct kp_kube_upgrade *upgrade = user;
+    struct kp_error own = {0};
+    upgrade->waiting = false;
+    if (err)
+        own = *err;
+    if (!err && begin(upgrade, &own) == KP_OK)
+        return;
+    upgrade->request.on_failed(upgrade->request.user, &own);
+    upgrade_free(upgrade);
+}
+
+static int log_in_and_begin(struct kp_kube_upgrade *upgrade, struct kp_error *err)
+{
+    struct kp_login *login = upgrade->kube->login;
+    if (kp_login_ready(login))
+        return begin(upgrade, err);
+    upgrade->login = (struct kp_login_wait){.on_login = on_login, .user = upgrade};
+    upgrade->waiting = true;
+    kp_login_wait(login, &upgrade->login);
+    return KP_OK;
 }
 
 int kp_kube_upgrade_start(struct kp_kube *kube, const struct kp_kube_upgrade_request *request,
@@ -124,7 +155,7 @@ int kp_kube_upgrade_start(struct kp_kube *kube, const struct kp_kube_upgrade_req
     upgrade->protocol = kp_strdup(request->protocol);
     for (size_t i = 0; request->headers && request->headers[i] && i < MAX_HEADERS; i++)
         upgrade->headers[i] = kp_strdup(request->headers[i]);
-    int code = begin(upgrade, err);
+    int code = log_in_and_begin(upgrade, err);
     if (code < 0) {
         upgrade_free(upgrade);
         return code;
@@ -143,6 +174,11 @@ void kp_kube_upgrade_close(struct kp_kube_upgrade *upgrade)
     if (!upgrade)
         return;
     upgrade->closed = true;
+    if (upgrade->waiting) {
+        kp_login_leave(upgrade->kube->login, &upgrade->login);
+        upgrade_free(upgrade);
+        return;
+    }
     if (upgrade->http)
         kp_http_cancel(upgrade->http);
 }
