@@ -111,7 +111,7 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
 static void on_answer(void *user, const struct kp_http_result *result)
 {
     struct sending *sending = user;
-    struct kp_sink_answer answer = {0};
+    struct kp_sink_answer answer = {.status = result->code == KP_OK ? result->status : 0};
     judge(result, &answer);
     sending->on_done(sending->user, &answer);
     kp_free(sending);

@@ -327,6 +327,13 @@ void kp_sink_pause(struct kp_sink *sink, bool paused)
     kp_sink_pump(sink);
 }
 
+void kp_sink_wake(struct kp_sink *sink)
+{
+    sink->blocked_until_ms = 0;
+    kp_backoff_reset(&sink->backoff);
+    kp_sink_pump(sink);
+}
+
 uint64_t kp_sink_waiting(const struct kp_sink *sink)
 {
     return sink->n_items;

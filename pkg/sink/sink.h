@@ -22,6 +22,7 @@ struct kp_sink_answer {
     enum kp_outcome outcome; // final, or
     bool retry;              // try again later
     int retry_after_s;
+    int status; // of HTTP; 0 = there was no answer, or it is no HTTP
     char message[240];
 };
 struct kp_sink_ops {
@@ -84,6 +85,8 @@ void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch)
 uint64_t kp_sink_waiting(const struct kp_sink *sink); // captures not delivered yet, memory and spool
 // Of one policy ("ns/name"), for status.captures.spooled.
 uint64_t kp_sink_waiting_of(const struct kp_sink *sink, const char *policy);
+// The receiver is known to answer again: what waits for its next try is tried now.
+void kp_sink_wake(struct kp_sink *sink);
 const char *kp_sink_trouble(const struct kp_sink *sink); // why delivery does not get on, NULL if it does
 // Tries to deliver what is in memory for at most grace_ms, writes the rest to the spool, then calls
 // on_flushed.

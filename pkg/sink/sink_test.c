@@ -82,6 +82,33 @@ static void retry_after_is_kept(void **state)
     fixture_end(bench);
 }
 
+// Captures and states that wait for their next try.
+static void who_is_back_is_delivered_to_at_once(void **state)
+{
+    struct bench *bench = fixture_start((struct kp_sink_options){.concurrent = 1});
+    (void)state;
+    const struct kp_sink_answer busy = {.retry = true, .retry_after_s = 200, .message = "503"};
+    struct kp_state_batch batch = {.namespace = kp_strdup("shop"), .time_ms = 1};
+    kp_sink_memory_script(bench->memory, &busy);
+    fixture_put(bench, 1, 10);
+    fixture_until(bench, sent_are, 1);
+    fixture_run(bench, 1); // the answer
+    kp_sink_put_state(bench->sink, &batch);
+    assert_int_equal(kp_sink_memory_count(bench->memory), 1); // it waits
+    kp_sink_memory_script(bench->memory, NULL);
+    kp_sink_wake(bench->sink);
+    assert_int_equal(kp_sink_memory_open(bench->memory), 2); // both, now
+    assert_non_null(kp_sink_trouble(bench->sink));           // until it is seen that it gets on
+    assert_true(kp_sink_memory_answer(bench->memory, 0, &stored));
+    assert_true(kp_sink_memory_answer(bench->memory, 0, &stored));
+    fixture_until(bench, outcomes_are, 1);
+    assert_null(kp_sink_trouble(bench->sink));
+    kp_sink_wake(bench->sink); // nothing waits
+    assert_int_equal(kp_sink_memory_count(bench->memory), 3);
+    kp_state_batch_finish(&batch);
+    fixture_end(bench);
+}
+
 static void full_memory_without_a_spool_costs_the_newest(void **state)
 {
     struct bench *bench = fixture_start((struct kp_sink_options){.memory_bytes = 1000});
@@ -173,6 +200,7 @@ int main(void)
         cmocka_unit_test(answers_may_come_in_any_order),
         cmocka_unit_test(what_fails_is_tried_again),
         cmocka_unit_test(retry_after_is_kept),
+        cmocka_unit_test(who_is_back_is_delivered_to_at_once),
         cmocka_unit_test(full_memory_without_a_spool_costs_the_newest),
         cmocka_unit_test(a_pause_holds_everything),
         cmocka_unit_test(the_newest_state_of_a_namespace_wins),
