@@ -202,6 +202,18 @@ static void on_seal_failed(void *user, const struct kp_error *err)
         "sealing failed and will be tried again; profiles stay where they are", KP_E(err));
 }
 
+static void on_namespaces(void *user, bool told)
+{
+    const struct registry *r = user;
+    if (told)
+        KP_SAY(KP_LOG_INFO, "the controller has told how old the namespaces are: profiles are shown");
+    else
+        KP_WARN("the controller has not told how old the namespaces are: who may read single namespaces is "
+                "refused "
+                "until it does; is it running?",
+            KP_I("waited_ms", r->options.await_namespaces_ms));
+}
+
 static int build(struct registry *r, struct kp_error *err)
 {
     r->metrics = kp_metrics_create();
@@ -243,6 +255,8 @@ static int build(struct registry *r, struct kp_error *err)
         .store = r->store,
         .metrics = r->metrics,
         .on_seal_failed = on_seal_failed,
+        .await_namespaces_ms = r->options.await_namespaces_ms,
+        .on_namespaces = on_namespaces,
         .user = r,
         .max_merges = (size_t)r->options.max_merges,
         .max_merges_per_namespace = (size_t)r->options.max_merges_per_namespace,

@@ -87,6 +87,12 @@ static const struct kp_option rows[] = {
         "Take captures only from clients with a certificate of one of these CAs beside their token; read "
         "again "
         "when it changes."},
+    {"await-namespaces", "DURATION", KP_OPTION_DURATION, AT(await_namespaces_ms), "0", 0, 24 * HOUR_MS,
+        "After the start show nothing of a namespace until the controller has told how old it is: it may "
+        "have "
+        "been deleted and made again meanwhile. Profiles are taken. After so long who may read all "
+        "namespaces "
+        "reads all the same; who may read one goes on waiting. 0: nobody waits."},
     {"insecure-http", NULL, KP_OPTION_BOOL, AT(insecure_http), "false", 0, 0,
         "Take bearer tokens over HTTP beyond loopback: where something in front of it ends TLS."},
     {"insecure-allow-everyone", NULL, KP_OPTION_BOOL, AT(insecure_allow_everyone), "false", 0, 0,

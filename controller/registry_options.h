@@ -26,6 +26,7 @@ struct kp_registry_options {
     bool accept_api_server_tokens, aggregated_api;
     char *allow_anonymous; // namespace
     char *controller_client_ca_file;
+    int64_t await_namespaces_ms;
     bool insecure_allow_everyone, insecure_http;
     int64_t grace_ms;
     char *log_level, *log_format;

@@ -108,10 +108,30 @@ static void refuse_id(struct ask *a)
     kp_api_refuse_late(api, x, not_before_ms, &err);
 }
 
+// Of what is there, be it that it is there. The deletion of a namespace asks for nothing.
+static bool shows_profiles(const struct ask *a)
+{
+    bool has_verb = !kp_streq(a->row.verb, "create") && !kp_streq(a->row.verb, "deletecollection");
+    switch (a->row.where) {
+    case KP_ADMIT_PATH:
+    case KP_ADMIT_QUERY:
+    case KP_ADMIT_SERVICE:
+    case KP_ADMIT_ID:
+        return has_verb || kp_http_arg(a->x, "labelSelector") || kp_http_arg(a->x, "fieldSelector");
+    default:
+        return false;
+    }
+}
+
 // namespace NULL = all.
 static void let_in(struct ask *a, const char *namespace)
 {
     struct kp_http_exchange *x = a->x;
+    struct kp_error err = {0};
+    if (shows_profiles(a) && kp_told_check(a->api->told, namespace, &err) != 0) {
+        refuse(a, &err);
+        return;
+    }
     attach(a, namespace, a->row.where == KP_ADMIT_SELF);
     kp_http_on_gone(x, NULL, NULL);
     free_ask(a);
@@ -185,7 +205,11 @@ static void looked_up(void *arg)
 
 static void on_not_everywhere(struct ask *a, const struct kp_error *err)
 {
-    if (a->row.where == KP_ADMIT_ID) {
+    struct kp_error wait = {0};
+    if (a->row.where == KP_ADMIT_ID && kp_told_waits(a->api->told)) {
+        (void)!kp_told_check(a->api->told, KP_API_NOWHERE, &wait);
+        refuse(a, &wait); // whether it is there is not told either
+    } else if (a->row.where == KP_ADMIT_ID) {
         // what is nowhere has no namespace to ask about: both wait as long as such questions have taken
         a->not_before_ms += KP_API_LATE_REVIEWS * kp_api_slowest_review_ms(a->api);
         a->step = LOOK_UP;

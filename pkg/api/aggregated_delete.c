@@ -17,7 +17,7 @@ struct deletion {
     char *namespace, *id; // id NULL: those that match
     struct kp_agg_select select;
     int64_t now_ms;
-    bool more;
+    bool more, forgot; // forgot: all of the namespace
     struct kp_error error;
 };
 
@@ -66,8 +66,9 @@ static void work(void *arg)
         if (delete_one(d, s->name) == KP_NOT_FOUND)
             kp_error_clear(&d->error);
     } else if (kp_agg_select_is_all(s)) {
-        (void)!kp_store_forget_namespace(
-            d->api->options.store, d->namespace, d->now_ms + 1, &d->error); // this millisecond's as well
+        d->forgot = kp_store_forget_namespace(d->api->options.store, d->namespace,
+                        d->now_ms + 1, // this millisecond's as well
+                        &d->error) == 0;
     } else {
         delete_matching(d);
     }
@@ -91,6 +92,8 @@ static void answer(struct deletion *d)
 static void done(void *arg)
 {
     struct deletion *d = arg;
+    if (d->forgot) // else a namespace would not go while the controller is away: what is left is listed
+        kp_told_set(d->api->told, d->namespace, d->now_ms + 1);
     if (d->x)
         answer(d);
     if (d->id == NULL)

@@ -20,8 +20,11 @@ bool kp_api_ready(void *user, const char **ret_why_not)
     if (in_trouble && api->trouble.code == KP_UNAVAILABLE)
         return false;
     int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
-    if (!api->writing || for_ms <= STUCK_MS)
+    if (!api->writing || for_ms <= STUCK_MS) {
+        if (!in_trouble && kp_told_waits(api->told))
+            *ret_why_not = "reads wait until the controller has told how old the namespaces are";
         return true;
+    }
     *ret_why_not = "the disk has not finished a write for more than 10 s";
     return false;
 }
@@ -62,6 +65,7 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
     if (api->options.gate.ops == NULL)
         api->options.gate = kp_gate_everyone();
     kp_limits_start(api);
+    api->told = kp_told_create(api);
     kp_list_init(&api->asking);
     kp_list_init(&api->late);
     kp_list_init(&api->waiting);
@@ -92,7 +96,7 @@ void kp_api_destroy(struct kp_api *api)
     kp_api_free_watches(api);
     kp_worker_destroy(api->worker);
     kp_states_destroy(api->states);
-    kp_api_free_noted(api);
+    kp_told_destroy(api->told);
     kp_limits_free(api->limits);
     kp_free(api->gauges);
     kp_free(api);

@@ -7,12 +7,11 @@
 #include "api/state.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/map.h"
 #include "base/text.h"
 #include "base/banned.h"
 
 #define MAX_ITEMS 5000
-#define MAX_NOTED 50000
+#define MAX_ROUND 64
 #define LATE_MS   (INT64_C(48) * 3600 * 1000) // a capture comes no later than this after it was taken
 
 struct item {
@@ -21,18 +20,13 @@ struct item {
     bool decided;
 };
 
-// A namespace of which is known that nothing older is kept, or will be.
-struct kp_noted {
-    char *name;
-    int64_t created_ms;
-    UT_hash_handle hh;
-};
-
 struct post {
     struct kp_api *api;
     struct kp_http_exchange *x; // NULL: the client left
     struct kp_blob *body;
     KP_ARRAY(struct item) items;
+    struct kp_told_part part; // of a telling of all; round NULL = it is not
+    char *round;
     int64_t now_ms;
     struct kp_error error;
 };
@@ -74,6 +68,24 @@ static int parse_items(struct post *p, const json_t *json, struct kp_error *err)
     return 0;
 }
 
+// "all": one of several posts that tell all namespaces.
+static int parse_part(struct post *p, const json_t *all, struct kp_error *err)
+{
+    const char *round = json_string_value(json_object_get(all, "round"));
+    const json_t *part = json_object_get(all, "part");
+    const json_t *more = json_object_get(all, "more");
+    if (all == NULL)
+        return 0;
+    if (round == NULL || round[0] == '\0' || strlen(round) > MAX_ROUND || !json_is_integer(part) ||
+        json_integer_value(part) < 0 || (more != NULL && !json_is_boolean(more)))
+        return kp_fail(err, KP_INVALID,
+            "all: it is not {\"round\":\"...\",\"part\":0,\"more\":true}, with at most %d characters",
+            MAX_ROUND);
+    p->round = kp_strdup(round);
+    p->part = (struct kp_told_part){p->round, json_integer_value(part), json_is_true(more)};
+    return 0;
+}
+
 static void parse(void *arg)
 {
     struct post *p = arg;
@@ -81,43 +93,9 @@ static void parse(void *arg)
     json_t *json = json_loadb((const char *)p->body->data, p->body->len, JSON_REJECT_DUPLICATES, &why);
     if (json == NULL)
         kp_fail(&p->error, KP_INVALID, "the body is not JSON: line %d: %s", why.line, why.text);
-    else
-        (void)!parse_items(p, json, &p->error);
+    else if (parse_items(p, json, &p->error) == 0)
+        (void)!parse_part(p, json_object_get(json, "all"), &p->error);
     json_decref(json);
-}
-
-// ---- what is known ----
-
-static bool is_noted(const struct kp_api *api, const struct item *item)
-{
-    struct kp_noted *n;
-    HASH_FIND_STR(api->noted, item->name, n);
-    return n && n->created_ms >= item->created_ms;
-}
-
-void kp_api_free_noted(struct kp_api *api)
-{
-    struct kp_noted *n;
-    struct kp_noted *next;
-    HASH_ITER (hh, api->noted, n, next) {
-        HASH_DEL(api->noted, n);
-        kp_free(n->name);
-        kp_free(n);
-    }
-}
-
-static void note(struct kp_api *api, struct item *item)
-{
-    struct kp_noted *n;
-    HASH_FIND_STR(api->noted, item->name, n);
-    if (n == NULL) {
-        if (HASH_COUNT(api->noted) >= MAX_NOTED)
-            kp_api_free_noted(api); // they are found out again
-        n = KP_NEW(struct kp_noted);
-        n->name = kp_strdup(item->name);
-        HASH_ADD_KEYPTR(hh, api->noted, n->name, strlen(n->name), n);
-    }
-    n->created_ms = item->created_ms;
 }
 
 // ---- what is forgotten ----
@@ -162,8 +140,25 @@ static void on_gone(void *user)
     p->x = NULL;
 }
 
+// Everything was taken. Whether the whole of it is known is told as well: the one who tells asks by a post of
+// nothing.
+static void conclude(struct post *p)
+{
+    struct kp_told *told = p->api->told;
+    bool fits = p->part.round != NULL && kp_told_take(told, &p->part);
+    if (!fits && kp_told_waits(told))
+        kp_fail(&p->error, KP_CONFLICT,
+            "what came was taken, but the registry has not been told of all namespaces since it started: "
+            "tell "
+            "them again");
+}
+
 static void finish(struct post *p)
 {
+    if (p->error.code != 0)
+        kp_told_miss(p->api->told);
+    else
+        conclude(p);
     if (p->x) {
         kp_http_on_gone(p->x, NULL, NULL);
         if (p->error.code != 0)
@@ -171,6 +166,7 @@ static void finish(struct post *p)
         else
             kp_http_reply(p->x, 204, NULL, NULL);
     }
+    kp_free(p->round);
     for (size_t i = 0; i < p->items.n; i++)
         kp_free(p->items.items[i].name);
     kp_array_free(&p->items);
@@ -184,7 +180,7 @@ static void forgotten(void *arg)
     struct post *p = arg;
     for (size_t i = 0; i < p->items.n; i++)
         if (p->items.items[i].decided)
-            note(p->api, &p->items.items[i]);
+            kp_told_set(p->api->told, p->items.items[i].name, p->items.items[i].created_ms);
     finish(p);
 }
 
@@ -193,7 +189,7 @@ static void parsed(void *arg)
     struct post *p = arg;
     size_t n = 0;
     for (size_t i = 0; i < p->items.n; i++) {
-        if (is_noted(p->api, &p->items.items[i]))
+        if (kp_told_has(p->api->told, p->items.items[i].name, p->items.items[i].created_ms))
             kp_free(p->items.items[i].name);
         else
             p->items.items[n++] = p->items.items[i];

@@ -10,13 +10,13 @@
 #include "api/limits.h"
 #include "api/query.h"
 #include "api/states.h"
+#include "api/told.h"
 #include "base/array.h"
 #include "base/list.h"
 #include "base/strbuf.h"
 
 struct kp_upload;
 struct gauges;
-struct kp_noted;
 
 struct kp_profefe_metrics { // profefe_metrics.c
     struct kp_metric_family *requests, *seconds, *request_bytes, *request_count, *response_bytes,
@@ -39,7 +39,7 @@ struct kp_api {
     struct {
         int64_t since_ms, slowest_ms, before_ms; // this window's, that of the one before
     } reviews;                                   // how long the gate's answers took: admitted.c
-    struct kp_noted *noted;                      // namespaces.c
+    struct kp_told *told;
     struct kp_limits *limits;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
@@ -150,7 +150,6 @@ void kp_api_start_profefe_metrics(struct kp_api *api);
 
 // namespaces.c
 void kp_api_post_namespaces(struct kp_http_exchange *x, void *user);
-void kp_api_free_noted(struct kp_api *api);
 
 // targets.c
 void kp_api_post_targets(struct kp_http_exchange *x, void *user);
