@@ -72,7 +72,8 @@ static void decide(struct kp_controller *controller)
     kp_statuses_set_writing(controller->statuses, leading(controller) && controller->state != STATE_STOPPED);
     kp_report_set_posting(controller->report, act);
     kp_registrylink_set_leading(controller->link, leading(controller) && controller->state != STATE_STOPPED);
-    kp_registrylink_set_posting(controller->link, act);
+    // without the right to see all namespaces it would say that there are none
+    kp_registrylink_set_posting(controller->link, act && controller->config->cluster_policies);
     kp_metric_set(controller->leader, leading(controller) ? 1 : 0);
 }
 
@@ -163,6 +164,13 @@ static void on_registry_usable(void *user)
     decide(controller);
 }
 
+static void on_registry_back(void *user)
+{
+    struct kp_controller *controller = user;
+    kp_report_post_again(controller->report);
+    kp_sink_wake(controller->sink);
+}
+
 static void on_change(void *user, const char *namespace)
 {
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
@@ -201,6 +209,7 @@ static int create_sink(struct kp_controller *controller, struct kp_metrics *metr
         .registry = self,
         .metrics = metrics,
         .on_usable = on_registry_usable,
+        .on_back = on_registry_back,
         .user = controller};
     controller->link = kp_registrylink_create(controller->loop, &link);
     kp_sink_pause(controller->sink, !kp_registrylink_usable(controller->link));

@@ -1,5 +1,6 @@
 #include "controller/namespaces.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -24,12 +25,16 @@ struct item {
 };
 
 struct kp_namespaces {
-    kp_namespaces_post_fn post;
-    void *user;
+    struct kp_namespaces_options options;
     struct kp_timer *timer;
     struct kp_backoff backoff;
     struct item *items;
-    bool posting, busy;
+    bool posting, busy, asks;
+    // All are told, in parts that the registry counts: what was sent to one that has gone since does not
+    // count. restart: from the first part on, when what is under way has its answer
+    bool tells_all, restart, is_last; // is_last: of what is under way
+    int64_t part;
+    uint64_t round, salt; // salt: another leader's rounds are not ours
 };
 
 static void item_free(struct kp_namespaces *n, struct item *item)
@@ -40,50 +45,99 @@ static void item_free(struct kp_namespaces *n, struct item *item)
     kp_free(item);
 }
 
-static void on_posted(void *poster, bool taken)
+// ---- what is due ----
+
+static size_t count_due(const struct kp_namespaces *n)
+{
+    struct item *item, *next;
+    size_t count = 0;
+    HASH_ITER (hh, n->items, item, next)
+        count += item->due;
+    return count;
+}
+
+static void begin_round(struct kp_namespaces *n)
+{
+    struct item *item, *next;
+    HASH_ITER (hh, n->items, item, next)
+        item->due = true;
+    n->tells_all = true;
+    n->restart = false;
+    n->part = 0;
+    n->round++;
+}
+
+// ---- one post ----
+
+static void settle_items(struct kp_namespaces *n, bool again)
+{
+    struct item *item, *next;
+    HASH_ITER (hh, n->items, item, next) {
+        item->due = item->due || (item->in_flight && again);
+        item->in_flight = false;
+    }
+}
+
+static void on_posted(void *poster, enum kp_namespaces_answer answer)
 {
     struct kp_namespaces *n = poster;
-    struct item *item, *next;
-    bool is_more = false;
+    bool was_round = n->tells_all;
+    bool failed = answer == KP_NAMESPACES_AGAIN || (answer == KP_NAMESPACES_TELL_ALL && was_round);
     n->busy = false;
-    HASH_ITER (hh, n->items, item, next) {
-        item->due = item->due || (item->in_flight && !taken);
-        item->in_flight = false;
-        is_more = is_more || item->due;
-    }
-    if (taken)
+    settle_items(n, answer == KP_NAMESPACES_AGAIN);
+    if (!failed)
         kp_backoff_reset(&n->backoff);
-    if (n->posting && is_more)
-        kp_timer_start(n->timer, taken ? 1 : kp_backoff_next_ms(&n->backoff, kp_mono_ms()), 0);
+    if (n->restart || answer == KP_NAMESPACES_TELL_ALL || (failed && was_round))
+        begin_round(n);
+    else if (answer == KP_NAMESPACES_REFUSED || n->is_last)
+        n->tells_all = false;
+    if (answer == KP_NAMESPACES_TELL_ALL && n->options.on_new != NULL)
+        n->options.on_new(n->options.user);
+    if (n->posting && !n->busy && (n->tells_all || count_due(n) > 0))
+        kp_timer_start(n->timer, failed ? kp_backoff_next_ms(&n->backoff, kp_mono_ms()) : 1, 0);
+}
+
+// Returns whether more are due.
+static bool add_items(struct kp_namespaces *n, struct kp_strbuf *text)
+{
+    struct item *item, *next;
+    size_t count = 0;
+    HASH_ITER (hh, n->items, item, next) {
+        if (!item->due)
+            continue;
+        if (count == n->options.max_batch)
+            return true;
+        kp_strbuf_adds(text, count++ > 0 ? ",{\"name\":" : "{\"name\":");
+        kp_strbuf_add_json(text, item->name);
+        kp_strbuf_adds(text, ",\"created\":");
+        kp_strbuf_add_json(text, item->created);
+        kp_strbuf_addc(text, '}');
+        item->due = false;
+        item->in_flight = true;
+    }
+    return false;
 }
 
 static void on_timer(void *user)
 {
     struct kp_namespaces *n = user;
-    struct item *item, *next;
-    size_t count = 0;
     kp_auto_strbuf text;
-    if (!n->posting || n->busy)
+    if (!n->posting || n->busy || !(n->tells_all || n->asks || count_due(n) > 0))
         return;
     kp_strbuf_init(&text, MAX_BODY);
     kp_strbuf_adds(&text, "{\"items\":[");
-    HASH_ITER (hh, n->items, item, next) {
-        if (!item->due || count == BATCH)
-            continue;
-        kp_strbuf_adds(&text, count++ > 0 ? ",{\"name\":" : "{\"name\":");
-        kp_strbuf_add_json(&text, item->name);
-        kp_strbuf_adds(&text, ",\"created\":");
-        kp_strbuf_add_json(&text, item->created);
-        kp_strbuf_addc(&text, '}');
-        item->due = false;
-        item->in_flight = true;
-    }
-    kp_strbuf_adds(&text, "]}");
-    if (count == 0)
-        return;
+    bool more = add_items(n, &text);
+    kp_strbuf_addc(&text, ']');
+    n->is_last = !more;
+    if (n->tells_all)
+        kp_strbuf_addf(&text,
+            ",\"all\":{\"round\":\"%" PRIx64 "-%" PRIu64 "\",\"part\":%" PRId64 ",\"more\":%s}", n->salt,
+            n->round, n->part++, more ? "true" : "false");
+    kp_strbuf_addc(&text, '}');
     struct kp_blob *body = kp_blob_copy(text.data, text.len);
     n->busy = true;
-    n->post(n->user, body, on_posted, n);
+    n->asks = false;
+    n->options.post(n->options.user, body, on_posted, n);
     kp_blob_unref(body);
 }
 
@@ -92,6 +146,8 @@ static void kick(struct kp_namespaces *n)
     if (n->posting && !n->busy)
         kp_timer_start(n->timer, COLLECT_MS, 0);
 }
+
+// ---- the interface ----
 
 void kp_namespaces_set(struct kp_namespaces *n, const char *name, const char *created)
 {
@@ -117,9 +173,18 @@ void kp_namespaces_set(struct kp_namespaces *n, const char *name, const char *cr
 
 void kp_namespaces_tell_all(struct kp_namespaces *n)
 {
-    struct item *item, *next;
-    HASH_ITER (hh, n->items, item, next)
-        item->due = true;
+    if (n->busy)
+        n->restart = true;
+    else
+        begin_round(n);
+    kick(n);
+}
+
+void kp_namespaces_ask(struct kp_namespaces *n)
+{
+    if (!n->posting || n->busy || kp_timer_active(n->timer))
+        return; // what is under way is an answer as well
+    n->asks = true;
     kick(n);
 }
 
@@ -134,12 +199,14 @@ void kp_namespaces_set_posting(struct kp_namespaces *n, bool posting)
         kp_timer_stop(n->timer);
 }
 
-struct kp_namespaces *kp_namespaces_create(struct kp_loop *loop, kp_namespaces_post_fn post, void *user)
+struct kp_namespaces *kp_namespaces_create(struct kp_loop *loop, const struct kp_namespaces_options *options)
 {
     struct kp_namespaces *n = KP_NEW(struct kp_namespaces);
-    n->post = post;
-    n->user = user;
+    n->options = *options;
+    if (n->options.max_batch == 0)
+        n->options.max_batch = BATCH;
     n->timer = kp_timer_create(loop, on_timer, n);
+    n->salt = (uint64_t)kp_now_ms() << 20 ^ (uint64_t)kp_mono_us();
     kp_backoff_init(&n->backoff, RETRY_MS, RETRY_MAX, 0.5, (uint64_t)kp_mono_ms());
     return n;
 }

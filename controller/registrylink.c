@@ -27,7 +27,7 @@ struct kp_registrylink {
 struct asking {
     struct kp_registrylink *link;
     void (*on_probed)(void *asker, bool answers, const char *why_not);
-    void (*on_posted)(void *poster, bool taken);
+    kp_namespaces_posted_fn on_posted;
     void *who;
 };
 
@@ -86,13 +86,19 @@ static void on_asked(void *user, const struct kp_sink_answer *answer)
     bool ok = !answer->retry && answer->outcome == KP_OUTCOME_SUCCEEDED;
     if (asking->on_probed != NULL) {
         asking->on_probed(asking->who, ok, answer->message);
+        if (ok) // it may have started anew since it was asked last
+            kp_namespaces_ask(asking->link->namespaces);
     } else {
         bool again = answer->retry || answer->outcome == KP_OUTCOME_STORE_FULL;
-        if (!ok && !asking->link->told_refusal)
+        bool is_new = answer->status == 409;
+        if (!ok && !is_new && !asking->link->told_refusal)
             KP_WARN("the registry does not take the namespaces' ages", KP_S("why", answer->message),
                 KP_B("again", again));
-        asking->link->told_refusal = !ok;
-        asking->on_posted(asking->who, !again); // what it refuses for good is not repeated
+        asking->link->told_refusal = !ok && !is_new;
+        asking->on_posted(asking->who, ok       ? KP_NAMESPACES_TAKEN
+                                       : is_new ? KP_NAMESPACES_TELL_ALL
+                                       : again  ? KP_NAMESPACES_AGAIN
+                                                : KP_NAMESPACES_REFUSED);
     }
     kp_free(asking);
 }
@@ -114,11 +120,20 @@ static void probe(void *user, void (*on_done)(void *asker, bool answers, const c
 static void on_answers(void *user, bool answers)
 {
     struct kp_registrylink *link = user;
-    if (answers)
-        kp_namespaces_tell_all(link->namespaces);
+    if (!answers)
+        return;
+    kp_namespaces_tell_all(link->namespaces);
+    link->options.on_back(link->options.user);
 }
 
-static void post(void *user, struct kp_blob *body, void (*on_done)(void *poster, bool taken), void *poster)
+static void on_new(void *user)
+{
+    struct kp_registrylink *link = user;
+    KP_SAY(KP_LOG_INFO, "the registry has started anew: it is told all namespaces");
+    link->options.on_back(link->options.user);
+}
+
+static void post(void *user, struct kp_blob *body, kp_namespaces_posted_fn on_done, void *poster)
 {
     struct kp_registrylink *link = user;
     struct asking *asking = KP_NEW(struct asking);
@@ -164,11 +179,13 @@ struct kp_registrylink *kp_registrylink_create(
         .port = options->config->api_service_port,
         .switch_name = options->config->api_service_switch,
         .metrics = options->metrics,
+        .every_ms = options->config->every_ms,
         .probe = probe,
         .on_answers = on_answers,
         .user = link};
     link->apiservice = kp_apiservice_create(loop, &api);
-    link->namespaces = kp_namespaces_create(loop, post, link);
+    const struct kp_namespaces_options namespaces = {.post = post, .on_new = on_new, .user = link};
+    link->namespaces = kp_namespaces_create(loop, &namespaces);
     if (options->config->manage_certificates)
         create_certificates(link, loop);
     else

@@ -17,6 +17,7 @@ struct kp_registrylink_config {
     const char *api_service_switch; // ConfigMap; NULL: APIServices are no business of ours
     bool api_service;
     int api_service_port;
+    int64_t every_ms; // the registry is asked whether it is there; 0 = 5 s
 };
 
 struct kp_registrylink;
@@ -27,6 +28,7 @@ struct kp_registrylink_options {
     void *registry;        // of kp_sink_registry_create(); closed before kp_registrylink_destroy()
     struct kp_metrics *metrics;
     void (*on_usable)(void *user); // the registry's CA is known: deliveries may begin; once
+    void (*on_back)(void *user);   // the registry answers (again), or it was started anew
     void *user;
 };
 
@@ -34,7 +36,8 @@ struct kp_registrylink *kp_registrylink_create(
     struct kp_loop *loop, const struct kp_registrylink_options *options);
 bool kp_registrylink_usable(const struct kp_registrylink *link); // see on_usable
 void kp_registrylink_set_leading(struct kp_registrylink *link, bool leading);
-void kp_registrylink_set_posting(struct kp_registrylink *link, bool posting); // leading, and caches complete
+// Leading, and all namespaces of the cluster are known.
+void kp_registrylink_set_posting(struct kp_registrylink *link, bool posting);
 // As kp_namespaces_set().
 void kp_registrylink_set_namespace(struct kp_registrylink *link, const char *name, const char *created);
 // Before the kube client goes and before the sink is closed: asks for nothing more.

@@ -48,6 +48,8 @@ struct bench {
     struct kp_http_server *server;
     char *told; // bodies of /api/v1/namespaces
     int n_full; // so many more of them it has no room for
+    bool knows; // all were told since it started
+    int n_back;
 };
 
 // ---- the API server ----
@@ -154,6 +156,12 @@ static void on_namespaces(struct kp_http_exchange *x, void *user)
         kp_http_reply_status(x, 507, "StoreFull", "the store is full");
         return;
     }
+    kp_auto_free char *text = kp_strndup((const char *)body->data, body->len);
+    b->knows = b->knows || strstr(text, "\"all\":{") != NULL;
+    if (!b->knows) {
+        kp_http_reply_status(x, 409, "Conflict", "tell all of them");
+        return;
+    }
     char *told =
         kp_asprintf("%s%.*s\n", b->told != NULL ? b->told : "", (int)body->len, (const char *)body->data);
     kp_free(b->told);
@@ -196,6 +204,11 @@ static void bench_open(struct bench *b)
     b->key_file = kp_asprintf("%s/tls.key", b->dir);
 }
 
+static void on_back(void *user)
+{
+    ((struct bench *)user)->n_back++;
+}
+
 // The registry is at url; no certificate of it is known yet.
 static void bench_link(struct bench *b, const char *url)
 {
@@ -209,12 +222,14 @@ static void bench_link(struct bench *b, const char *url)
         .settle_ms = 0,
         .api_service_switch = "on",
         .api_service = true,
-        .api_service_port = 443};
+        .api_service_port = 443,
+        .every_ms = 100};
     const struct kp_registrylink_options options = {.config = &b->config,
         .kube = b->kube,
         .namespace = "kp",
         .registry = b->registry,
         .on_usable = on_usable,
+        .on_back = on_back,
         .user = b};
     b->link = kp_registrylink_create(b->loop, &options);
 }
@@ -334,6 +349,13 @@ static void a_fresh_cluster_gets_everything(void **state)
         json_string_value(json_object_get(json_object_get(spec, "service"), "namespace")), "kp");
     json_decref(object);
     assert_true(b.showed > 0);
+    assert_true(b.n_back > 0);
+    int n_back = b.n_back;
+    kp_free(kp_take(b.told)); // it was restarted, so quickly that it was there whenever it was asked
+    b.knows = false;
+    until(&b, is_told);
+    assert_non_null(strstr(b.told, "\"all\":{"));
+    assert_int_equal(b.n_back, n_back + 1);
     drop(&b, OBJECT_API); // somebody deletes it
     until(&b, has_api);
     drop(&b, OBJECT_SWITCH); // uninstalling

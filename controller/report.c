@@ -354,6 +354,12 @@ void kp_report_touch(struct kp_report *report, const char *namespace)
     kp_timer_start(report->pass_timer, SETTLE_MS, 0);
 }
 
+void kp_report_post_again(struct kp_report *report)
+{
+    if (report != NULL && report->posting)
+        on_all(report);
+}
+
 void kp_report_set_posting(struct kp_report *report, bool posting)
 {
     report->posting = posting;

@@ -33,6 +33,8 @@ void kp_report_touch(struct kp_report *report, const char *namespace);
 void kp_report_references(struct kp_report *report, const char *policy_key, const char *problem);
 // The registry refused a capture because its namespace has what it may: policies as in a record.
 void kp_report_limit(struct kp_report *report, const char *policies, const char *message);
+// The registry may have lost the states of targets: all are posted again.
+void kp_report_post_again(struct kp_report *report);
 // Only the leader posts.
 void kp_report_set_posting(struct kp_report *report, bool posting);
 

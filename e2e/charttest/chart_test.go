@@ -161,6 +161,21 @@ func TestFlagsReachTheConfiguration(t *testing.T) {
 	}
 }
 
+func TestReadsWaitForTheControllerThatTells(t *testing.T) {
+	const line = "\n    await-namespaces: "
+	if out := rendered(t); !strings.Contains(out, line+"30s\n") {
+		t.Errorf("the registry does not wait: %s", out)
+	}
+	if out := rendered(t, "registry.config.await-namespaces=5m"); !strings.Contains(out, line+"5m\n") || strings.Contains(out, line+"30s") {
+		t.Error("one's own value counts")
+	}
+	for _, set := range []string{"watchNamespaces={a}", "controller.registryURL=https://profiles.example"} {
+		if strings.Contains(rendered(t, set), line) {
+			t.Errorf("%s: nobody tells this registry of all namespaces, so it must not wait", set)
+		}
+	}
+}
+
 func TestLeastRights(t *testing.T) {
 	out := rendered(t)
 	role := out[strings.Index(out, "kind: ClusterRole\n"):]
