@@ -4,7 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,32 +128,194 @@ func namespacesGo(t *testing.T, w *world) {
 	goes(t, 60*time.Second, first[0])
 }
 
+// prying asks for what a namespace held before it was made anew, as its viewer, without rest: by the Service and at the registry's
+// own address, from before it answers.
+type prying struct {
+	stop           chan struct{}
+	done           sync.WaitGroup
+	refused, empty atomic.Int64
+	mu             sync.Mutex
+	seen           []string // answers that show something
+}
+
+func (w *world) pry(t *testing.T, ns, old string) *prying {
+	t.Helper()
+	p := &prying{stop: make(chan struct{})}
+	token := w.token(t, ns, "viewer", "--audience", "kube-pprof")
+	ca, err := bundle(w.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/api/v1/profiles?namespace=" + ns, "/api/v1/profiles/" + old, "/api/v1/profiles/" + old + "?namespace=" + ns,
+		"/api/v1/merge?type=cpu&namespace=" + ns, "/api/0/profiles/" + old, "/api/v1/services?namespace=" + ns} {
+		for _, direct := range []bool{false, true} {
+			p.done.Add(1)
+			go func() {
+				defer p.done.Done()
+				s := w.reg
+				if direct {
+					s = w.registryPod(p.stop, ca)
+				}
+				for {
+					select {
+					case <-p.stop:
+						return
+					case <-time.After(2 * time.Millisecond):
+					}
+					if a, err := s.try("GET", path, token, ""); err == nil {
+						p.note(path, a)
+					}
+				}
+			}()
+		}
+	}
+	return p
+}
+
+func (p *prying) note(path string, a answer) {
+	switch {
+	case (a.status == 503 || a.status == 429) && strings.Contains(a.body, "how old the namespaces are"):
+		p.refused.Add(1)
+	case a.status == 404, a.status == 200 && strings.Contains(a.body, `"items":[]`):
+		p.empty.Add(1)
+	case a.status == 200:
+		p.mu.Lock()
+		p.seen = append(p.seen, fmt.Sprintf("%s: %v", path, a))
+		p.mu.Unlock()
+	}
+}
+
+// over ends it: nothing was ever shown, reads waited, and then they were answered.
+func (p *prying) over(t *testing.T, what string) {
+	t.Helper()
+	close(p.stop)
+	p.done.Wait()
+	t.Logf("%s: %d reads refused, %d answered that there is nothing, %d that show the past", what, p.refused.Load(), p.empty.Load(), len(p.seen))
+	if len(p.seen) > 0 {
+		t.Errorf("%s: the past of the name was shown %d times, first %s", what, len(p.seen), p.seen[0])
+	}
+	if p.refused.Load() == 0 || p.empty.Load() == 0 {
+		t.Errorf("%s: %d reads were refused and %d answered", what, p.refused.Load(), p.empty.Load())
+	}
+}
+
+// registryPod is the registry's pod, as soon as it has an address.
+func (w *world) registryPod(stop chan struct{}, ca []byte) *server {
+	var pod struct {
+		Metadata struct{ DeletionTimestamp string }
+		Status   struct{ PodIP string }
+	}
+	for {
+		a, err := w.admin.try("GET", "/api/v1/namespaces/"+f.Namespace+"/pods/kube-pprof-registry-0", "", "")
+		if err == nil && json.Unmarshal([]byte(a.body), &pod) == nil && pod.Status.PodIP != "" && pod.Metadata.DeletionTimestamp == "" {
+			break
+		}
+		select {
+		case <-stop:
+			return w.reg
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	s := newServer(w.own, "kube-pprof-registry."+f.Namespace+".svc", net.JoinHostPort(pod.Status.PodIP, "10100"))
+	_ = s.trust(ca)
+	return s
+}
+
+func scale(t *testing.T, what, n string) {
+	t.Helper()
+	f.K(t, "scale", what, "-n", f.Namespace, "--replicas="+n)
+}
+
+// untilRead waits until the viewer of a namespace is answered.
+func (w *world) untilRead(t *testing.T, limit time.Duration, ns, token string) {
+	t.Helper()
+	f.Within(t, limit, ns+" is read again", func() error {
+		if a, err := w.reg.try("GET", "/api/v1/profiles?limit=1000&namespace="+ns, token, ""); err != nil || a.status != 200 {
+			return fmt.Errorf("%v, %v", a, err)
+		}
+		return nil
+	})
+}
+
 func namespacesGoWithoutTheRegistry(t *testing.T, w *world) {
 	const ns = "e2e-goes-7"
+	const registry, controller = "sts/kube-pprof-registry", "deploy/kube-pprof-controller"
 	w.appears(t, ns)
 	old := w.push(t, w.pusher, "namespace="+ns+"&service=s", "e2e.Old")
 	w.holds(t, ns, 1)
-	scale := func(n string) { f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas="+n) }
-	scale("0")
-	t.Cleanup(func() { scale("1") })
+	scale(t, registry, "0")
+	t.Cleanup(func() { scale(t, registry, "1"); scale(t, controller, "1") })
 	f.K(t, "wait", "pod/kube-pprof-registry-0", "-n", f.Namespace, "--for=delete", "--timeout=60s")
 	took := goes(t, w.namespaceWithout+90*time.Second+f.Slack, ns)
 	t.Logf("with the registry away a namespace goes in %s; %s without the APIService", took, w.namespaceWithout)
 	w.appears(t, ns)
-	scale("1")
-	f.Within(t, 60*time.Second, "the registry answers", func() error {
-		_, err := w.reg.try("GET", "/api/v1/profiles?limit=1&namespace="+shop, w.viewer.direct, "")
-		return err
-	})
+	p := w.pry(t, ns, old)
+	scale(t, registry, "1")
 	// the controller tells the registry how old its namespaces are
-	f.Within(t, 30*time.Second, "the past of a name is gone", func() error {
-		if a := w.reg.get(t, "/api/v1/profiles/"+old, w.pusher); a.status != 404 {
-			return fmt.Errorf("%v", a)
+	w.untilRead(t, 60*time.Second, shop, w.viewer.direct)
+	w.untilAvailable(t, 60*time.Second)
+	w.holds(t, ns, 0)
+	p.over(t, "the registry is back")
+	same(t, "what is left of others", names(t, w.reg.get(t, "/api/v1/profiles?limit=1000&namespace="+shop, w.viewer.direct)), ids(w.mine))
+
+	// the controller was away as well: nobody tells, until it is back
+	old = w.push(t, w.pusher, "namespace="+ns+"&service=s", "e2e.Old")
+	w.holds(t, ns, 1)
+	scale(t, controller, "0")
+	f.K(t, "wait", "pod", "-l", "app.kubernetes.io/component=controller", "-n", f.Namespace, "--for=delete", "--timeout=60s")
+	scale(t, registry, "0")
+	f.K(t, "wait", "pod/kube-pprof-registry-0", "-n", f.Namespace, "--for=delete", "--timeout=60s")
+	f.K(t, "delete", "apiservice", "v1alpha1.data.kube-pprof.dev") // as the controller would have, after a minute
+	goes(t, w.namespaceWithout+60*time.Second+f.Slack, ns)
+	w.appears(t, ns)
+	p = w.pry(t, ns, old)
+	scale(t, registry, "1")
+	f.Within(t, 60*time.Second, "the registry is ready, and reads wait", func() error {
+		if out := f.K(t, "get", "pod", "kube-pprof-registry-0", "-n", f.Namespace, "--ignore-not-found", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
+			return fmt.Errorf("it is not ready: %q", out)
+		}
+		if p.refused.Load() == 0 {
+			return fmt.Errorf("none was refused")
 		}
 		return nil
 	})
+	time.Sleep(5 * time.Second)
+	w.push(t, w.pusher, "namespace=default&service=s", "e2e.Meanwhile") // profiles are taken
+	if n := p.empty.Load(); n > 0 {
+		t.Errorf("%d reads were answered while nobody had told", n)
+	}
+	scale(t, controller, "1")
+	w.untilRead(t, 60*time.Second, shop, w.viewer.direct)
 	w.untilAvailable(t, 60*time.Second)
 	w.holds(t, ns, 0)
-	same(t, "what is left of others", names(t, w.reg.get(t, "/api/v1/profiles?limit=1000&namespace="+shop, w.viewer.direct)), ids(w.mine))
+	p.over(t, "registry and controller are back")
 	goes(t, 60*time.Second, ns)
+
+	// killed and there again before the controller misses it
+	var refused atomic.Int64
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Add(1)
+	go func() {
+		defer asking.Done()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			if a, err := w.reg.try("GET", "/api/v1/profiles?limit=1&namespace="+shop, w.viewer.direct, ""); err == nil && a.status == 503 && strings.Contains(a.body, "how old the namespaces are") {
+				refused.Add(1)
+			}
+		}
+	}()
+	f.Kill9(t, "registry")
+	w.untilRead(t, 30*time.Second, shop, w.viewer.direct)
+	close(stop)
+	asking.Wait()
+	t.Logf("the registry was killed: %d reads refused", refused.Load())
+	if refused.Load() == 0 {
+		t.Error("no read was refused until the controller had told the new process")
+	}
+	same(t, "what is left of others", names(t, w.reg.get(t, "/api/v1/profiles?limit=1000&namespace="+shop, w.viewer.direct)), ids(w.mine))
 }

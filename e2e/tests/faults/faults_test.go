@@ -104,53 +104,6 @@ func gap(items []f.Profile, kind string) time.Duration {
 	return longest
 }
 
-func ready(t *testing.T, limit time.Duration, component string) {
-	t.Helper()
-	f.Within(t, limit, component+" is ready again", func() error {
-		out, err := f.Kubectl("get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+component, "-o",
-			`jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status} {end}`)
-		if err == nil && strings.TrimSpace(out) != "True" {
-			err = fmt.Errorf("ready: %s", out)
-		}
-		return err
-	})
-}
-
-func restartCount(t *testing.T, role string) string {
-	t.Helper()
-	return f.K(t, "get", "pods", "-n", f.Namespace, "-l", "app.kubernetes.io/component="+role, "-o", "jsonpath={.items[0].status.containerStatuses[0].restartCount}")
-}
-
-// kill9 kills the product's process on its node and waits until it was started again.
-func kill9(t *testing.T, role string) {
-	t.Helper()
-	own := f.NeedOwn(t)
-	before, killed := restartCount(t, role), false
-	for _, node := range own.Nodes() {
-		argv, err := own.Node(node, "sh", "-c", `for p in /proc/[0-9]*; do
-			if [ "$(tr '\0' ' ' <$p/cmdline 2>/dev/null | cut -d' ' -f1,2)" = "/kube-pprof $1" ]; then kill -9 ${p#/proc/} && echo killed; fi; done; true`, "sh", role)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := f.Host(context.Background(), argv)
-		if err != nil {
-			t.Fatal(err)
-		}
-		killed = killed || strings.Contains(out, "killed")
-	}
-	if !killed {
-		t.Fatalf("no process of the %s was found", role)
-	}
-	// a container that ended twice waits 10 s and more before its next start
-	f.Within(t, 60*time.Second, role+" was started again", func() error {
-		if restartCount(t, role) == before {
-			return fmt.Errorf("still %s restarts", before)
-		}
-		return nil
-	})
-	ready(t, 60*time.Second, role)
-}
-
 // newCPU wants a CPU profile of each of the three pods that began after a time.
 func newCPU(t *testing.T, ns string, after time.Time) error {
 	t.Helper()
@@ -195,7 +148,7 @@ func TestControllerKilledDuringCaptures(t *testing.T) {
 	f.NeedOwn(t)
 	ns := setup(t)
 	before := list(t, ns)
-	kill9(t, "controller")
+	f.Kill9(t, "controller")
 	back := time.Now()
 	resumed(t, "controller starts", "scheduling starts")
 	// a pod's place may just be over, and stand late in the next slot; then it is confirmed, delivered, listed
@@ -216,7 +169,7 @@ func TestRegistryKilledDuringIngest(t *testing.T) {
 	f.NeedOwn(t)
 	ns := setup(t)
 	before := list(t, ns)
-	kill9(t, "registry")
+	f.Kill9(t, "registry")
 	back := time.Now()
 	f.Within(t, 2*interval+duration+f.Slack, "new profiles are stored", func() error {
 		for _, p := range list(t, ns) {
@@ -252,8 +205,15 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 	})
 	time.Sleep(time.Until(away.Add(2 * time.Minute)))
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1")
-	ready(t, 60*time.Second, "registry")
+	f.Ready(t, 60*time.Second, "registry")
 	back := time.Now()
+	f.Within(t, 10*time.Second, "the registry knows the targets again", func() error {
+		targets, err := f.Targets(ns)
+		if err == nil && len(targets) == 0 {
+			err = fmt.Errorf("none")
+		}
+		return err
+	})
 	f.Within(t, 2*interval+duration+30*time.Second, "new captures are stored and the spool is empty", func() error {
 		p, err := f.GetPolicy(ns, "checkout")
 		if err != nil {
@@ -281,7 +241,7 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 func TestAPIServerAway(t *testing.T) {
 	own := f.NeedOwn(t)
 	ns := setup(t)
-	before, restarts := list(t, ns), restartCount(t, "controller")
+	before, restarts := list(t, ns), f.RestartCount(t, "controller")
 	ctx := context.Background()
 	if err := own.Stop(ctx, "0", "apiserver", "KILL"); err != nil {
 		t.Fatal(err)
@@ -291,7 +251,7 @@ func TestAPIServerAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Within(t, 60*time.Second, "API server answers", func() error { _, err := f.Kubectl("get", "--raw", "/readyz"); return err })
-	ready(t, 60*time.Second, "controller")
+	f.Ready(t, 60*time.Second, "controller")
 	time.Sleep(interval + duration)
 	var after []f.Profile
 	f.Within(t, 30*time.Second, "the registry lists", func() (err error) { after, err = f.List("namespace=" + ns); return err })
@@ -299,7 +259,7 @@ func TestAPIServerAway(t *testing.T) {
 	if g := gap(after, "cpu"); g > 2*interval+late {
 		t.Errorf("captures stopped with the API server: %s between two CPU profiles of a pod", g)
 	}
-	if now := restartCount(t, "controller"); now != restarts {
+	if now := f.RestartCount(t, "controller"); now != restarts {
 		t.Errorf("the controller was restarted while the API server was away: %s times, before %s", now, restarts)
 	}
 }
