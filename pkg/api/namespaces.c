@@ -17,7 +17,6 @@
 struct item {
     char *name;
     int64_t created_ms, first_ms; // first_ms: of the oldest profile; 0 = none
-    bool decided;
 };
 
 struct post {
@@ -28,6 +27,7 @@ struct post {
     struct kp_told_part part; // of a telling of all; round NULL = it is not
     char *round;
     int64_t now_ms;
+    bool decided; // what is older than the items is gone
     struct kp_error error;
 };
 
@@ -119,6 +119,7 @@ static void forget(void *arg)
     struct post *p = arg;
     struct kp_store *store = p->api->options.store;
     qsort(p->items.items, p->items.n, sizeof p->items.items[0], by_name);
+    KP_ARRAY(struct kp_forget) gone = {0};
     int rc = kp_store_services(store, NULL, on_service, p, &p->error);
     for (size_t i = 0; rc == 0 && i < p->items.n; i++) {
         struct item *item = &p->items.items[i];
@@ -127,9 +128,12 @@ static void forget(void *arg)
         bool older = item->first_ms != 0 && item->first_ms < item->created_ms;
         bool late = item->created_ms > p->now_ms - LATE_MS;
         if (older || late)
-            rc = kp_store_forget_namespace(store, item->name, before_ms, &p->error);
-        item->decided = rc == 0;
+            *kp_array_add(&gone) = (struct kp_forget){item->name, before_ms};
     }
+    if (rc == 0)
+        rc = kp_store_forget_namespaces(store, gone.items, gone.n, &p->error); // one file for all
+    p->decided = rc == 0;
+    kp_array_free(&gone);
 }
 
 // ---- the request ----
@@ -178,9 +182,8 @@ static void finish(struct post *p)
 static void forgotten(void *arg)
 {
     struct post *p = arg;
-    for (size_t i = 0; i < p->items.n; i++)
-        if (p->items.items[i].decided)
-            kp_told_set(p->api->told, p->items.items[i].name, p->items.items[i].created_ms);
+    for (size_t i = 0; p->decided && i < p->items.n; i++)
+        kp_told_set(p->api->told, p->items.items[i].name, p->items.items[i].created_ms);
     finish(p);
 }
 

@@ -1,6 +1,8 @@
 // The controller tells when namespaces were created: what is older than one of the same name is gone.
 #include "api/scope_fixture.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/banned.h"
 
@@ -48,6 +50,22 @@ static void test_what_is_older_is_gone(void **state)
     // made an hour from now, says a clock that runs ahead: what comes from now on stays
     assert_int_equal(post_one(b, "zpay", now_ms + 3600000), 204);
     assert_int_equal(n_of(b, "zpay"), 0);
+    stop(b);
+}
+
+static void test_several_go_with_one_write(void **state)
+{
+    (void)state;
+    struct bench *b = start(false);
+    int watch = kp_test_watch_moves(b->dir);
+    assert_int_equal(post(b, "writer",
+                         "{\"items\":[{\"name\":\"zshop\",\"created\":\"2036-01-01T00:00:00Z\"},"
+                         "{\"name\":\"zpay\",\"created\":\"2036-01-01T00:00:00Z\"},"
+                         "{\"name\":\"young\",\"created\":\"2036-01-01T00:00:00Z\"}]}"),
+        204);
+    assert_int_equal(kp_test_count_moves(watch, "forgotten"), 1);
+    close(watch);
+    assert_int_equal(n_of(b, "zshop") + n_of(b, "zpay"), 0);
     stop(b);
 }
 
@@ -116,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_older_is_gone),
+        cmocka_unit_test(test_several_go_with_one_write),
         cmocka_unit_test(test_nothing_older_comes_later),
         cmocka_unit_test(test_what_is_wrong_is_said),
     };

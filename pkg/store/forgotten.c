@@ -85,7 +85,15 @@ static int read_file(const char *path, void (*each)(void *user, const char *name
     return 0;
 }
 
-static int write_file(struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err)
+static struct kp_forgotten_note *find_note(struct kp_forgotten_note *notes, const char *namespace)
+{
+    struct kp_forgotten_note *note;
+    HASH_FIND_STR(notes, namespace, note);
+    return note;
+}
+
+// What is known, and what is to be: of a namespace that is in both the fresh note stands.
+static int write_file(struct kp_store *store, struct kp_forgotten_note *fresh, struct kp_error *err)
 {
     struct kp_forgotten_note *note;
     struct kp_forgotten_note *next;
@@ -94,24 +102,23 @@ static int write_file(struct kp_store *store, const char *namespace, int64_t bef
     kp_strbuf_init(&out, MAX_FILE);
     kp_strbuf_adds(&out, HEAD);
     HASH_ITER (hh, store->forgotten.notes, note, next)
-        if (!kp_streq(note->namespace, namespace))
+        if (find_note(fresh, note->namespace) == NULL)
             add_line(&out, note->namespace, note->before_ms);
-    if (before_ms > 0)
-        add_line(&out, namespace, before_ms);
+    HASH_ITER (hh, fresh, note, next)
+        add_line(&out, note->namespace, note->before_ms);
     return kp_file_write_atomic(path, out.data, out.len, 0600, err);
 }
 
 // ---- notes ----
 
-static void set_note(struct kp_forgotten *forgotten, const char *namespace, int64_t before_ms)
+static void set_note(struct kp_forgotten_note **notes, const char *namespace, int64_t before_ms)
 {
-    struct kp_forgotten_note *note;
-    HASH_FIND_STR(forgotten->notes, namespace, note);
+    struct kp_forgotten_note *note = find_note(*notes, namespace);
     if (note == NULL) {
         size_t len = strlen(namespace);
         note = kp_calloc(1, sizeof *note + len + 1);
         memcpy(note->namespace, namespace, len);
-        HASH_ADD_KEYPTR(hh, forgotten->notes, note->namespace, len, note);
+        HASH_ADD_KEYPTR(hh, *notes, note->namespace, len, note);
     }
     if (before_ms > note->before_ms)
         note->before_ms = before_ms;
@@ -128,23 +135,29 @@ static void count_pending(struct kp_forgotten *forgotten)
             forgotten->pending_ms = note->before_ms;
 }
 
-static void remove_note(struct kp_forgotten *forgotten, struct kp_forgotten_note *note)
+static void remove_note(struct kp_forgotten_note **notes, struct kp_forgotten_note *note)
 {
-    HASH_DEL(forgotten->notes, note);
+    HASH_DEL(*notes, note);
     kp_free(note);
+}
+
+static void free_notes(struct kp_forgotten_note **notes)
+{
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    HASH_ITER (hh, *notes, note, next)
+        remove_note(notes, note);
 }
 
 void kp_forgotten_finish(struct kp_forgotten *forgotten)
 {
-    struct kp_forgotten_note *note;
-    struct kp_forgotten_note *next;
-    HASH_ITER (hh, forgotten->notes, note, next)
-        remove_note(forgotten, note);
+    free_notes(&forgotten->notes);
 }
 
 static void on_note(void *user, const char *namespace, int64_t before_ms)
 {
-    set_note(user, namespace, before_ms);
+    struct kp_forgotten *forgotten = user;
+    set_note(&forgotten->notes, namespace, before_ms);
 }
 
 int kp_forgotten_load(struct kp_store *store, struct kp_error *err)
@@ -160,8 +173,7 @@ int kp_forgotten_load(struct kp_store *store, struct kp_error *err)
 
 int64_t kp_forgotten_before(const struct kp_forgotten *forgotten, const char *namespace)
 {
-    struct kp_forgotten_note *note;
-    HASH_FIND_STR(forgotten->notes, namespace, note);
+    const struct kp_forgotten_note *note = find_note(forgotten->notes, namespace);
     return note ? note->before_ms : 0;
 }
 
@@ -178,8 +190,7 @@ bool kp_forgotten_hides_row(const struct kp_store *store, const struct kp_row *r
 void kp_forgotten_note_sealed(struct kp_store *store, struct kp_sealed *sealed)
 {
     const struct kp_segment *s = sealed->segment;
-    struct kp_forgotten_note *note;
-    HASH_FIND_STR(store->forgotten.notes, s->namespace, note);
+    struct kp_forgotten_note *note = find_note(store->forgotten.notes, s->namespace);
     if (note == NULL)
         return;
     __atomic_store_n(&sealed->forgotten_ms, note->before_ms, __ATOMIC_RELAXED);
@@ -212,26 +223,69 @@ static int check_namespace(const char *namespace, int64_t before_ms, struct kp_e
                : 0;
 }
 
+// Those that say more than what is known; ret_full: for some there is no room.
+static int collect(const struct kp_forgotten *f, const struct kp_forget *items, size_t n,
+    struct kp_forgotten_note **fresh, bool *ret_full, struct kp_error *err)
+{
+    size_t room = MAX_NOTES - HASH_COUNT(f->notes);
+    for (size_t i = 0; i < n; i++) {
+        const struct kp_forget *item = &items[i];
+        if (check_namespace(item->namespace, item->before_ms, err) != 0)
+            return KP_INVALID;
+        int64_t known_ms = kp_forgotten_before(f, item->namespace);
+        bool takes_room = known_ms == 0 && find_note(*fresh, item->namespace) == NULL;
+        if (known_ms >= item->before_ms)
+            continue;
+        if (takes_room && room == 0) {
+            *ret_full = true;
+            continue;
+        }
+        room -= takes_room;
+        set_note(fresh, item->namespace, item->before_ms);
+    }
+    return 0;
+}
+
+// They are in the file.
+static void take_notes(struct kp_store *store, struct kp_forgotten_note *fresh)
+{
+    struct kp_forgotten *f = &store->forgotten;
+    struct kp_forgotten_note *note;
+    struct kp_forgotten_note *next;
+    pthread_rwlock_wrlock(&store->lock);
+    HASH_ITER (hh, fresh, note, next)
+        set_note(&f->notes, note->namespace, note->before_ms);
+    count_pending(f);
+    for (size_t i = 0; i < store->sealed.n; i++) {
+        struct kp_sealed *sealed = store->sealed.items[i];
+        note = find_note(fresh, sealed->segment->namespace);
+        if (note)
+            __atomic_store_n(&sealed->forgotten_ms, note->before_ms, __ATOMIC_RELAXED);
+    }
+    pthread_rwlock_unlock(&store->lock);
+}
+
+int kp_store_forget_namespaces(
+    struct kp_store *store, const struct kp_forget *items, size_t n, struct kp_error *err)
+{
+    struct kp_forgotten_note *fresh = NULL;
+    bool full = false;
+    int rc = collect(&store->forgotten, items, n, &fresh, &full, err);
+    if (rc == 0 && fresh != NULL)
+        rc = write_file(store, fresh, err);
+    if (rc == 0 && fresh != NULL)
+        take_notes(store, fresh);
+    free_notes(&fresh);
+    if (rc == 0 && full)
+        return kp_fail(err, KP_LIMIT, "more than %d namespaces were deleted in the last days", MAX_NOTES);
+    return rc;
+}
+
 int kp_store_forget_namespace(
     struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err)
 {
-    struct kp_forgotten *f = &store->forgotten;
-    int rc = check_namespace(namespace, before_ms, err);
-    if (rc != 0 || kp_forgotten_before(f, namespace) >= before_ms)
-        return rc;
-    if (HASH_COUNT(f->notes) >= MAX_NOTES && kp_forgotten_before(f, namespace) == 0)
-        return kp_fail(err, KP_LIMIT, "more than %d namespaces were deleted in the last days", MAX_NOTES);
-    rc = write_file(store, namespace, before_ms, err);
-    if (rc != 0)
-        return rc;
-    pthread_rwlock_wrlock(&store->lock);
-    set_note(f, namespace, before_ms);
-    count_pending(f);
-    for (size_t i = 0; i < store->sealed.n; i++)
-        if (kp_streq(store->sealed.items[i]->segment->namespace, namespace))
-            __atomic_store_n(&store->sealed.items[i]->forgotten_ms, before_ms, __ATOMIC_RELAXED);
-    pthread_rwlock_unlock(&store->lock);
-    return 0;
+    const struct kp_forget item = {namespace, before_ms};
+    return kp_store_forget_namespaces(store, &item, 1, err);
 }
 
 // ---- upkeep ----
@@ -335,7 +389,7 @@ static void remove_old(struct kp_store *store, int64_t until_ms, bool *ret_any)
         if (oldest_ms < note->before_ms || is_needed(store, note))
             continue;
         pthread_rwlock_wrlock(&store->lock);
-        remove_note(&store->forgotten, note);
+        remove_note(&store->forgotten.notes, note);
         pthread_rwlock_unlock(&store->lock);
         *ret_any = true;
     }
@@ -351,7 +405,7 @@ static void prune(struct kp_store *store)
         return;
     f->next_prune_ms = now_ms + PRUNE_MS;
     remove_old(store, now_ms - LATE_MS, &any);
-    if (any && write_file(store, "", kp_forgotten_before(f, ""), &err) != 0)
+    if (any && write_file(store, NULL, &err) != 0)
         KP_DEBUG("a note that is not needed any more stays until the next one", KP_E(&err));
 }
 

@@ -2,6 +2,7 @@
 #include "store/forgotten_testing.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/banned.h"
@@ -59,6 +60,44 @@ static void test_the_latest_time_stands(void **state)
     restart(&w, 0);
     check(&w);
     end(&w);
+}
+
+static void test_several_with_one_note(void **state)
+{
+    (void)state;
+    for (int tier = 0; tier < 3; tier++) {
+        struct world w;
+        struct kp_error err = {0};
+        begin(&w);
+        set_tier(&w, tier);
+        forget(&w, 1, w.all[N / 4].received_ms);
+        int fd = kp_test_watch_moves(w.dir);
+        const struct kp_forget items[] = {
+            {"", clock_ms + 1},
+            {"shop", w.all[N / 3].received_ms},
+            {"shop", w.all[N / 2].received_ms}, // the latest time stands
+            {"shop", w.all[N / 4].received_ms},
+            {"pay", w.all[N / 8].received_ms}, // says less than is known
+            {"nowhere", clock_ms},
+        };
+        assert_int_equal(kp_store_forget_namespaces(w.store, items, KP_COUNT(items), &err), 0);
+        assert_int_equal(kp_test_count_moves(fd, "forgotten"), 1);
+        assert_int_equal(kp_store_forget_namespaces(w.store, items, KP_COUNT(items), &err), 0);
+        assert_int_equal(kp_store_forget_namespaces(w.store, items, 0, &err), 0);
+        assert_int_equal(kp_test_count_moves(fd, "forgotten"), 0); // nothing new
+        close(fd);
+        w.before_ms[0] = w.all[N / 2].received_ms;
+        w.before_ms[2] = clock_ms + 1;
+        check(&w);
+        restart(&w, tier);
+        check(&w);
+        retain_all(w.store);
+        check(&w);
+        const struct kp_forget bad[] = {{"pay", clock_ms + 1}, {"a\nb", 1}};
+        assert_int_equal(kp_store_forget_namespaces(w.store, bad, 2, &err), KP_INVALID);
+        check(&w); // none
+        end(&w);
+    }
 }
 
 static enum kp_append_status put_late(
@@ -253,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_way_of_reading),
         cmocka_unit_test(test_the_latest_time_stands),
+        cmocka_unit_test(test_several_with_one_note),
         cmocka_unit_test(test_late_deliveries),
         cmocka_unit_test(test_upkeep_removes_the_bytes),
         cmocka_unit_test(test_notes_are_forgotten_in_the_end),

@@ -209,6 +209,14 @@ KP_MUST_CHECK int kp_store_delete_matching(
 // calls the latest time stands. "" is a namespace like any other.
 KP_MUST_CHECK int kp_store_forget_namespace(
     struct kp_store *store, const char *namespace, int64_t before_ms, struct kp_error *err);
+// The same of several, with one note for all: all are gone, or none. KP_LIMIT: there are too many, some of
+// them are not gone.
+struct kp_forget {
+    const char *namespace;
+    int64_t before_ms;
+};
+KP_MUST_CHECK int kp_store_forget_namespaces(
+    struct kp_store *store, const struct kp_forget *items, size_t n, struct kp_error *err);
 // Drops what is past its age, then, over max_bytes, the oldest of the namespace furthest over its share.
 // Small steps: call it again at once while *ret_more.
 KP_MUST_CHECK int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -79,4 +80,26 @@ void kp_test_golden(const char *path, const char *text)
     kp_auto_free char *want = kp_test_read_file(path, NULL);
     if (strcmp(want, text) != 0)
         fail_at_difference(path, want, text);
+}
+
+int kp_test_watch_moves(const char *dir)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0 || inotify_add_watch(fd, dir, IN_MOVED_TO) < 0)
+        fail_msg("cannot watch '%s'", dir);
+    return fd;
+}
+
+int kp_test_count_moves(int fd, const char *name)
+{
+    int n = 0;
+    char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    ssize_t len;
+    while ((len = read(fd, buffer, sizeof buffer)) > 0)
+        for (char *p = buffer; p < buffer + len;) {
+            const struct inotify_event *event = (const void *)p;
+            n += event->len > 0 && strcmp(event->name, name) == 0;
+            p += sizeof *event + event->len;
+        }
+    return n;
 }

@@ -13,4 +13,9 @@ char *kp_test_read_file(const char *path, size_t *ret_len);
 // the environment it writes the file instead: look at the difference before you commit it.
 void kp_test_golden(const char *path, const char *text);
 
+// Counts how often a file was put in place by a rename, as kp_file_write_atomic() does it, since the folder
+// is watched or it was counted last. close() the watch.
+int kp_test_watch_moves(const char *dir);
+int kp_test_count_moves(int watch, const char *name);
+
 #endif
