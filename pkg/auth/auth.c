@@ -36,7 +36,7 @@ static int find_authorization(const struct kp_http_exchange *x, const char **ret
         if (strcasecmp(name, "Authorization") != 0)
             continue;
         if (found != NULL)
-            return kp_fail(err, KP_UNAUTHENTICATED, "Unauthorized: the Authorization header is there twice");
+            return kp_fail(err, KP_UNAUTHENTICATED, "the Authorization header is there twice");
         found = value;
     }
     *ret = found;
@@ -47,7 +47,7 @@ static int read_bearer(const char *authorization, const char **ret, struct kp_er
 {
     static const char scheme[] = "Bearer ";
     if (strncasecmp(authorization, scheme, sizeof scheme - 1) != 0)
-        return kp_fail(err, KP_UNAUTHENTICATED, "Unauthorized: Authorization has to be 'Bearer TOKEN'");
+        return kp_fail(err, KP_UNAUTHENTICATED, "Authorization has to be 'Bearer TOKEN'");
     const char *token = authorization + sizeof scheme - 1;
     token += strspn(token, " ");
     size_t len = strlen(token);
@@ -55,7 +55,7 @@ static int read_bearer(const char *authorization, const char **ret, struct kp_er
         if (*c <= ' ' || *c >= 0x7f)
             len = 0;
     if (len == 0 || len > MAX_TOKEN)
-        return kp_fail(err, KP_UNAUTHENTICATED, "Unauthorized: this cannot be a bearer token");
+        return kp_fail(err, KP_UNAUTHENTICATED, "this cannot be a bearer token");
     *ret = token;
     return 0;
 }
@@ -89,7 +89,7 @@ static int look_at(struct kp_auth *auth, const struct kp_http_exchange *x, struc
         *ret = open_tenant(auth);
     else if (code == 0)
         code = kp_fail(err, KP_UNAUTHENTICATED,
-            "Unauthorized: say who you are with a bearer token (kubectl create token NAME --audience=%.60s)",
+            "say who you are with a bearer token (kubectl create token NAME --audience=%.60s)",
             auth->options.n_audiences > 0 ? auth->audiences[0] : "...");
     return code;
 }

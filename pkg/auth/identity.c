@@ -76,10 +76,10 @@ int kp_identity_make(struct kp_identity_draft *draft, struct kp_identity **ret, 
 {
     int code = 0;
     if (draft->name == NULL || draft->name[0] == '\0')
-        code = kp_fail(err, KP_UNAUTHENTICATED, "Unauthorized: the user has no name");
+        code = kp_fail(err, KP_UNAUTHENTICATED, "the user has no name");
     else if (!is_text(draft))
-        code = kp_fail(err, KP_UNAUTHENTICATED,
-            "Unauthorized: the user's name, groups and extra are not UTF-8 or larger than 64 KiB");
+        code = kp_fail(
+            err, KP_UNAUTHENTICATED, "the user's name, groups and extra are not UTF-8 or larger than 64 KiB");
     else
         *ret = make(draft);
     kp_identity_draft_finish(draft);

@@ -135,8 +135,7 @@ static int find_one(const struct kp_remote_names *names, kp_remote_header_fn hea
             if (strcasecmp(name, names->items[k]) != 0 || value[0] == '\0')
                 continue;
             if (found != NULL)
-                return kp_fail(
-                    err, KP_UNAUTHENTICATED, "Unauthorized: header '%s' is there twice", names->items[k]);
+                return kp_fail(err, KP_UNAUTHENTICATED, "header '%s' is there twice", names->items[k]);
             found = value;
         }
     }
@@ -146,7 +145,7 @@ static int find_one(const struct kp_remote_names *names, kp_remote_header_fn hea
 
 static int too_many(struct kp_error *err)
 {
-    return kp_fail(err, KP_UNAUTHENTICATED, "Unauthorized: more than %d groups or extra values", MAX_HEADERS);
+    return kp_fail(err, KP_UNAUTHENTICATED, "more than %d groups or extra values", MAX_HEADERS);
 }
 
 static int find_groups(const struct kp_remote_names *names, kp_remote_header_fn header_at, const void *of,

@@ -70,7 +70,7 @@ static struct kp_token *token_create(struct kp_auth *auth, const uint8_t hash[KP
 static void refuse(const struct kp_auth *auth, struct kp_error *err)
 {
     kp_fail(err, KP_UNAUTHENTICATED,
-        "Unauthorized: the bearer token is nobody's, has expired, or is for another audience than '%.60s'",
+        "the bearer token is nobody's, has expired, or is for another audience than '%.60s'",
         auth->options.n_audiences > 0 ? auth->audiences[0] : "the API server");
 }
 
