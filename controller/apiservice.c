@@ -1,5 +1,6 @@
 #include "controller/apiservice.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -62,6 +63,7 @@ struct kp_apiservice {
     struct kp_timer *timer;
     struct kp_kube_call *call;
     struct kp_apiservice_facts facts;
+    json_t *object; // as read last; NULL = there was none
     char *mark, *switch_path, *bundle,
         *in_place;         // in_place: the bundle of the object; NULL = no object of ours
     char unavailable[200]; // what the API server says of it; "" = it is well
@@ -160,8 +162,23 @@ static enum kp_apiservice_found judge(const struct kp_apiservice *s, const json_
     return same ? KP_APISERVICE_GOOD : KP_APISERVICE_STALE;
 }
 
+struct kp_blob *kp_apiservice_delete_options(const json_t *object)
+{
+    const char *uid = json_string_value(json_object_get(json_object_get(object, "metadata"), "uid"));
+    json_t *options = uid != NULL ? json_pack("{s:s,s:s,s:{s:s}}", "apiVersion", "v1", "kind",
+                                        "DeleteOptions", "preconditions", "uid", uid)
+                                  : json_pack("{s:s,s:s}", "apiVersion", "v1", "kind", "DeleteOptions");
+    char *text = json_dumps(options, JSON_COMPACT);
+    struct kp_blob *blob = kp_blob_copy(text, strlen(text));
+    free(text);
+    json_decref(options);
+    return blob;
+}
+
 static void note_object(struct kp_apiservice *s, const json_t *object)
 {
+    json_decref(s->object);
+    s->object = json_incref((json_t *)(uintptr_t)object);
     s->facts.found = object != NULL ? judge(s, object) : KP_APISERVICE_ABSENT;
     s->is_read = true;
     kp_free(kp_take(s->in_place));
@@ -236,13 +253,16 @@ static void act(struct kp_apiservice *s)
         code = kp_kube_apply(
             s->options.kube, KP_APISERVICE_PATH, FIELD_MANAGER, object_of(s), on_acted, s, &s->call, &err);
     } else {
-        const struct kp_kube_request request = {.method = "DELETE",
+        struct kp_kube_request request = {.method = "DELETE",
             .path = KP_APISERVICE_PATH,
+            .content_type = "application/json",
+            .body = kp_apiservice_delete_options(s->object),
             .timeout_ms = TIMEOUT_MS,
             .max_tries = 1,
             .on_done = on_acted,
             .user = s};
         code = kp_kube_start(s->options.kube, &request, &s->call, &err);
+        kp_blob_unref(request.body);
     }
     if (code != 0)
         failed(s, "write", &err);
@@ -396,5 +416,6 @@ void kp_apiservice_destroy(struct kp_apiservice *s)
     kp_free(s->switch_path);
     kp_free(s->bundle);
     kp_free(s->in_place);
+    json_decref(s->object);
     kp_free(s);
 }

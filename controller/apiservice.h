@@ -41,6 +41,9 @@ enum kp_apiservice_step kp_apiservice_decide(
 
 // ---- doing ----
 
+// DeleteOptions for the object that was read, and no other of its name: what was made since is left.
+struct kp_blob *kp_apiservice_delete_options(const json_t *object);
+
 struct kp_apiservice;
 struct kp_apiservice_options {
     struct kp_kube *kube;

@@ -57,13 +57,21 @@ static void end(struct removing *r, const struct kp_error *err)
     kp_loop_stop(r->loop);
 }
 
-static void ask(struct removing *r, const char *method, const char *path,
+// Takes the body over; NULL = none.
+static void ask(struct removing *r, const char *method, const char *path, struct kp_blob *body,
     void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err))
 {
     struct kp_error err = {0};
-    const struct kp_kube_request request = {
-        .method = method, .path = path, .timeout_ms = 10000, .on_done = on_done, .user = r};
-    if (kp_kube_start(r->kube, &request, &r->call, &err) != 0)
+    const struct kp_kube_request request = {.method = method,
+        .path = path,
+        .content_type = body != NULL ? "application/json" : NULL,
+        .body = body,
+        .timeout_ms = 10000,
+        .on_done = on_done,
+        .user = r};
+    int code = kp_kube_start(r->kube, &request, &r->call, &err);
+    kp_blob_unref(body);
+    if (code != 0)
         end(r, &err);
 }
 
@@ -76,7 +84,7 @@ static void on_deleted(void *user, int http_status, json_t *json, const struct k
 {
     struct removing *r = user;
     (void)json;
-    if (err != NULL && http_status != 404)
+    if (err != NULL && http_status != 404 && http_status != 409) // 409: it is another one by now
         end(r, err);
     else
         kp_timer_start(r->timer, POLL_MS, 0); // until it is gone
@@ -107,13 +115,13 @@ static void on_object(void *user, int http_status, json_t *json, const struct kp
             KP_APISERVICE);
         end(r, &late);
     } else {
-        ask(r, "DELETE", KP_APISERVICE_PATH, on_deleted);
+        ask(r, "DELETE", KP_APISERVICE_PATH, kp_apiservice_delete_options(json), on_deleted);
     }
 }
 
 static void look(struct removing *r)
 {
-    ask(r, "GET", KP_APISERVICE_PATH, on_object);
+    ask(r, "GET", KP_APISERVICE_PATH, NULL, on_object);
 }
 
 static void on_switch_gone(void *user, int http_status, json_t *json, const struct kp_error *err)
@@ -137,7 +145,7 @@ static int run(const struct remove_options *o, const struct kp_kube_config *conf
     r.timer = kp_timer_create(r.loop, on_timer, &r);
     kp_auto_free char *path = kp_asprintf("/api/v1/namespaces/%s/configmaps/%s", r.namespace, o->switch_name);
     if (o->switch_name[0] != '\0')
-        ask(&r, "DELETE", path, on_switch_gone);
+        ask(&r, "DELETE", path, NULL, on_switch_gone);
     else
         look(&r);
     kp_loop_run(r.loop);

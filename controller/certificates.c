@@ -42,7 +42,7 @@ struct kp_certificates {
     int64_t published_since_ms;
     struct kp_renewal doing;
     int steps;
-    bool told_failure;
+    bool is_new, told_failure; // is_new: the Secret that is being written was not there
     struct kp_metric *expiry, *ca_expiry, *writes, *failures;
 };
 
@@ -168,14 +168,16 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     struct kp_certificates *c = user;
     c->call = NULL;
     kp_secretdata_wipe(json);
-    if (err != NULL && http_status != 409 && http_status != 404) {
+    // 409: somebody else was faster; 404 of one that was read: he removed it. Of a new one: the namespace
+    // goes.
+    if (err != NULL && http_status != 409 && (http_status != 404 || c->is_new)) {
         failed(c, err);
         return;
     }
     if (err == NULL)
         kp_metric_inc(c->writes);
     if (++c->steps < MAX_STEPS)
-        read_secret(c, SECRET_CA); // somebody else was faster, or to see what is next
+        read_secret(c, SECRET_CA); // to see what is next
     else
         wait_for(c, RETRY_MS);
 }
@@ -187,7 +189,7 @@ static void write_secret(struct kp_certificates *c, enum which which)
     const struct kp_secretdata_item tls[] = {
         {"tls.crt", c->data.serving.cert}, {"tls.key", c->data.serving.key}, {"ca.crt", c->data.bundle}, {0}};
     struct kp_error err = {0};
-    bool is_new = c->objects[which] == NULL;
+    bool is_new = c->is_new = c->objects[which] == NULL;
     kp_auto_free char *collection = kp_asprintf("/api/v1/namespaces/%s/secrets", c->options.namespace);
     struct kp_kube_request request = {.method = is_new ? "POST" : "PUT",
         .path = is_new ? collection : c->paths[which],

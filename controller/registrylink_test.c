@@ -33,6 +33,8 @@ struct bench {
     pthread_mutex_t lock;
     json_t *objects[OBJECTS];
     int version, writes[OBJECTS], deletes[OBJECTS];
+    bool is_gone; // the namespace: nothing can be made in it
+    int n_lost;   // that should have been made
     struct kp_peer *peer;
     struct kp_loop *loop;
     struct kp_kube *kube;
@@ -57,8 +59,11 @@ struct bench {
 static json_t *stamped(struct bench *b, json_t *object)
 {
     char version[20];
+    json_t *metadata = json_object_get(object, "metadata");
     snprintf(version, sizeof version, "%d", ++b->version);
-    json_object_set_new(json_object_get(object, "metadata"), "resourceVersion", json_string(version));
+    json_object_set_new(metadata, "resourceVersion", json_string(version));
+    if (json_object_get(metadata, "uid") == NULL)
+        json_object_set_new(metadata, "uid", json_string(version));
     return object;
 }
 
@@ -75,8 +80,35 @@ static int put(struct bench *b, int i, json_t *object)
     return 200;
 }
 
+static bool is_of(const json_t *options, const json_t *object)
+{
+    const json_t *uid = json_object_get(json_object_get(options, "preconditions"), "uid");
+    return uid != NULL && json_equal(uid, json_object_get(json_object_get(object, "metadata"), "uid"));
+}
+
+// Only the one that was read is deleted.
+static int delete (struct bench *b, int i, json_t *options)
+{
+    json_t *object = b->objects[i];
+    int status = object == NULL ? 404 : is_of(options, object) ? 200 : 409;
+    json_decref(options);
+    if (status == 200) {
+        json_decref(object);
+        b->objects[i] = NULL;
+        b->deletes[i]++;
+    }
+    return status;
+}
+
 static int store(struct bench *b, int i, const char *method, json_t *object)
 {
+    if (kp_streq(method, "DELETE"))
+        return delete (b, i, object);
+    if (kp_streq(method, "POST") && b->is_gone) {
+        json_decref(object);
+        b->n_lost++;
+        return 404;
+    }
     if (kp_streq(method, "PUT"))
         return put(b, i, object);
     if (kp_streq(method, "POST") && b->objects[i] != NULL) {
@@ -90,13 +122,7 @@ static int store(struct bench *b, int i, const char *method, json_t *object)
         return 201;
     }
     json_decref(object);
-    int status = b->objects[i] != NULL ? 200 : 404;
-    if (kp_streq(method, "DELETE") && b->objects[i] != NULL) {
-        json_decref(b->objects[i]);
-        b->objects[i] = NULL;
-        b->deletes[i]++;
-    }
-    return status;
+    return b->objects[i] != NULL ? 200 : 404;
 }
 
 static const struct kp_step *api(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
@@ -382,6 +408,24 @@ static void what_is_there_is_adopted(void **state)
     bench_close(&b);
 }
 
+// Its own is deleted while others try to make things there.
+static void a_namespace_that_is_gone_is_not_hurried(void **state)
+{
+    struct bench b;
+    const bool never = false;
+    (void)state;
+    bench_open(&b);
+    b.is_gone = true;
+    bench_link(&b, "https://localhost:1");
+    kp_registrylink_set_leading(b.link, true);
+    kp_loop_run_until(b.loop, &never, 400);
+    assert_int_equal(b.n_lost, 1); // the next try is a second away
+    b.is_gone = false;
+    until(&b, has_tls);
+    bench_unlink(&b);
+    bench_close(&b);
+}
+
 static void a_strange_api_service_is_left_alone(void **state)
 {
     struct bench b;
@@ -449,6 +493,7 @@ int main(void)
         cmocka_unit_test(the_api_service_follows_the_registry),
         cmocka_unit_test(a_fresh_cluster_gets_everything),
         cmocka_unit_test(what_is_there_is_adopted),
+        cmocka_unit_test(a_namespace_that_is_gone_is_not_hurried),
         cmocka_unit_test(a_strange_api_service_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
