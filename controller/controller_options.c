@@ -44,7 +44,11 @@ static const struct kp_option rows[] = {
         "Show the registry a certificate of that CA, made anew by each leader. Only with "
         "--manage-certificates."},
     {"certificate-lifetime", "DURATION", KP_OPTION_DURATION, AT(certificate_lifetime_ms), "90d", 10000,
-        10 * 366 * DAY_MS, "Of the registry's certificate; it is renewed after two thirds."},
+        10 * 366 * DAY_MS,
+        "Of the registry's certificate; it is renewed after two thirds. At least an hour: the kubelet takes "
+        "minutes to put a new one before the registry."},
+    {"allow-short-certificates", NULL, KP_OPTION_BOOL, AT(allow_short_certificates), "false", 0, 0,
+        "Certificates that live for less than an hour: for tests of their renewal."},
     {"ca-lifetime", "DURATION", KP_OPTION_DURATION, AT(ca_lifetime_ms), "3650d", 40000, 100 * 366 * DAY_MS,
         "Of the CA; it is replaced after two thirds. At least four lifetimes of a certificate."},
     {"certificate-settle", "DURATION", KP_OPTION_DURATION, AT(certificate_settle_ms), "5m", 0, DAY_MS,
@@ -185,6 +189,11 @@ static int check_link(const struct kp_controller_options *o, struct kp_error *er
             err, KP_INVALID, "--manage-certificates: --registry-url must then start with https://");
     if (o->client_certificate && !o->manage_certificates)
         return kp_fail(err, KP_INVALID, "--client-certificate needs --manage-certificates");
+    if (o->certificate_lifetime_ms < 60 * MINUTE_MS && !o->allow_short_certificates)
+        return kp_fail(err, KP_INVALID,
+            "--certificate-lifetime must be at least 1h: the kubelet takes minutes to put a renewed "
+            "certificate "
+            "before the registry, and the old one must not expire meanwhile");
     if (o->ca_lifetime_ms / 4 < o->certificate_lifetime_ms)
         return kp_fail(err, KP_INVALID, "--ca-lifetime must be at least four times --certificate-lifetime");
     if (o->certificate_settle_ms > o->certificate_lifetime_ms / 4)

@@ -16,6 +16,7 @@ struct kp_controller_options {
     char *registry_service, *api_service_switch;
     bool manage_certificates, client_certificate, api_service;
     int64_t certificate_lifetime_ms, ca_lifetime_ms, certificate_settle_ms, api_service_port;
+    bool allow_short_certificates;
     char *spool_dir;
     int64_t spool_bytes;
     struct kp_option_list dialects, path_prefixes, denied_cidrs;

@@ -199,6 +199,15 @@ static void test_configuration_of_the_controller(void **state)
     load(&l, "--registry-url=ftp://x", NULL);
     assert_int_not_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
     unload(&l);
+    load(&l, "--certificate-lifetime=59m", NULL);
+    l.options.certificate_settle_ms = 1000;
+    assert_int_not_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
+    assert_non_null(strstr(l.err.text, "--certificate-lifetime must be at least 1h"));
+    unload(&l);
+    load(&l, "--certificate-lifetime=75s", "--allow-short-certificates");
+    l.options.certificate_settle_ms = 1000;
+    assert_int_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
+    unload(&l);
 }
 
 static void test_the_api_server_is_denied(void **state)

@@ -98,7 +98,7 @@ func certificatesChangeUnderLoad(t *testing.T, w *world) {
 	oldCA, _ := bundle(w.admin)
 	// the controller looks once in half a minute, and when it starts: so it is put in place anew, with short lives
 	f.K(t, "delete", "secret", "-n", f.Namespace, "kube-pprof-registry-ca")
-	if err := f.Install(append([]string{"controller.config.certificate-lifetime=75s", "controller.config.ca-lifetime=5m"}, install...)...); err != nil {
+	if err := f.Install(append([]string{"controller.config.allow-short-certificates=true", "controller.config.certificate-lifetime=75s", "controller.config.ca-lifetime=5m"}, install...)...); err != nil {
 		t.Fatal(err)
 	}
 	second := serial("a certificate of a new authority", 2*time.Minute, first)
