@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "store/quarantine.h"
 #include "store/tier.h"
 #include "base/banned.h"
 
@@ -366,6 +367,8 @@ static int64_t oldest_in_log(const struct kp_store *store)
 // Whether a segment may hold bytes that only the note hides.
 static bool is_needed(const struct kp_store *store, const struct kp_forgotten_note *note)
 {
+    if (kp_quarantine_may_hold(store, note->namespace, note->before_ms))
+        return true;
     for (size_t i = 0; i < store->sealed.n + store->doomed.n; i++) {
         const struct kp_segment *s = i < store->sealed.n ? store->sealed.items[i]->segment
                                                          : store->doomed.items[i - store->sealed.n]->segment;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "store/quarantine.h"
 #include "store/tier.h"
 #include "base/banned.h"
 
@@ -332,6 +333,7 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
         (void)!kp_id_form_save(store->dir, &store->id_form, NULL); // again with the next upkeep
     for (size_t f = 0; f < store->files.n; f++)
         expire_file(store, store->files.items[f], now_ms);
+    kp_quarantine_sweep(store);
     int forgotten = kp_forgotten_apply(store, ret_more, &why);
     if (forgotten == 0 && *ret_more)
         return 0;

@@ -1,48 +1,22 @@
 // Making the segments of one piece of work.
 #include <inttypes.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "store/seal_private.h"
+#include "store/segment_name.h"
 #include "base/banned.h"
 
 // A segment is begun anew at the next space when the builder holds so much.
 #define MAX_BUILDER_BYTES ((size_t)96 * KP_MIB)
 
-// What a file name can be made of; no two namespaces become the same.
-static void add_escaped(struct kp_strbuf *out, const char *namespace)
-{
-    if (namespace[0] == '\0')
-        kp_strbuf_addc(out, '_');
-    for (const char *p = namespace; *p; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-';
-        if (plain)
-            kp_strbuf_addc(out, *p);
-        else
-            kp_strbuf_addf(out, "_%02x", (unsigned)(uint8_t)*p);
-    }
-}
-
-// "shop/20261125T17-d-1-5000-3.0.seg": namespace, hour of receipt (a day has no T17), how long it is kept,
-// first and last number, and what makes it a name of its own.
 static char *name_of(
     struct kp_seal *seal, const struct kp_segment_options *o, const struct kp_segment_row *rows, uint32_t n)
 {
     struct kp_strbuf name;
     kp_strbuf_init(&name, 4096);
-    add_escaped(&name, o->namespace);
-    struct tm tm = {0};
-    time_t seconds = (time_t)(seal->period_ms / 1000);
-    gmtime_r(&seconds, &tm);
-    kp_strbuf_addf(&name, "/%04d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-    if (seal->inputs.n == 0)
-        kp_strbuf_addf(&name, "T%02d", tm.tm_hour);
-    if (o->keep_s == KP_KEEP_DEFAULT)
-        kp_strbuf_adds(&name, "-d");
-    else
-        kp_strbuf_addf(&name, "-%" PRIu32, o->keep_s);
+    kp_segment_name_begin(&name, o->namespace, seal->period_ms, seal->inputs.n > 0, o->keep_s);
     uint64_t min = UINT64_MAX;
     uint64_t max = 0;
     for (uint32_t i = 0; i < n; i++) {
