@@ -34,7 +34,7 @@ static bool is_metric(const char *name)
         "kube_pprof_", "http_", "process_", "rest_client_", "leader_election_", "profefe_api_"};
     for (size_t i = 0; i < KP_COUNT(prefixes); i++)
         if (kp_starts_with(name, prefixes[i]))
-            return true;
+            return !kp_streq(name, "http_proxy"); // an environment variable
     return false;
 }
 
