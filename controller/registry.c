@@ -1,5 +1,4 @@
 // `kube-pprof registry`: opens the store, serves the API, stops in order. Wiring only.
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -311,9 +310,7 @@ static int run_registry(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a full quota is an error of write(), not the end
-    mallopt(M_ARENA_MAX, 2);  // jobs inflate large buffers; an arena per thread would keep them all
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    kp_alloc_set_up();
     KP_INFO("registry starting", KP_S("version", KP_VERSION));
     rc = build(&r, &err);
     if (rc == 0)

@@ -187,6 +187,7 @@ int main(int argc, char **argv)
         rounds = (int)strtol(argv[first + 1], NULL, 10);
         first += 2;
     }
+    kp_alloc_set_up(); // as the registry does
     struct kp_symbols *space = kp_symbols_create(KP_SYMBOLS_EXACT);
     struct kp_error err = {0};
     int rc = (parse ? parse_all : steps)(argv + first, argc - first, rounds < 0 ? 0 : rounds, space, &err);

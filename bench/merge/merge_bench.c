@@ -216,6 +216,7 @@ static void run(const char *dir, const char *kind, bool rows, const char *points
 
 int main(int argc, char **argv)
 {
+    kp_alloc_set_up(); // as the registry does
     if (argc >= 6 && strcmp(argv[1], "make") == 0) {
         enum kp_gen_kind kind = KP_GEN_CPU;
         while (kind + 1 < KP_GEN_KINDS && strcmp(kp_gen_kind_name(kind), argv[3]) != 0)

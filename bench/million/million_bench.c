@@ -222,6 +222,7 @@ static void run(const char *dir)
 
 int main(int argc, char **argv)
 {
+    kp_alloc_set_up(); // as the registry does
     if (argc >= 3 && kp_streq(argv[1], "make")) {
         make(argv[2], argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1000000);
     } else if (argc == 3 && kp_streq(argv[1], "run")) {

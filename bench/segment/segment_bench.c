@@ -345,6 +345,7 @@ static void measure_join(struct bench *b)
 int main(int argc, char **argv)
 {
     struct bench b = {.types = "cpu,heap,goroutine", .random = 88172645463325252ULL, .builds = 1};
+    kp_alloc_set_up(); // as the registry does
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--types") == 0 && i + 1 < argc)
             b.types = argv[++i];

@@ -1,5 +1,6 @@
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +16,13 @@ static void *must(void *p)
         abort();
     }
     return p;
+}
+
+void kp_alloc_set_up(void)
+{
+    mallopt(M_ARENA_MAX, 2); // an arena per thread would keep large buffers in each
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
 void *kp_alloc(size_t size)

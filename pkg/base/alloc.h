@@ -18,6 +18,11 @@ void kp_free(void *p); // NULL is fine
 #define KP_NEW(type)          ((type *)kp_calloc(1, sizeof(type)))
 #define KP_NEW_ARRAY(type, n) ((type *)kp_calloc((n), sizeof(type)))
 
+// For a process whose jobs take large buffers, once at its start: how much of what is freed malloc keeps.
+// Fixed bounds, since malloc would raise its own to the largest buffer it has seen and then keep as much for
+// ever.
+void kp_alloc_set_up(void);
+
 // Frees a local pointer when it goes out of scope:  kp_auto_free char *name = kp_strdup(x);
 void kp_free_ptr(void *pointer_to_pointer);
 #define kp_auto_free __attribute__((cleanup(kp_free_ptr)))
