@@ -8,26 +8,14 @@
 #include "profile/filter.h"
 #include "base/banned.h"
 
-#define TEXT_NODES 200
-
-// On a terminal people walk through it, into anything else text is written.
-static int show(struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base,
-    const struct kp_report_options *options, const char *title, struct kp_error *err)
-{
-    struct kp_report_options few = *options;
-    if (few.limit == 0) {
-        few.limit = TEXT_NODES;
-        few.min_share = KP_CLI_MIN_SHARE;
-    }
-    return kp_picture_print(cli, profile, base, &few, "text", title, err);
-}
-
 static int draw(struct kp_cli *cli, const struct kp_profile *profile, struct kp_profile *base,
     const struct kp_report_options *options, const char *title, struct kp_error *err)
 {
-    const char *format = kp_cli_given(cli->flags.format) ? cli->flags.format : "text";
+    const char *format = cli->flags.format;
+    if (!kp_cli_given(format))
+        return kp_picture_show(cli, profile, base, options, title, err);
     if (kp_streq(format, "text"))
-        return show(cli, profile, base, options, title, err);
+        return kp_picture_text(cli, profile, base, options, err);
     return kp_picture_print(cli, profile, base, options, format, title, err);
 }
 

@@ -1,10 +1,19 @@
 #include "cli/picture.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/limits.h"
 #include "base/text.h"
+#include "cli/flameview_run.h"
 #include "cli/outfile.h"
 #include "cli/reporting.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
 #include "base/banned.h"
+
+#define TEXT_NODES 200
+#define VIEW_NODES 200000
 
 int kp_picture_check(struct kp_cli *cli, const char *words, struct kp_error *err)
 {
@@ -39,4 +48,62 @@ int kp_picture_print(struct kp_cli *cli, const struct kp_profile *profile, const
     if (out.overflow)
         return kp_fail(err, KP_LIMIT, "the answer is too long: ask for less with --limit or --focus");
     return kp_out_text(cli, out.data, out.len, err);
+}
+
+int kp_picture_text(struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base,
+    const struct kp_report_options *options, struct kp_error *err)
+{
+    struct kp_report_options few = *options;
+    if (few.limit == 0) {
+        few.limit = TEXT_NODES;
+        few.min_share = KP_CLI_MIN_SHARE;
+    }
+    return kp_picture_print(cli, profile, base, &few, "text", "", err);
+}
+
+// ---- on a terminal ----
+
+// Where keys come from: also when the profile came through standard input. -1: nowhere.
+static int keyboard(void)
+{
+    if (kp_terminal_is_usable(STDIN_FILENO))
+        return STDIN_FILENO;
+    return isatty(STDIN_FILENO) ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC);
+}
+
+static int view(struct kp_cli *cli, int in_fd, const struct kp_profile *profile,
+    const struct kp_profile *base, const struct kp_report_options *options, const char *title,
+    struct kp_error *err)
+{
+    struct kp_report_options many = *options;
+    struct kp_flame *flame = NULL;
+    if (many.limit == 0)
+        many.limit = VIEW_NODES;
+    int rc = kp_report_flame(profile, base, cli->flags.normalize, &many, &flame, err);
+    if (rc != 0)
+        return rc;
+    fflush(cli->err);
+    const struct kp_flameview_options shown = {.flame = flame,
+        .title = title,
+        .colors = kp_terminal_colors(cli->env),
+        .in_fd = in_fd,
+        .out_fd = STDOUT_FILENO};
+    rc = kp_flameview_run(&shown, err);
+    kp_flame_free(flame);
+    if (rc == KP_CANCELED) // not worth a word
+        kp_session_open(cli)->is_interrupted = true;
+    return rc;
+}
+
+int kp_picture_show(struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base,
+    const struct kp_report_options *options, const char *title, struct kp_error *err)
+{
+    bool drawable = !kp_cli_given(cli->flags.file) && cli->is_out_tty && kp_terminal_is_usable(STDOUT_FILENO);
+    int in_fd = drawable ? keyboard() : -1;
+    if (in_fd < 0)
+        return kp_picture_text(cli, profile, base, options, err);
+    int rc = view(cli, in_fd, profile, base, options, title, err);
+    if (in_fd != STDIN_FILENO)
+        close(in_fd);
+    return rc;
 }

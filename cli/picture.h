@@ -13,4 +13,12 @@ KP_MUST_CHECK int kp_picture_print(struct kp_cli *cli, const struct kp_profile *
     const struct kp_profile *base, const struct kp_report_options *options, const char *format,
     const char *title, struct kp_error *err);
 
+// An indented tree of what is not too small to matter.
+KP_MUST_CHECK int kp_picture_text(struct kp_cli *cli, const struct kp_profile *profile,
+    const struct kp_profile *base, const struct kp_report_options *options, struct kp_error *err);
+// On a terminal (and nothing said of a file) people walk through it; else the text. KP_CANCELED after Ctrl-C.
+KP_MUST_CHECK int kp_picture_show(struct kp_cli *cli, const struct kp_profile *profile,
+    const struct kp_profile *base, const struct kp_report_options *options, const char *title,
+    struct kp_error *err);
+
 #endif
