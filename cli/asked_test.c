@@ -17,11 +17,13 @@
 
 #define PROFILES KP_TESTDATA "/../../pkg/profile/testdata/"
 #define CORPUS   PROFILES "corpus/"
-#define CPU      CORPUS "etcd-cpu.pb.gz"
 #define ID_A     "01kd2p9v7q3m8x5tz4c6r1w0e"
 #define ID_B     "01kd2p9v7q3m8x5tz4c6r1w0f"
 #define ID_C     "01kd2p9v7q3m8x5tz4c6r1w0g"
 #define REG      "--registry", kp_peer_url(w->peer)
+
+static const char cpu[] = CORPUS "etcd-cpu.pb.gz";
+static const char trace[] = PROFILES "odd/trace.out";
 
 struct world {
     struct kp_peer *peer;
@@ -109,7 +111,7 @@ static void set_pgo(struct world *w, const char *data, size_t len)
 static int setup(void **state)
 {
     struct world *w = KP_NEW(struct world);
-    w->cpu = kp_test_read_file(CPU, &w->cpu_len);
+    w->cpu = kp_test_read_file(cpu, &w->cpu_len);
     w->dir = kp_test_tmpdir();
     set_pgo(w, w->cpu, w->cpu_len);
     w->peer = kp_peer_start(route, w);
@@ -184,7 +186,7 @@ static void test_ids(void **state)
     check(w, 0, "");
     check_target(w, 1, "/api/v1/merge?ids=" ID_B);
     check_target(w, 2, "/api/v1/merge?ids=" ID_A);
-    RUN("diff", CPU, ID_B, REG); // a file and an id can be compared
+    RUN("diff", cpu, ID_B, REG); // a file and an id can be compared
     check(w, 0, "");
 }
 
@@ -232,7 +234,7 @@ static void test_bases(void **state)
     RUN("flame", "checkout", "--base", "other", "--format", "folded", REG);
     check(w, 0, "");
     check_target(w, 5, "/api/v1/merge?service=other&type=cpu");
-    RUN("flame", "checkout", "--base", CPU, "--from", "2026-11-26T01:00:00Z", "--format", "folded", REG);
+    RUN("flame", "checkout", "--base", cpu, "--from", "2026-11-26T01:00:00Z", "--format", "folded", REG);
     check(w, 0, "");
 }
 
@@ -325,7 +327,7 @@ static void test_pgo_is_compared_with_what_was_there(void **state)
     const char *overlap = strstr(w->ran.out, "\"overlap\": 0.");
     assert_non_null(overlap);
     assert_non_null(strstr(w->ran.out, "\"unchanged\": false"));
-    RUN("pgo", "checkout", "--previous", CPU, "-O", "-", REG);
+    RUN("pgo", "checkout", "--previous", cpu, "-O", "-", REG);
     assert_int_equal(w->ran.status, 0);
     assert_int_equal(w->ran.out_len, len);
     assert_memory_equal(w->ran.out, later, len);
@@ -379,14 +381,14 @@ static void test_load(void **state)
 static void test_load_goes_on(void **state)
 {
     struct world *w = *state;
-    RUN("load", "nothing.pb.gz", CPU, "--service", "batch", "-t", "custom", REG);
+    RUN("load", "nothing.pb.gz", cpu, "--service", "batch", "-t", "custom", REG);
     assert_int_equal(w->ran.status, 1);
     assert_string_equal(w->ran.err, "error: cannot read 'nothing.pb.gz': No such file or directory\n");
-    assert_string_equal(w->ran.out, ID_C " custom " CPU "\n");
-    RUN("load", CPU, "--service", "refused", REG);
+    assert_string_equal(w->ran.out, ID_C " custom " CORPUS "etcd-cpu.pb.gz\n");
+    RUN("load", cpu, "--service", "refused", REG);
     assert_int_equal(w->ran.status, 1);
     assert_non_null(strstr(w->ran.err, "that is no profile"));
-    RUN("load", CPU, "--service", "old", REG);
+    RUN("load", cpu, "--service", "old", REG);
     assert_int_equal(w->ran.status, 1);
     assert_non_null(strstr(w->ran.err, "did not keep it"));
     assert_string_equal(w->ran.out, "");
@@ -395,7 +397,7 @@ static void test_load_goes_on(void **state)
 static void test_load_a_trace(void **state)
 {
     struct world *w = *state;
-    RUN("load", KP_TESTDATA "/../../pkg/profile/testdata/odd/trace.out", "--service", "batch", REG);
+    RUN("load", trace, "--service", "batch", REG);
     check(w, 0, "");
     // as old as its file
     assert_non_null(strstr(kp_peer_request(w->peer, 0)->target, "?service=batch&type=trace&time=20"));

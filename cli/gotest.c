@@ -12,8 +12,6 @@
 #include "base/text.h"
 #include "base/banned.h"
 
-extern char **environ;
-
 // ---- git ----
 
 // Runs git in a folder; what it printed (cut to size) goes to out. Returns its exit status, -1 if it cannot

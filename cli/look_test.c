@@ -15,9 +15,11 @@
 
 #define CORPUS KP_TESTDATA "/../../pkg/profile/testdata/corpus/"
 #define ODD    KP_TESTDATA "/../../pkg/profile/testdata/odd/"
-#define LATER  KP_TESTDATA "/../../pkg/report/testdata/profiles/etcd-cpu-later.pb.gz"
-#define CPU    CORPUS "etcd-cpu.pb.gz"
-#define HEAP   CORPUS "prom-heap.pb.gz"
+
+static const char cpu[] = CORPUS "etcd-cpu.pb.gz";
+static const char heap[] = CORPUS "prom-heap.pb.gz";
+static const char labels[] = ODD "labels-1.pb.gz";
+static const char later[] = KP_TESTDATA "/../../pkg/report/testdata/profiles/etcd-cpu-later.pb.gz";
 
 #define ALL_WELL(ran, ...)                                                                                   \
     do {                                                                                                     \
@@ -32,14 +34,14 @@ static void test_top_is_pprofs(void **state)
     static const struct {
         const char *golden, *words[12];
     } rows[] = {
-        {"cpu", {CPU}},
-        {"cpu-lines-cum", {CPU, "--by", "line", "--cum"}},
-        {"cpu-files", {CPU, "--by=file"}},
-        {"cpu-focus", {CPU, "--focus", "Range", "--ignore", "Marshal", "--hide", "runtime"}},
-        {"cpu-ten", {CPU, "--limit", "10"}},
-        {"cpu-two", {CPU, LATER}},
-        {"heap", {HEAP}},
-        {"heap-alloc", {HEAP, "--sample-type", "alloc_objects"}},
+        {"cpu", {cpu}},
+        {"cpu-lines-cum", {cpu, "--by", "line", "--cum"}},
+        {"cpu-files", {cpu, "--by=file"}},
+        {"cpu-focus", {cpu, "--focus", "Range", "--ignore", "Marshal", "--hide", "runtime"}},
+        {"cpu-ten", {cpu, "--limit", "10"}},
+        {"cpu-two", {cpu, later}},
+        {"heap", {heap}},
+        {"heap-alloc", {heap, "--sample-type", "alloc_objects"}},
         {"goroutine", {CORPUS "prom-goroutine.pb.gz"}},
         {"mutex", {CORPUS "etcd-mutex.pb.gz"}},
     };
@@ -64,7 +66,7 @@ static void test_standard_input(void **state)
     (void)state;
     struct kp_ran ran = {0};
     kp_auto_free char *golden = kp_test_read_file(KP_TESTDATA "/top/cpu.txt", NULL);
-    kp_run_program((const char *const[]){"top", "-", NULL}, NULL, CPU, &ran);
+    kp_run_program((const char *const[]){"top", "-", NULL}, NULL, cpu, &ran);
     assert_string_equal(ran.out, golden);
     kp_run_program((const char *const[]){"top", "-", NULL}, NULL, ODD "goroutine-debug1.txt", &ran);
     assert_int_equal(ran.status, 0); // a legacy text
@@ -78,14 +80,14 @@ static void test_other_forms_of_top(void **state)
 {
     (void)state;
     struct kp_ran ran = {0};
-    ALL_WELL(&ran, "top", CPU, "-o", "json", "--limit", "2", "--by", "package");
+    ALL_WELL(&ran, "top", cpu, "-o", "json", "--limit", "2", "--by", "package");
     assert_true(
         kp_starts_with(ran.out, "{\"sampleType\":\"cpu\",\"unit\":\"nanoseconds\",\"by\":\"package\""));
     assert_true(kp_ends_with(ran.out, "]}\n"));
-    ALL_WELL(&ran, "top", CPU, "--limit", "1", "--no-headers");
+    ALL_WELL(&ran, "top", cpu, "--limit", "1", "--no-headers");
     assert_null(strchr(strchr(ran.out, '\n') + 1, '\n'));
     assert_non_null(strstr(ran.out, "runtime/internal/syscall.Syscall6"));
-    ALL_WELL(&ran, "top", ODD "labels-1.pb.gz", "--by", "label=label");
+    ALL_WELL(&ran, "top", labels, "--by", "label=label");
     kp_ran_finish(&ran);
 }
 
@@ -93,10 +95,10 @@ static void test_tree(void **state)
 {
     (void)state;
     struct kp_ran ran = {0};
-    ALL_WELL(&ran, "tree", CPU, "--limit", "20", "--focus", "Range");
+    ALL_WELL(&ran, "tree", cpu, "--limit", "20", "--focus", "Range");
     assert_non_null(strstr(ran.out, "google.golang.org/grpc.(*Server).serveStreams.func1.2"));
     assert_true(kp_starts_with(ran.out, "cpu, 5.67s in all"));
-    ALL_WELL(&ran, "tree", CPU, "-o", "json");
+    ALL_WELL(&ran, "tree", cpu, "-o", "json");
     assert_true(kp_starts_with(ran.out, "{\"sampleType\""));
     kp_ran_finish(&ran);
 }
@@ -114,21 +116,21 @@ static void test_flame(void **state)
     struct kp_ran ran = {0};
     char *dir = kp_test_tmpdir();
     kp_auto_free char *path = kp_asprintf("%s/graph.html", dir);
-    ALL_WELL(&ran, "flame", CPU);
+    ALL_WELL(&ran, "flame", cpu);
     assert_true(kp_starts_with(ran.out, "cpu, 5.67s in all"));
-    ALL_WELL(&ran, "flame", CPU, "--format", "folded");
+    ALL_WELL(&ran, "flame", cpu, "--format", "folded");
     assert_non_null(strstr(ran.out, "net/http.(*conn).serve;net/http.serverHandler.ServeHTTP;"));
-    ALL_WELL(&ran, "flame", CPU, "--format", "svg", "--base", LATER);
+    ALL_WELL(&ran, "flame", cpu, "--format", "svg", "--base", later);
     assert_non_null(strstr(ran.out, "<svg"));
-    ALL_WELL(&ran, "flame", CPU, "--format", "html", "-O", path);
+    ALL_WELL(&ran, "flame", cpu, "--format", "html", "-O", path);
     assert_string_equal(ran.out, "");
     kp_auto_free char *html = kp_test_read_file(path, NULL);
     assert_non_null(strstr(html, "<html"));
-    kp_run(&ran, "flame", CPU, "--format", "html", "-O", path); // not twice
+    kp_run(&ran, "flame", cpu, "--format", "html", "-O", path); // not twice
     assert_int_equal(ran.status, 1);
     assert_non_null(strstr(ran.err, "--force"));
-    ALL_WELL(&ran, "flame", CPU, "--format", "json", "-O", path, "--force");
-    ALL_WELL(&ran, "flame", CPU, "--format", "json", "-O", "/dev/null"); // nothing is put in its place
+    ALL_WELL(&ran, "flame", cpu, "--format", "json", "-O", path, "--force");
+    ALL_WELL(&ran, "flame", cpu, "--format", "json", "-O", "/dev/null"); // nothing is put in its place
     assert_true(S_ISCHR(mode_of("/dev/null")));
     kp_ran_finish(&ran);
     kp_test_rmdir(dir);
@@ -138,17 +140,17 @@ static void test_diff(void **state)
 {
     (void)state;
     struct kp_ran ran = {0};
-    ALL_WELL(&ran, "diff", CPU, LATER, "--limit", "3");
+    ALL_WELL(&ran, "diff", cpu, later, "--limit", "3");
     assert_non_null(strstr(ran.out, "  base flat   base cum"));
     assert_non_null(strstr(ran.out, "-360ms  6.35%  6.35%     -360ms  6.35%      730ms      730ms"));
     kp_auto_free char *plain = kp_strdup(ran.out);
-    ALL_WELL(&ran, "diff", LATER, "--base", CPU, "--limit", "3");
+    ALL_WELL(&ran, "diff", later, "--base", cpu, "--limit", "3");
     assert_string_equal(ran.out, plain);
-    ALL_WELL(&ran, "diff", CPU, LATER, "-o", "json", "--normalize");
+    ALL_WELL(&ran, "diff", cpu, later, "-o", "json", "--normalize");
     assert_non_null(strstr(ran.out, "\"baseTotal\":"));
-    ALL_WELL(&ran, "diff", CPU, LATER, "--format", "folded");
+    ALL_WELL(&ran, "diff", cpu, later, "--format", "folded");
     assert_non_null(strstr(ran.out, "net/http.(*conn).serve;"));
-    kp_run(&ran, "diff", CPU, HEAP);
+    kp_run(&ran, "diff", cpu, heap);
     assert_int_equal(ran.status, 1);
     assert_non_null(strstr(ran.err, "cannot be compared"));
     kp_ran_finish(&ran);
@@ -165,16 +167,16 @@ static void test_merge(void **state)
 {
     (void)state;
     struct kp_ran ran = {0};
-    ALL_WELL(&ran, "merge", CPU, LATER);
+    ALL_WELL(&ran, "merge", cpu, later);
     kp_auto_profile *both = decode(&ran);
     assert_int_equal(kp_profile_total(both, 1), 10190000000);
-    ALL_WELL(&ran, "merge", CPU, "--focus", "Range");
+    ALL_WELL(&ran, "merge", cpu, "--focus", "Range");
     kp_auto_profile *some = decode(&ran);
     assert_true(kp_profile_total(some, 1) > 0 && kp_profile_total(some, 1) < 5670000000);
-    kp_run(&ran, "merge", CPU, "--focus", "no such function");
+    kp_run(&ran, "merge", cpu, "--focus", "no such function");
     assert_int_equal(ran.status, 1);
     assert_string_equal(ran.out, "");
-    ALL_WELL(&ran, "diff", CPU, LATER, "--format", "pprof"); // of which totals are differences
+    ALL_WELL(&ran, "diff", cpu, later, "--format", "pprof"); // of which totals are differences
     kp_auto_profile *difference = decode(&ran);
     assert_int_equal(kp_profile_total(difference, 1), 4520000000 - 5670000000);
     kp_ran_finish(&ran);
@@ -197,7 +199,7 @@ static void test_failures_are_named(void **state)
         assert_non_null(strstr(ran.err, rows[i].says));
         assert_string_equal(ran.out, "");
     }
-    kp_run(&ran, "top", CPU, "--sample-type", "inuse_space");
+    kp_run(&ran, "top", cpu, "--sample-type", "inuse_space");
     assert_int_equal(ran.status, 1);
     kp_ran_finish(&ran);
 }

@@ -14,8 +14,6 @@
 #include "base/file.h"
 #include "testkit/testkit.h"
 
-extern char **environ;
-
 struct kp_ran {
     int status;
     char *out, *err; // NUL behind them
