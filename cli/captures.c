@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "cli/ask.h"
-#include "cli/command.h"
+#include "cli/flame.h"
 #include "cli/progress.h"
 #include "base/banned.h"
 
@@ -213,12 +213,14 @@ static void push_files(struct kp_captures *c)
     }
 }
 
+// The first that is a profile: a trace has no flame graph.
 static int show_first(struct kp_captures *c, struct kp_error *err)
 {
-    char *first = c->files.items[0].path;
-    c->cli->args = &first;
-    c->cli->n_args = 1;
-    return kp_cli_flame(c->cli, err);
+    for (size_t i = 0; i < c->files.n; i++)
+        if (!kp_streq(c->files.items[i].type, "trace"))
+            return kp_flame_show_file(c->cli, c->files.items[i].path, err);
+    kp_cli_note(c->cli, "a trace has no flame graph: `go tool trace %s` shows it", c->files.items[0].path);
+    return 0;
 }
 
 int kp_captures_run(struct kp_captures *c, struct kp_error *err)

@@ -1,4 +1,6 @@
 // flame: a flame graph on the terminal, or as a file.
+#include "cli/flame.h"
+
 #include "base/alloc.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -46,4 +48,14 @@ int kp_cli_flame(struct kp_cli *cli, struct kp_error *err)
     kp_source_finish(&source);
     kp_source_finish(&base);
     return rc;
+}
+
+int kp_flame_show_file(struct kp_cli *cli, char *path, struct kp_error *err)
+{
+    struct kp_source source = {.kind = KP_SOURCE_FILES, .args = &path, .n_args = 1};
+    kp_auto_profile *profile = NULL;
+    int rc = kp_source_load(cli, &source, &profile, err);
+    if (rc != 0)
+        return rc;
+    return kp_picture_show(cli, profile, NULL, &(struct kp_report_options){0}, path, err);
 }
