@@ -73,6 +73,8 @@ static void test_standard_input(void **state)
     assert_non_null(strstr(ran.out, "Type: goroutine"));
     kp_run_program((const char *const[]){"top", "-", NULL}, NULL, ODD "raw.pb", &ran);
     assert_int_equal(ran.status, 0); // not gzip
+    kp_run(&ran, "top", "-");
+    assert_string_equal(ran.err, "error: standard input: not a pprof profile: there are no bytes\n");
     kp_ran_finish(&ran);
 }
 
@@ -190,8 +192,8 @@ static void test_failures_are_named(void **state)
         const char *path, *says;
     } rows[] = {
         {"/nonexistent/a.pb.gz", "error: cannot read '/nonexistent/a.pb.gz': No such file or directory\n"},
-        {ODD "cut.pb.gz", "cut.pb.gz'"},
-        {ODD "not-a-profile.txt", "not-a-profile.txt'"},
+        {ODD "cut.pb.gz", "cut.pb.gz: "},
+        {ODD "not-a-profile.txt", "not-a-profile.txt: "},
     };
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
         kp_run(&ran, "top", rows[i].path);

@@ -219,7 +219,7 @@ static int load_file(const char *path, struct kp_profile **ret, struct kp_error 
     if (rc != 0)
         return rc;
     rc = kp_profile_decode(data, len, NULL, ret, err);
-    return rc != 0 ? kp_wrap(err, "'%.100s'", path) : 0;
+    return rc != 0 ? kp_wrap(err, "%.100s", kp_streq(path, "-") ? "standard input" : path) : 0;
 }
 
 static int load_files(const struct kp_source *source, struct kp_profile **ret, struct kp_error *err)
