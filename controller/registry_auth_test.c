@@ -222,6 +222,53 @@ static void test_the_ca_of_controllers_is_replaced(void **state)
     kp_test_rmdir(dir);
 }
 
+// ---- until the controller has told ----
+
+static int tell_all(struct bench *b)
+{
+    static const char body[] = "{\"items\":[{\"name\":\"shop\",\"created\":\"2026-01-01T00:00:00Z\"}],"
+                               "\"all\":{\"round\":\"r\",\"part\":0}}";
+    struct kp_loop *loop = kp_loop_create();
+    struct kp_http *http = kp_http_create(loop, &(struct kp_http_options){0});
+    struct kp_blob *blob = kp_blob_copy(body, strlen(body));
+    struct kp_http_call *call;
+    const struct kp_http_request post = {.method = "POST",
+        .url = "http://x/api/v1/namespaces",
+        .unix_socket = b->socket,
+        .headers = (const char *const[]){"Authorization: Bearer c@kube-pprof", NULL},
+        .body = blob,
+        .on_done = on_status,
+        .user = b};
+    b->done = false;
+    assert_int_equal(kp_http_start(http, &post, &call, NULL), 0);
+    assert_true(kp_loop_run_until(loop, &b->done, PATIENCE_MS));
+    kp_blob_unref(blob);
+    kp_http_destroy(http);
+    kp_loop_destroy(loop);
+    return b->bad;
+}
+
+static void test_nothing_is_shown_until_the_controller_has_told(void **state)
+{
+    (void)state;
+    struct bench *b = start_with((const char *const[]){"--await-namespaces=200ms", NULL});
+    until_it_is_well(&b->registry, b->socket);
+    kp_test_api_grant(b->api, "ann", "list", NULL, "shop");
+    kp_test_api_grant(b->api, "root", "list", NULL, "");
+    kp_test_api_grant(b->api, "c", "create", "captures", "kube-pprof");
+    assert_int_equal(ask_as(b, "ann@kube-pprof", LIST), 503);
+    assert_non_null(strstr(b->answer, "\r\nRetry-After: 1\r\n"));
+    assert_int_equal(ask_as(b, NULL, "/readyz?verbose"), 200);
+    assert_non_null(strstr(b->answer, "reads wait until the controller has told"));
+    until_it_says(&b->registry, "\"level\":\"warn\",\"msg\":\"the controller has not told how old");
+    assert_int_equal(ask_as(b, "ann@kube-pprof", LIST), 503);
+    assert_int_equal(ask_as(b, "root@kube-pprof", "/api/v1/profiles"), 200);
+    assert_int_equal(tell_all(b), 204);
+    until_it_says(&b->registry, "the controller has told how old the namespaces are");
+    assert_int_equal(ask_as(b, "ann@kube-pprof", LIST), 200);
+    stop(b);
+}
+
 // ---- load ----
 
 static void on_done(void *user, const struct kp_http_result *result)
@@ -278,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_the_open_tenant_is_said_loudly),
         cmocka_unit_test(test_a_ca_that_cannot_be_read_is_said_at_start),
         cmocka_unit_test(test_the_ca_of_controllers_is_replaced),
+        cmocka_unit_test(test_nothing_is_shown_until_the_controller_has_told),
         cmocka_unit_test(test_many_reads_cost_few_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

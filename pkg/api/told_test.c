@@ -104,6 +104,8 @@ static void test_one_by_one_then_all(void **state)
     (void)state;
     struct bench *b = start_waiting(waiting);
     const char *why = NULL;
+    struct kp_metric *waits = kp_gauge(b->metrics, "kube_pprof_registry_awaits_namespaces", "");
+    assert_int_equal((int)kp_metric_value(waits), 1);
     assert_true(kp_api_ready(b->api, &why)); // it takes profiles
     assert_non_null(why);
     assert_int_equal(post(b, "{\"items\":[]}"), 409); // tell all
@@ -122,6 +124,7 @@ static void test_one_by_one_then_all(void **state)
     assert_true(answer_shows(1)); // nothing goes because it was not named
     assert_status(b, "cluster-viewer", "GET", "/api/v1/profiles", 200);
     assert_int_equal(post(b, "{\"items\":[]}"), 204);
+    assert_int_equal((int)kp_metric_value(waits), 0);
     why = NULL;
     assert_true(kp_api_ready(b->api, &why));
     assert_null(why);
