@@ -149,8 +149,23 @@ func Install(values ...string) error {
 	for _, v := range values {
 		args = append(args, "--set", v)
 	}
-	_, err := Helm(args...)
-	return err
+	if _, err := Helm(args...); err != nil {
+		return err
+	}
+	return untilShown()
+}
+
+// untilShown waits until the controller has told a registry that was started how old the namespaces are.
+func untilShown() error {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		out, err := Raw("/api/v1/profiles?limit=1")
+		if err == nil || !strings.Contains(out+err.Error(), "how old the namespaces are") {
+			return nil
+		}
+		if time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // NeedCluster skips the test if there is none.
