@@ -157,33 +157,42 @@ static void check_told(struct kp_store *store, struct told_all *all, size_t *ret
     }
 }
 
+struct id_text {
+    char text[32];
+};
+
+struct ids {
+    KP_ARRAY(struct id_text) list;
+};
+
 static bool on_key(void *user, const struct kp_record *record)
 {
-    struct listing *l = user;
-    kp_copy(l->ids[l->n % KP_COUNT(l->ids)], sizeof l->ids[0], record->id);
-    l->n++;
+    kp_copy(kp_array_add(&((struct ids *)user)->list)->text, sizeof(struct id_text), record->id);
     return true;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct id_text *)a)->text, ((const struct id_text *)b)->text);
 }
 
 static size_t list_all(struct kp_store *store)
 {
-    struct listing *l = KP_NEW(struct listing);
+    struct ids ids = {0};
     char *cursor = NULL;
-    char last[32] = "";
     do {
         char *next = NULL;
-        size_t before = l->n;
         const struct kp_store_query q = {.limit = 1000, .cursor = cursor};
-        assert_int_equal(kp_store_list(store, &q, on_key, l, &next, NULL), 0);
-        for (size_t i = before; i < l->n; i++) { // each once
-            assert_true(strcmp(last, l->ids[i % KP_COUNT(l->ids)]) < 0);
-            kp_copy(last, sizeof last, l->ids[i % KP_COUNT(l->ids)]);
-        }
+        assert_int_equal(kp_store_list(store, &q, on_key, &ids, &next, NULL), 0);
         kp_free(cursor);
         cursor = next;
     } while (cursor);
-    size_t n = l->n;
-    kp_free(l);
+    size_t n = ids.list.n;
+    if (n > 1)
+        qsort(ids.list.items, n, sizeof ids.list.items[0], by_text);
+    for (size_t i = 1; i < n; i++) // each once
+        assert_true(by_text(&ids.list.items[i - 1], &ids.list.items[i]) < 0);
+    kp_array_free(&ids.list);
     return n;
 }
 
