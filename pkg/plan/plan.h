@@ -96,7 +96,14 @@ struct kp_feasible {
 };
 void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_ms, struct kp_feasible *ret);
 
+// Samples and stretches at once, without waiting for changes to settle and without orders: for those who only
+// want to know what a schedule would be.
+void kp_plan_settle(struct kp_plan *plan, int64_t now_ms);
+
 // ---- pieces, tested alone ----
+// Share of a process' CPU, in percent, that capturing this every interval_ms costs. busy_ms: how long one
+// capture keeps the target busy; it counts where the profile is read at once and 0 = not known yet.
+double kp_plan_overhead_percent(const struct kp_wanted *wanted, int64_t interval_ms, int64_t busy_ms);
 uint64_t kp_plan_workload_hash(const char *workload, const char *type);
 // Start of slot n and the pod's place in it: o + nI + frac(rank/m + H(workload, type, n)) (I - D - 1 s).
 int64_t kp_plan_slot_start(uint64_t hash, int64_t interval_ms, int64_t n);

@@ -128,11 +128,8 @@ int64_t kp_plan_run(
     if (plan->last_now_ms != 0 && now_ms < plan->last_now_ms - JUMP_MS)
         start_anew(plan, now_ms);
     plan->last_now_ms = now_ms;
-    if (plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS) {
-        kp_plan_stretch(plan, now_ms);
-        plan->stretch_dirty = false;
-        plan->stretch_due_ms = now_ms;
-    }
+    if (plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS)
+        kp_plan_settle(plan, now_ms);
     try_waiting(plan, now_ms, on_order, user);
     struct kp_heap_node *node;
     while ((node = kp_heap_first(&plan->heap)) != NULL && node->due_ms <= now_ms) {

@@ -29,18 +29,24 @@ static double load_of(const struct kp_group *group)
     return hold_ms(group) / (double)group->interval_ms;
 }
 
-// Share of a process' CPU, in percent, that the group costs unstretched.
+double kp_plan_overhead_percent(const struct kp_wanted *wanted, int64_t interval_ms, int64_t busy_ms)
+{
+    double per_capture_ms =
+        wanted->collecting ? (double)wanted->duration_ms * (wanted->exclusive ? CPU_OVERHEAD : OTHER_OVERHEAD)
+                           : (double)busy_ms;
+    return 100 * per_capture_ms / (double)interval_ms;
+}
+
+// What the group costs unstretched.
 static double overhead_percent(const struct kp_group *group)
 {
-    const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
-    double per_capture_ms = 0;
-    if (wanted->collecting) {
-        per_capture_ms = (double)group->duration_ms * (wanted->exclusive ? CPU_OVERHEAD : OTHER_OVERHEAD);
-    } else {
-        for (size_t i = 0; i < group->tracks.n; i++)
-            per_capture_ms = fmax(per_capture_ms, (double)group->tracks.items[i]->busy_ms);
-    }
-    return 100 * per_capture_ms / (double)group->interval_ms;
+    struct kp_wanted wanted = *kp_track_wanted(group->tracks.items[0]);
+    int64_t busy_ms = 0;
+    wanted.duration_ms = group->duration_ms;
+    for (size_t i = 0; i < group->tracks.n; i++)
+        if (group->tracks.items[i]->busy_ms > busy_ms)
+            busy_ms = group->tracks.items[i]->busy_ms;
+    return kp_plan_overhead_percent(&wanted, group->interval_ms, busy_ms);
 }
 
 static void demand(struct kp_group *group, double factor, enum kp_stretch_cause cause)
@@ -286,6 +292,13 @@ void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
             limit_stretch(plan, group);
     fit_policies(plan);
+}
+
+void kp_plan_settle(struct kp_plan *plan, int64_t now_ms)
+{
+    kp_plan_stretch(plan, now_ms);
+    plan->stretch_dirty = false;
+    plan->stretch_due_ms = now_ms;
 }
 
 void kp_plan_feasible(struct kp_plan *plan, const char *policy_key, int64_t now_ms, struct kp_feasible *ret)

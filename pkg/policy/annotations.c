@@ -243,29 +243,35 @@ static const struct {
     const char *key;
     read_fn read;
     bool fallback; // enabling by this key falls back to port 6060
+    const char *meaning;
 } keys[] = {
-    {KP_DIALECT_OWN, "kube-pprof.dev/enable", read_enable, true},
-    {KP_DIALECT_OWN, "kube-pprof.dev/port", read_port, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/path", read_path, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/scheme", take_scheme, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/container", read_container, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/service", read_service, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/types", read_types, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/interval", read_interval, false},
-    {KP_DIALECT_OWN, "kube-pprof.dev/duration", read_duration, false},
-    {KP_DIALECT_PROFEFE, "profefe.com/enable", read_enable, true},
-    {KP_DIALECT_PROFEFE, "profefe.com/port", read_port, false},
-    {KP_DIALECT_PROFEFE, "profefe.com/path", read_path, false},
-    {KP_DIALECT_PROFEFE, "profefe.com/service", read_service, false},
-    {KP_DIALECT_GRAFANA, "profiles.grafana.com/service_name", read_service, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/scrape", read_enable, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/port", read_port, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/application-name", read_service, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/service_name", read_service, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/profile-cpu-enabled", read_cpu_enabled, false},
-    {KP_DIALECT_PYROSCOPE, "pyroscope.io/profile-mem-enabled", read_mem_enabled, false},
-    {KP_DIALECT_COROOT, "coroot.com/profile-scrape", read_enable, false},
-    {KP_DIALECT_COROOT, "coroot.com/profile-port", read_port, false},
+    {KP_DIALECT_OWN, "kube-pprof.dev/enable", read_enable, true, "whether to profile this pod"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/port", read_port, false, "port of pprof, number or name"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/path", read_path, false, "folder of the profiles"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/scheme", take_scheme, false, "http or https"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/container", read_container, false, "container that serves pprof"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/service", read_service, false, "name profiles are stored under"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/types", read_types, false, "profile types it has"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/interval", read_interval, false, "not more often than this"},
+    {KP_DIALECT_OWN, "kube-pprof.dev/duration", read_duration, false, "not longer than this"},
+    {KP_DIALECT_PROFEFE, "profefe.com/enable", read_enable, true, "whether to profile this pod"},
+    {KP_DIALECT_PROFEFE, "profefe.com/port", read_port, false, "port of pprof, number or name"},
+    {KP_DIALECT_PROFEFE, "profefe.com/path", read_path, false, "folder of the profiles"},
+    {KP_DIALECT_PROFEFE, "profefe.com/service", read_service, false, "name profiles are stored under"},
+    {KP_DIALECT_GRAFANA, "profiles.grafana.com/service_name", read_service, false,
+        "name profiles are stored under"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/scrape", read_enable, false, "whether to profile this pod"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/port", read_port, false, "port of pprof, number or name"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/application-name", read_service, false,
+        "name profiles are stored under"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/service_name", read_service, false,
+        "name profiles are stored under"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/profile-cpu-enabled", read_cpu_enabled, false,
+        "whether it has cpu profiles"},
+    {KP_DIALECT_PYROSCOPE, "pyroscope.io/profile-mem-enabled", read_mem_enabled, false,
+        "whether it has heap profiles"},
+    {KP_DIALECT_COROOT, "coroot.com/profile-scrape", read_enable, false, "whether to profile this pod"},
+    {KP_DIALECT_COROOT, "coroot.com/profile-port", read_port, false, "port of pprof, number or name"},
 };
 
 // profiles.grafana.com/<type>.<what>: a row a type.
@@ -346,4 +352,73 @@ void kp_annotations_read(
         for (size_t row = 0; row < KP_COUNT(grafana_types); row++)
             read_grafana_type(&r, annotations, n, row);
     }
+}
+
+// ---- for people ----
+
+static const char *dialect_name(enum kp_dialect dialect)
+{
+    switch (dialect) {
+    case KP_DIALECT_OWN:
+        return "kube-pprof";
+    case KP_DIALECT_PROFEFE:
+        return "profefe";
+    case KP_DIALECT_GRAFANA:
+        return "grafana";
+    case KP_DIALECT_PYROSCOPE:
+        return "pyroscope";
+    case KP_DIALECT_COROOT:
+        return "coroot";
+    }
+    return "";
+}
+
+static const char *grafana_meaning(const char *key)
+{
+    static const struct {
+        const char *what, *meaning;
+    } parts[] = {
+        {"scrape", "whether to take this type"},
+        {"port", "port of this type"},
+        {"port_name", "port of this type, by name"},
+        {"path", "path of this type"},
+        {"scheme", "http or https"},
+        {"container", "container that serves pprof"},
+    };
+    for (size_t row = 0; row < KP_COUNT(grafana_types); row++) {
+        for (size_t i = 0; i < KP_COUNT(parts); i++) {
+            char full[96];
+            snprintf(full, sizeof full, "profiles.grafana.com/%s.%s", grafana_types[row].name, parts[i].what);
+            if (strcmp(full, key) == 0)
+                return parts[i].meaning;
+        }
+    }
+    return NULL;
+}
+
+bool kp_annotation_info(const char *key, struct kp_annotation_info *ret)
+{
+    const char *meaning = grafana_meaning(key);
+    enum kp_dialect dialect = KP_DIALECT_GRAFANA;
+    for (size_t i = 0; i < KP_COUNT(keys) && meaning == NULL; i++) {
+        if (strcmp(keys[i].key, key) == 0) {
+            meaning = keys[i].meaning;
+            dialect = keys[i].dialect;
+        }
+    }
+    if (meaning != NULL)
+        *ret = (struct kp_annotation_info){dialect, dialect_name(dialect), meaning};
+    return meaning != NULL;
+}
+
+const char *kp_annotation_nearest(const char *key)
+{
+    const char *best = NULL;
+    size_t least = 4; // three letters wrong are still a slip
+    for (size_t i = 0; i < KP_COUNT(keys); i++) {
+        size_t distance = kp_edit_distance(keys[i].key, key);
+        if (distance < least)
+            least = distance, best = keys[i].key;
+    }
+    return best;
 }

@@ -50,6 +50,17 @@ struct kp_pod_wishes {
     struct kp_annotation_problem problems[8];
 };
 
+// What a key means, for people.
+struct kp_annotation_info {
+    enum kp_dialect dialect;
+    const char *dialect_name; // as in --annotation-dialects
+    const char *meaning;      // "port of pprof, number or name"
+};
+// false: no dialect has this key.
+bool kp_annotation_info(const char *key, struct kp_annotation_info *ret);
+// The key that may have been meant; NULL: none is near.
+const char *kp_annotation_nearest(const char *key);
+
 // annotations need not be sorted. dialects: bits of enum kp_dialect.
 void kp_annotations_read(
     const struct kp_label *annotations, size_t n, unsigned dialects, struct kp_pod_wishes *ret);

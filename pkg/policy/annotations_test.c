@@ -214,6 +214,24 @@ static void test_problems_and_values_are_bounded(void **state)
         assert_true(strlen(w.problems[i].message) < sizeof w.problems[i].message);
 }
 
+static void test_what_keys_mean(void **state)
+{
+    struct kp_annotation_info info;
+    (void)state;
+    assert_true(kp_annotation_info("kube-pprof.dev/port", &info));
+    assert_int_equal(info.dialect, KP_DIALECT_OWN);
+    assert_string_equal(info.dialect_name, "kube-pprof");
+    assert_string_equal(info.meaning, "port of pprof, number or name");
+    assert_true(kp_annotation_info("profiles.grafana.com/memory.port_name", &info));
+    assert_int_equal(info.dialect, KP_DIALECT_GRAFANA);
+    assert_true(kp_annotation_info("coroot.com/profile-port", &info));
+    assert_string_equal(info.dialect_name, "coroot");
+    assert_false(kp_annotation_info("kube-pprof.dev/prot", &info));
+    assert_false(kp_annotation_info("profiles.grafana.com/disk.port", &info));
+    assert_string_equal(kp_annotation_nearest("kube-pprof.dev/prot"), "kube-pprof.dev/port");
+    assert_null(kp_annotation_nearest("kube-pprof.dev/something-else"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_pyroscope_and_coroot),
         cmocka_unit_test(test_what_cannot_be_read_is_reported),
         cmocka_unit_test(test_problems_and_values_are_bounded),
+        cmocka_unit_test(test_what_keys_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
