@@ -7,7 +7,6 @@
     {                                                                                                        \
         return kp_fail(err, KP_INTERNAL, "%s is not there yet", cli->command->name);                         \
     }
-UNFINISHED(explain)
 UNFINISHED(policy_lint)
 UNFINISHED(policy_init)
 UNFINISHED(policy_dry_run)

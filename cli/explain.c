@@ -1,0 +1,155 @@
+// explain: whether a pod is profiled, by which policy, and if not, why.
+#include "cli/explain.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "cli/ask.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/pods.h"
+#include "base/banned.h"
+
+struct explaining {
+    struct kp_cli *cli;
+    struct kp_policies policies;
+    bool is_registry_gone; // asked once, and it cannot be read
+    json_t *items;
+};
+
+// How many pods the revision has, for "k of n"; 0 = not known.
+static int count_revision(struct kp_cli *cli, const struct kp_pod *pod)
+{
+    static const char *const keys[] = {"pod-template-hash", "controller-revision-hash"};
+    for (size_t i = 0; i < KP_COUNT(keys); i++) {
+        const char *value = kp_pod_label(pod, keys[i]);
+        struct kp_pods pods = {0};
+        struct kp_error ignored = {0};
+        int n = 0;
+        if (value == NULL || pod->revision[0] == '\0')
+            continue;
+        kp_auto_free char *selector = kp_asprintf("%s=%s", keys[i], value);
+        if (kp_pods_list(cli, pod->namespace, selector, NULL, NULL, &pods, &ignored) == 0)
+            for (size_t k = 0; k < pods.items.n; k++)
+                n += pods.items.items[k]->phase == KP_POD_RUNNING && !pods.items.items[k]->deleting &&
+                             kp_streq(pods.items.items[k]->workload_name, pod->workload_name)
+                         ? 1
+                         : 0;
+        kp_pods_finish(&pods);
+        return n;
+    }
+    return 0;
+}
+
+// What the registry knows of the pod; NULL: nothing can be known, a note says why.
+static json_t *read_states(struct explaining *e, const struct kp_pod *pod)
+{
+    struct kp_query query;
+    struct kp_error why = {0};
+    json_t *answer = NULL;
+    if (e->is_registry_gone)
+        return NULL;
+    kp_query_init(&query);
+    kp_query_add(&query, "pod", pod->name);
+    if (kp_ask_is_direct(e->cli) && !kp_cli_given(e->cli->flags.namespace))
+        kp_query_add(&query, "namespace", pod->namespace);
+    int rc = kp_ask_json(e->cli, "targets", &query, &answer, &why);
+    kp_query_finish(&query);
+    if (rc != 0) {
+        e->is_registry_gone = true;
+        kp_policies_note(&e->policies, "samples, next captures and results are not known: %s", why.text);
+        return NULL;
+    }
+    json_t *states = json_incref(json_object_get(answer, "items"));
+    json_decref(answer);
+    return states;
+}
+
+// It ought to be captured, and yet nobody told the registry of it.
+static bool is_unheard_of(const json_t *data, const json_t *states)
+{
+    return states != NULL && json_array_size(states) == 0 && json_is_true(json_object_get(data, "profiled"));
+}
+
+static int explain_one(struct explaining *e, const struct kp_pod *pod, struct kp_error *err)
+{
+    struct kp_explained explained = {.pod = pod, .policies = &e->policies};
+    int rc = kp_policies_labels(e->cli, &e->policies, pod->namespace, &explained.namespace_labels, err);
+    if (rc != 0)
+        return rc;
+    json_t *states = e->policies.is_missing ? NULL : read_states(e, pod);
+    if (e->cli->session->is_interrupted) {
+        json_decref(states);
+        return kp_fail(err, KP_CANCELED, "interrupted");
+    }
+    explained.states = states;
+    explained.revision_pods = count_revision(e->cli, pod);
+    json_t *data = kp_explain_data(&explained);
+    if (is_unheard_of(data, states))
+        kp_policies_note(&e->policies,
+            "the registry knows no target of pod '%s': the controller does not run, has not seen it yet, or "
+            "is "
+            "set otherwise than by default",
+            pod->name);
+    json_array_append_new(e->items, data);
+    json_decref(states);
+    return 0;
+}
+
+static int print(struct explaining *e, const struct kp_output *output, struct kp_error *err)
+{
+    size_t i;
+    json_t *item;
+    int rc = 0;
+    if (kp_output_is_data(output)) {
+        bool is_one = json_array_size(e->items) == 1;
+        json_t *list = is_one ? json_incref(json_array_get(e->items, 0))
+                              : json_pack("{s:s,s:O}", "kind", "List", "items", e->items);
+        json_object_set(list, "notes", e->policies.notes);
+        rc = kp_output_print(e->cli, output, list, err);
+        json_decref(list);
+        return rc;
+    }
+    json_array_foreach(e->items, i, item)
+    {
+        if (i > 0)
+            fputs("\n\n", e->cli->out);
+        kp_explain_text(item, kp_now_ms(), e->cli->out);
+    }
+    fflush(e->cli->out);
+    json_array_foreach(e->policies.notes, i, item) kp_cli_note(e->cli, "%s", json_string_value(item));
+    return 0;
+}
+
+static int explain_all(struct explaining *e, const struct kp_output *output, struct kp_error *err)
+{
+    struct kp_pods pods;
+    int rc = kp_pods_find(e->cli, &pods, err);
+    if (rc != 0)
+        return rc;
+    if (pods.items.n > 0) { // names are of one namespace
+        rc = kp_policies_read(e->cli, pods.items.items[0]->namespace, &e->policies, err);
+        for (size_t i = 0; rc == 0 && i < pods.items.n; i++)
+            rc = explain_one(e, pods.items.items[i], err);
+        if (rc == 0)
+            rc = print(e, output, err);
+        kp_policies_finish(&e->policies);
+    }
+    kp_pods_finish(&pods);
+    return rc;
+}
+
+int kp_cli_explain(struct kp_cli *cli, struct kp_error *err)
+{
+    struct explaining e = {.cli = cli, .items = json_array()};
+    struct kp_output output = {0};
+    int rc = kp_output_parse(cli, &output, err);
+    if (rc == 0)
+        rc = explain_all(&e, &output, err);
+    kp_output_finish(&output);
+    json_decref(e.items);
+    return rc;
+}
