@@ -108,12 +108,18 @@ const struct kp_command kp_cli_commands[] = {
         .complete = KP_COMPLETE_SERVICES,
         .run = kp_cli_diff},
     {.name = "explain",
-        .args = "POD...",
+        .args = "(POD... | KIND/NAME)",
         .summary = "say whether a pod is profiled, by which policy, and if not, why",
-        .about = "Works without the controller: the same rules are applied to the pod, the policies and the "
-                 "annotations as they "
-                 "stand. With the registry also: last results and next captures.",
-        .examples = "kubectl pprof explain checkout-7d9f-x2\n",
+        .about = "Every policy by precedence, requirement by requirement; the annotations that were read; "
+                 "and what is "
+                 "captured where, how often, decided by whom. Works without the controller: the same rules "
+                 "are applied "
+                 "to the pod, the policies and the annotations as they stand. With the registry also: "
+                 "whether the pod "
+                 "is in the sample now, last results and next captures. A right that is missing is named, "
+                 "and the rest "
+                 "is told.",
+        .examples = "kubectl pprof explain checkout-7d9f-x2\nkubectl pprof explain deploy/checkout -o yaml\n",
         .flags = "output " FROM_REGISTRY,
         .min_args = 1,
         .max_args = MANY,
@@ -151,7 +157,16 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "policy lint",
         .args = "FILE...",
         .summary = "check policies before they are applied",
-        .examples = "kubectl pprof policy lint policy.yaml\n",
+        .about =
+            "Needs no cluster: what the API server and the controller would refuse is an error (exit status "
+            "1), what "
+            "is allowed but rarely meant a warning. Unknown fields are named with the one that may have been "
+            "meant. "
+            "Files are YAML of one or several documents, or JSON; - is standard input. What is no policy is "
+            "passed over.",
+        .examples =
+            "kubectl pprof policy lint policy.yaml\nkubectl get ppol checkout -o yaml | kubectl pprof policy "
+            "lint -\n",
         .flags = "filename output",
         .max_args = MANY,
         .complete = KP_COMPLETE_FILES,
@@ -159,17 +174,28 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "policy init",
         .args = "[KIND/NAME]",
         .summary = "print a policy to begin with",
-        .examples = "kubectl pprof policy init deploy/checkout >policy.yaml\n",
+        .about = "With KIND/NAME the selector is the workload's, and the endpoints are the ports its "
+                 "containers declare "
+                 "for pprof.",
+        .examples = "kubectl pprof policy init deploy/checkout >policy.yaml\nkubectl pprof policy init -t "
+                    "cpu,mutex\n",
         .flags = "type",
         .max_args = 1,
         .run = kp_cli_policy_init},
     {.name = "policy dry-run",
         .args = "FILE...",
         .summary = "say what a policy would capture, and what that would cost",
-        .about =
-            "Nothing is changed. Pods, namespaces and the other policies are read from the cluster as it is.",
+        .about = "Nothing is changed. Pods, namespaces and the other policies are read from the cluster as "
+                 "it is, and the "
+                 "controller's own rules and schedule are applied to them, with its limits as they are by "
+                 "default. Told are "
+                 "the pods that are matched, left out (and why) and sampled, captures an hour, the share of "
+                 "a process' CPU, "
+                 "what is stretched because it does not fit, and what is shared with other policies; with "
+                 "the registry also "
+                 "bytes a day, by the size of profiles that are kept.",
         .examples = "kubectl pprof policy dry-run policy.yaml\n",
-        .flags = "filename output",
+        .flags = "filename output " FROM_REGISTRY,
         .max_args = MANY,
         .complete = KP_COMPLETE_FILES,
         .run = kp_cli_policy_dry_run},

@@ -7,6 +7,4 @@
     {                                                                                                        \
         return kp_fail(err, KP_INTERNAL, "%s is not there yet", cli->command->name);                         \
     }
-UNFINISHED(policy_lint)
-UNFINISHED(policy_init)
 UNFINISHED(policy_dry_run)

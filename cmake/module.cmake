@@ -124,6 +124,7 @@ function(kp_program name)
   add_library(${library} STATIC ${sources})
   target_include_directories(${library} PUBLIC "${CMAKE_SOURCE_DIR}")
   kp_link(${library} USES ${A_USES} LIBS ${A_LIBS})
+  include("${dir}/program.cmake" OPTIONAL) # what only this program needs: generated sources
   add_executable(${name} "${main}")
   target_link_libraries(${name} PRIVATE ${library})
   install(TARGETS ${name})
