@@ -76,6 +76,7 @@ int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
     const bool tells = f->verbosity >= 6;
     const struct kp_kube_options options = {.user_agent = USER_AGENT,
         .writes_per_second = 1000,
+        .terminal = cli->is_in_tty,
         .on_exchange = tells ? on_exchange : NULL,
         .exchange_user = cli,
         .exchange_max_body = f->verbosity >= 8 ? MAX_SHOWN_BODY : 0};
