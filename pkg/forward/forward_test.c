@@ -383,6 +383,7 @@ static void test_options(void **state)
     struct bench *bench = bench_create(echoes, NULL);
     bench->kube = kp_kube_create(bench->loop, &bench->config, NULL);
     kp_auto_free char *deep = kp_asprintf("%s/%0100d", bench->dir, 1);
+    kp_auto_free char *none = kp_asprintf("%s/none", bench->dir);
     assert_int_equal(mkdir(deep, 0700), 0);
     const struct {
         const char *namespace, *pod, *dir;
@@ -393,7 +394,7 @@ static void test_options(void **state)
         {"..", "a", bench->dir, 80, KP_INVALID, "name"},
         {"shop", "a", bench->dir, 0, KP_INVALID, "port 0"},
         {"shop", "a", bench->dir, 65536, KP_INVALID, "port 65536"},
-        {"shop", "a", "/nonexistent", 80, KP_NOT_FOUND, "/nonexistent"},
+        {"shop", "a", none, 80, KP_NOT_FOUND, none},
         {"shop", "a", "/tmp", 80, KP_DENIED, "0700"},
         {"shop", "a", "/dev/null", 80, KP_INVALID, "not a directory"},
         {"shop", "a", deep, 80, KP_INVALID, "too long"},
