@@ -23,7 +23,9 @@ int kp_cli_capture(struct kp_cli *cli, struct kp_error *err)
     struct kp_pods pods;
     struct kp_endpoints endpoints = {0};
     bool is_chosen = cli->n_args > 0 || kp_cli_given(cli->flags.selector) || kp_cli_given(cli->flags.port);
-    int rc = kp_pods_find(cli, &pods, err);
+    int rc = kp_endpoints_check(cli, err);
+    if (rc == 0)
+        rc = kp_pods_find(cli, &pods, err);
     if (rc != 0)
         return rc;
     rc = kp_endpoints_find(cli, &pods, is_chosen, &endpoints, err);

@@ -137,7 +137,9 @@ static int add_named(struct kp_cli *cli, const char *text, struct kp_captures *c
 int kp_cli_control_plane(struct kp_cli *cli, struct kp_error *err)
 {
     struct kp_captures *captures = NULL;
-    int rc = kp_session_connect(cli, err);
+    int rc = kp_endpoints_check(cli, err);
+    if (rc == 0)
+        rc = kp_session_connect(cli, err);
     if (rc == 0)
         rc = kp_captures_create(cli, &captures, err);
     if (rc == 0 && cli->n_args == 0)

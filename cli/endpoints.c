@@ -88,6 +88,18 @@ static int make_policy(struct kp_cli *cli, int port, bool https, struct kp_polic
     return rc;
 }
 
+int kp_endpoints_check(struct kp_cli *cli, struct kp_error *err)
+{
+    struct kp_policy *policy = NULL;
+    const char *port = cli->flags.port;
+    if (kp_cli_given(port) && strspn(port, "0123456789-") == strlen(port) &&
+        kp_parse_int(port, 1, 65535, &(int64_t){0}, NULL) != 0)
+        return kp_cli_usage(cli, err, "--port: '%.60s' is no port", port);
+    int rc = make_policy(cli, FALLBACK_PORT, false, &policy, err);
+    kp_policy_unref(policy);
+    return rc;
+}
+
 // ---- one pod ----
 
 static bool add(

@@ -14,6 +14,8 @@ struct kp_endpoints {
     struct kp_policy *asked, *guessed;  // private
 };
 
+// Whether flags make sense, before anything is asked.
+KP_MUST_CHECK int kp_endpoints_check(struct kp_cli *cli, struct kp_error *err);
 // is_chosen: the pods were named, or chosen by a selector: what says nothing about pprof is tried at port
 // 6060, and what cannot be is complained about. Else such pods are left out and counted.
 KP_MUST_CHECK int kp_endpoints_find(struct kp_cli *cli, const struct kp_pods *pods, bool is_chosen,
