@@ -7,7 +7,7 @@
 
 #define MANY          10000
 #define SELECT        "all-namespaces selector service type from to revision "
-#define REPORT        SELECT "sample-type focus ignore hide by limit "
+#define REPORT        SELECT "startup sample-type focus ignore hide by limit "
 #define FROM_REGISTRY "registry registry-token-file registry-ca "
 #define PROFEFE       "profefe-hostport profile-type "
 
@@ -59,7 +59,7 @@ const struct kp_command kp_cli_commands[] = {
         .args = "(WORKLOAD | ID... | FILE...)",
         .summary = "add profiles up into one",
         .examples = "# a day of CPU\nkubectl pprof merge checkout -t cpu --from -24h -O day.pb.gz\n",
-        .flags = SELECT "focus ignore hide output-file force " FROM_REGISTRY PROFEFE,
+        .flags = SELECT "startup focus ignore hide output-file force " FROM_REGISTRY PROFEFE,
         .max_args = MANY,
         .complete = KP_COMPLETE_SERVICES,
         .run = kp_cli_merge},
@@ -135,7 +135,7 @@ const struct kp_command kp_cli_commands[] = {
             "share of the weight of all calls, and the overlap is the sum of the smaller of both shares. "
             "The same captures give the same file.",
         .examples = "kubectl pprof pgo checkout && go build -pgo=default.pgo ./cmd/checkout\n",
-        .flags = "service selector from to revision max-bytes previous inline-all output-file force "
+        .flags = "service selector from to revision startup max-bytes previous inline-all output-file force "
                  "output " FROM_REGISTRY,
         .max_args = 1,
         .complete = KP_COMPLETE_SERVICES,

@@ -54,6 +54,7 @@ const struct kp_option kp_cli_options[] = {
     {"type", "TYPE", KP_OPTION_LIST, AT(types), NULL, 0, 0,
         "Profile types: cpu, heap, allocs, goroutine, block, mutex, threadcreate, trace ...; several with "
         "commas."},
+    YES("startup", startup, "With captures of the first minute of a container, which sums leave out."),
     {"limit", "N", KP_OPTION_INT, AT(limit), "0", 0, 100000,
         "At most so many rows; 0 = as many as there are, or as the command shows by itself."},
     // capture

@@ -29,6 +29,7 @@ struct kp_cli_flags {
     char *selector, *service, *from, *to, *revision;
     struct kp_option_list types;
     int64_t limit;
+    bool startup;
 
     // capture
     int64_t duration_ms;

@@ -246,6 +246,8 @@ static int load_files(const struct kp_source *source, struct kp_profile **ret, s
 int kp_source_query(
     struct kp_cli *cli, const struct kp_source *source, struct kp_query *query, struct kp_error *err)
 {
+    if (cli->flags.startup)
+        kp_query_add(query, "startup", "true");
     if (source->kind == KP_SOURCE_WORKLOAD) {
         struct kp_cli asked = *cli;
         asked.flags.service = source->service;
@@ -265,6 +267,19 @@ int kp_source_query(
     return 0;
 }
 
+// With captures of containers' first minutes, which sums leave out, where there are no others yet.
+static int ask_young(struct kp_cli *cli, struct kp_query *query, struct kp_blob **ret, struct kp_error *err)
+{
+    struct kp_error again = {0};
+    kp_query_add(query, "startup", "true");
+    int rc = kp_ask_bytes(cli, "merge", query, ret, &again);
+    if (rc != 0)
+        return KP_NOT_FOUND; // what was said first
+    kp_error_clear(err);
+    kp_cli_note(cli, "there are captures of the containers' first minute only; later sums leave these out");
+    return 0;
+}
+
 static int ask_merge(
     struct kp_cli *cli, const struct kp_source *source, struct kp_blob **ret, struct kp_error *err)
 {
@@ -273,6 +288,8 @@ static int ask_merge(
     int rc = kp_source_query(cli, source, &query, err);
     if (rc == 0)
         rc = kp_ask_bytes(cli, "merge", &query, ret, err);
+    if (rc == KP_NOT_FOUND && !cli->flags.startup)
+        rc = ask_young(cli, &query, ret, err);
     kp_query_finish(&query);
     return rc;
 }
