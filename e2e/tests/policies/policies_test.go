@@ -1,4 +1,4 @@
-// Package policies: the life of a policy as a person works with it.
+// Package policies: the life of a policy as a person works with it. What waits long runs beside others, in a namespace of its own.
 package policies
 
 import (
@@ -45,6 +45,7 @@ func checkout(t *testing.T) string {
 }
 
 func TestEditSuspendResumeDelete(t *testing.T) {
+	t.Parallel()
 	ns := checkout(t)
 	f.Apply(t, ns, heapPolicy("checkout", "10s", ""))
 	f.Within(t, 40*time.Second, "heap profiles", func() error { return f.Some("namespace="+ns+"&type=heap", nil) })
@@ -101,6 +102,7 @@ func TestEditSuspendResumeDelete(t *testing.T) {
 }
 
 func TestTwoPoliciesShareACapture(t *testing.T) {
+	t.Parallel()
 	ns := checkout(t)
 	f.Apply(t, ns, heapPolicy("slow", "20s", "  labels: {static: {team: slow}}\n")+"---"+heapPolicy("fast", "10s", "  labels: {static: {env: prod}}\n"))
 	for _, name := range []string{"slow", "fast"} {
@@ -176,6 +178,7 @@ func TestNothingMatchesIsNoFailure(t *testing.T) {
 }
 
 func TestAClusterPolicyWithANamespaceSelector(t *testing.T) {
+	t.Parallel()
 	in, out := checkout(t), checkout(t)
 	f.K(t, "label", "namespace", in, "e2e-team=blue")
 	f.Apply(t, "", `
@@ -197,6 +200,7 @@ spec:
 }
 
 func TestAMissingSecretIsSaid(t *testing.T) {
+	t.Parallel()
 	ns := checkout(t)
 	f.Apply(t, ns, heapPolicy("secretive", "10s", `  endpoints:
   - name: main
@@ -212,6 +216,7 @@ func TestAMissingSecretIsSaid(t *testing.T) {
 
 // The right to read a Secret is not enough: it is meant for us only with the label.
 func TestASecretWithoutTheLabelIsNotUsed(t *testing.T) {
+	t.Parallel()
 	ns := checkout(t)
 	f.K(t, "create", "secret", "generic", "unmarked", "-n", ns, "--from-literal=token=hush")
 	f.K(t, "create", "rolebinding", "kube-pprof", "-n", ns, "--clusterrole=kube-pprof-credentials", "--serviceaccount="+f.Namespace+":kube-pprof-controller")
