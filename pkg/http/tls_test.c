@@ -74,7 +74,8 @@ static int start(void **state)
     b->ca = kp_test_cert_make(&(struct kp_test_cert_recipe){.name = "ca", .ca = true});
     b->server_cert = server_pair(b, "first", false);
     write_pair(b, &b->server_cert);
-    b->server = kp_http_server_create(b->loop, &(struct kp_http_server_options){0}, NULL);
+    b->server =
+        kp_http_server_create(b->loop, &(struct kp_http_server_options){.header_timeout_ms = 60000}, NULL);
     const struct kp_http_listener listener = {.address = "127.0.0.1:0",
         .cert_file = b->cert_file,
         .key_file = b->key_file,
@@ -122,6 +123,7 @@ static void send_one(struct bench *b, const struct kp_test_cert *client)
     struct kp_http_call *call;
     const struct kp_http_request get = {.method = "GET",
         .url = b->url,
+        .connect_timeout_ms = 60000, // many at once, on a machine that is busy
         .tls = {.ca_pem = b->ca.cert,
             .cert_pem = client ? client->cert : NULL,
             .key_pem = client ? client->key : NULL},
