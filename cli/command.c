@@ -186,14 +186,16 @@ const struct kp_command kp_cli_commands[] = {
         .args = "FILE...",
         .summary = "say what a policy would capture, and what that would cost",
         .about = "Nothing is changed. Pods, namespaces and the other policies are read from the cluster as "
-                 "it is, and the "
-                 "controller's own rules and schedule are applied to them, with its limits as they are by "
-                 "default. Told are "
-                 "the pods that are matched, left out (and why) and sampled, captures an hour, the share of "
-                 "a process' CPU, "
-                 "what is stretched because it does not fit, and what is shared with other policies; with "
-                 "the registry also "
-                 "bytes a day, by the size of profiles that are kept.",
+                 "it is, and "
+                 "the controller's own rules and schedule are applied to them, with its limits as they are "
+                 "by default; "
+                 "for a ProfilingPolicy only its own namespace is looked at. Told are the pods that are "
+                 "matched, left "
+                 "out (and why) and sampled, captures an hour, the share of a process' CPU, what is "
+                 "stretched because "
+                 "it does not fit, and what is shared with other policies; with the registry also bytes a "
+                 "day, by the "
+                 "size of profiles that are kept.",
         .examples = "kubectl pprof policy dry-run policy.yaml\n",
         .flags = "filename output " FROM_REGISTRY,
         .max_args = MANY,
