@@ -42,7 +42,7 @@ struct kp_certificates {
     int64_t published_since_ms;
     struct kp_renewal doing;
     int steps;
-    bool is_new, told_failure; // is_new: the Secret that is being written was not there
+    bool told_failure;
     struct kp_metric *expiry, *ca_expiry, *writes, *failures;
 };
 
@@ -168,9 +168,8 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     struct kp_certificates *c = user;
     c->call = NULL;
     kp_secretdata_wipe(json);
-    // 409: somebody else was faster; 404 of one that was read: he removed it. Of a new one: the namespace
-    // goes.
-    if (err != NULL && http_status != 409 && (http_status != 404 || c->is_new)) {
+    // 409: somebody else was faster; 404: he removed it
+    if (err != NULL && http_status != 409 && http_status != 404) {
         failed(c, err);
         return;
     }
@@ -189,13 +188,10 @@ static void write_secret(struct kp_certificates *c, enum which which)
     const struct kp_secretdata_item tls[] = {
         {"tls.crt", c->data.serving.cert}, {"tls.key", c->data.serving.key}, {"ca.crt", c->data.bundle}, {0}};
     struct kp_error err = {0};
-    bool is_new = c->is_new = c->objects[which] == NULL;
-    kp_auto_free char *collection = kp_asprintf("/api/v1/namespaces/%s/secrets", c->options.namespace);
-    struct kp_kube_request request = {.method = is_new ? "POST" : "PUT",
-        .path = is_new ? collection : c->paths[which],
+    struct kp_kube_request request = {.method = "PUT",
+        .path = c->paths[which],
         .content_type = "application/json",
-        .body = kp_secretdata_object(c->objects[which], c->options.namespace, c->names[which],
-            which == SECRET_CA ? "Opaque" : "kubernetes.io/tls", which == SECRET_CA ? ca : tls),
+        .body = kp_secretdata_object(c->objects[which], which == SECRET_CA ? ca : tls),
         .timeout_ms = 10000,
         .max_tries = 1,
         .on_done = on_written,
@@ -223,15 +219,24 @@ static void act(struct kp_certificates *c)
     }
     static const char *const steps[] = {"", "makes a new CA", "drops the old CA", "publishes the CA bundle",
         "signs a new serving certificate"};
-    bool is_first = c->objects[SECRET_CA] == NULL || c->objects[SECRET_TLS] == NULL;
+    bool is_ca = c->doing.step == KP_RENEWAL_MAKE_CA || c->doing.step == KP_RENEWAL_DROP_PREVIOUS;
+    bool is_first = c->data.ca.cert == NULL || c->data.serving.cert == NULL;
+    enum which which = is_ca ? SECRET_CA : SECRET_TLS;
+    if (c->objects[which] == NULL) {
+        kp_fail(&err, KP_NOT_FOUND,
+            "the Secret '%s' is not there, and the controller may not make one: 'helm upgrade' makes it, or "
+            "'kubectl -n %s create secret generic %s'",
+            c->names[which], c->options.namespace, c->names[which]);
+        failed(c, &err);
+        return;
+    }
     KP_LOG_(c->doing.is_repair && !is_first ? KP_LOG_WARN : KP_LOG_INFO, "certificates of the registry",
         KP_S("step", steps[c->doing.step]), KP_S("because", c->doing.why));
     if (kp_renewal_make(&c->options.renewal, c->doing.step, now, &c->data, &err) != 0) {
         failed(c, &err);
         return;
     }
-    bool is_ca = c->doing.step == KP_RENEWAL_MAKE_CA || c->doing.step == KP_RENEWAL_DROP_PREVIOUS;
-    write_secret(c, is_ca ? SECRET_CA : SECRET_TLS);
+    write_secret(c, which);
 }
 
 static void on_read(void *user, int http_status, json_t *json, const struct kp_error *err)

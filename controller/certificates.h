@@ -1,7 +1,8 @@
 // The registry's certificate authority and its serving certificate, kept in two Secrets of the controller's
 // namespace: NAME-ca (ca.crt, ca.key, previous.crt; only the controller reads it) and NAME-tls (tls.crt,
-// tls.key, ca.crt; the registry mounts it). The leader makes them, adopts them, repairs and renews them
-// (renewal.h says when). Keys go nowhere else: not into the log, not into an error.
+// tls.key, ca.crt; the registry mounts it). The chart makes them, empty: who may create Secrets may have
+// tokens of any ServiceAccount put into one. The leader fills, adopts, repairs and renews them (renewal.h
+// says when). Keys go nowhere else: not into the log, not into an error.
 #ifndef KP_CONTROLLER_CERTIFICATES_H
 #define KP_CONTROLLER_CERTIFICATES_H
 

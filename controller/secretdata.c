@@ -51,23 +51,13 @@ static json_t *data_of(const struct kp_secretdata_item *items)
     return data;
 }
 
-static json_t *metadata_of(const json_t *read, const char *namespace, const char *name)
+struct kp_blob *kp_secretdata_object(const json_t *read, const struct kp_secretdata_item *items)
 {
-    if (read != NULL) {
-        json_t *metadata = json_copy(json_object_get(read, "metadata"));
-        json_object_del(metadata, "managedFields");
-        return metadata;
-    }
-    return json_pack("{s:s,s:s,s:{s:s,s:s}}", "name", name, "namespace", namespace, "labels",
-        "app.kubernetes.io/part-of", "kube-pprof", "app.kubernetes.io/managed-by", "kube-pprof-controller");
-}
-
-struct kp_blob *kp_secretdata_object(const json_t *read, const char *namespace, const char *name,
-    const char *type, const struct kp_secretdata_item *items)
-{
-    const char *kept = json_string_value(json_object_get(read, "type")); // cannot be changed
-    json_t *object = json_pack("{s:s,s:s,s:s,s:o,s:o}", "apiVersion", "v1", "kind", "Secret", "type",
-        kept != NULL ? kept : type, "metadata", metadata_of(read, namespace, name), "data", data_of(items));
+    json_t *object = json_pack("{s:s,s:s,s:o}", "apiVersion", "v1", "kind", "Secret", "data", data_of(items));
+    json_t *metadata = json_copy(json_object_get(read, "metadata"));
+    json_object_del(metadata, "managedFields");
+    json_object_set_new(object, "metadata", metadata);
+    json_object_set(object, "type", json_object_get(read, "type")); // cannot be changed
     char *text = json_dumps(object, JSON_COMPACT);
     size_t len = text != NULL ? strlen(text) : 0;
     struct kp_blob *blob = kp_blob_copy(text != NULL ? text : "", len);

@@ -65,15 +65,19 @@ func TestTheRegistryAsksWhoItIs(t *testing.T) {
 
 func TestWaysToTLS(t *testing.T) {
 	self := rendered(t)
-	for _, want := range []string{"--manage-certificates=true", "registry-url: https://kube-pprof-registry.prof.svc:443", "secret: {secretName: kube-pprof-registry-tls}",
+	for _, want := range []string{"--manage-certificates=true", "registry-url: https://kube-pprof-registry.prof.svc:443", "secretName: kube-pprof-registry-tls\n",
 		"--aggregated-api=true", "--api-service=true", "resourceNames: [kube-pprof-registry-ca, kube-pprof-registry-tls]"} {
 		if !strings.Contains(self, want) {
 			t.Errorf("selfSigned: no %q", want)
 		}
 	}
+	if strings.Count(self, "kind: Secret\n") != 2 || strings.Contains(self, "\ndata:\ntype") || strings.Contains(self, "stringData") ||
+		strings.Count(self, "helm.sh/resource-policy: keep") != 2 || strings.Contains(self, "resources: [secrets]\n  verbs: [create]") {
+		t.Error("selfSigned: two empty Secrets that stay, and no right to create any")
+	}
 	for _, set := range [][]string{{"registry.tls.mode=certManager", "registry.tls.issuerRef.name=x"}, {"registry.tls.mode=secret", "registry.tls.secretName=mine"}} {
 		out := rendered(t, set...)
-		if !strings.Contains(out, "--manage-certificates=false") || !strings.Contains(out, "--registry-ca-file=/etc/kube-pprof-ca/ca.crt") || strings.Contains(out, "kube-pprof-registry-ca") {
+		if !strings.Contains(out, "--manage-certificates=false") || !strings.Contains(out, "--registry-ca-file=/etc/kube-pprof-ca/ca.crt") || strings.Contains(out, "kube-pprof-registry-ca") || strings.Contains(out, "kind: Secret\n") {
 			t.Errorf("%v: the controller must not make certificates, and has to know the CA", set)
 		}
 		if strings.Contains(out, "kind: Certificate") != strings.Contains(set[0], "certManager") {

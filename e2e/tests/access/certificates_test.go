@@ -97,7 +97,7 @@ func certificatesChangeUnderLoad(t *testing.T, w *world) {
 	first := serial("a certificate is seen", 10*time.Second, "")
 	oldCA, _ := bundle(w.admin)
 	// the controller looks once in half a minute, and when it starts: so it is put in place anew, with short lives
-	f.K(t, "delete", "secret", "-n", f.Namespace, "kube-pprof-registry-ca")
+	f.K(t, "patch", "secret", "-n", f.Namespace, "kube-pprof-registry-ca", "--type=json", "-p", `[{"op":"remove","path":"/data"}]`)
 	if err := f.Install(append([]string{"controller.config.allow-short-certificates=true", "controller.config.certificate-lifetime=75s", "controller.config.ca-lifetime=5m"}, install...)...); err != nil {
 		t.Fatal(err)
 	}

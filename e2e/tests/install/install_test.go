@@ -40,6 +40,13 @@ func TestTheControllerMayNotReadSecrets(t *testing.T) {
 			t.Errorf("may it %s? %s", no, out)
 		}
 	}
+	// in its own namespace: the two of the registry's certificates, and it makes none
+	for what, want := range map[string]string{"create secrets": "no", "get secrets": "no", "delete secrets/kube-pprof-registry-ca": "no", "get secrets/kube-pprof-registry-ca": "yes",
+		"update secrets/kube-pprof-registry-tls": "yes"} {
+		if out, _ := f.Kubectl(append([]string{"auth", "can-i", as, "-n", f.Namespace}, strings.Fields(what)...)...); strings.TrimSpace(out) != want {
+			t.Errorf("may it %s in its namespace? %s", what, out)
+		}
+	}
 	for _, yes := range []string{"list pods", "watch pods", "get nodes", "list profilingpolicies.kube-pprof.dev", "watch clusterprofilingpolicies.kube-pprof.dev"} {
 		if out, err := f.Kubectl(append([]string{"auth", "can-i", as, "-A"}, strings.Fields(yes)...)...); err != nil || strings.TrimSpace(out) != "yes" {
 			t.Errorf("may it %s? %s", yes, out)
