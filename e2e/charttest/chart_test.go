@@ -71,7 +71,7 @@ func TestWaysToTLS(t *testing.T) {
 			t.Errorf("selfSigned: no %q", want)
 		}
 	}
-	if strings.Count(self, "kind: Secret\n") != 2 || strings.Contains(self, "\ndata:\ntype") || strings.Contains(self, "stringData") ||
+	if strings.Count(self, "kind: Secret\n") != 2 || strings.Contains(self, "\ntype: ") || strings.Contains(self, "stringData") ||
 		strings.Count(self, "helm.sh/resource-policy: keep") != 2 || strings.Contains(self, "resources: [secrets]\n  verbs: [create]") {
 		t.Error("selfSigned: two empty Secrets that stay, and no right to create any")
 	}

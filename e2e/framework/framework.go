@@ -39,6 +39,9 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
+// BeforeInstall, if it is set, is called by Run before the chart is installed.
+var BeforeInstall func() error
+
 // Run finds or makes the cluster, installs kube-pprof and runs the tests of a package: func TestMain(m) { framework.Run(m) }.
 // helmValues are further --set arguments.
 func Run(m *testing.M, helmValues ...string) {
@@ -50,7 +53,7 @@ func Run(m *testing.M, helmValues ...string) {
 	}
 	defer env.down()
 	if env.skip == "" {
-		if err := Install(helmValues...); err != nil {
+		if err := install(helmValues); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot install kube-pprof:", err)
 			dump()
 			return
@@ -131,16 +134,34 @@ func loadProduct() error {
 	return os.WriteFile(marker, []byte(stamp), 0o644)
 }
 
+func makeNamespace() error {
+	if _, err := Kubectl("get", "namespace", Namespace); err == nil {
+		return nil
+	}
+	_, err := KubectlIn(fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,
+		"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`, Namespace), "create", "-f", "-")
+	return err
+}
+
+func install(values []string) error {
+	if BeforeInstall != nil {
+		if err := makeNamespace(); err != nil {
+			return err
+		}
+		if err := BeforeInstall(); err != nil {
+			return err
+		}
+	}
+	return Install(values...)
+}
+
 // Install installs or upgrades the chart from the checkout, as a person would, and waits until it is up.
 func Install(values ...string) error {
 	if err := loadProduct(); err != nil {
 		return err
 	}
-	if _, err := Kubectl("get", "namespace", Namespace); err != nil {
-		if _, err := KubectlIn(fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,
-			"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`, Namespace), "create", "-f", "-"); err != nil {
-			return err
-		}
+	if err := makeNamespace(); err != nil {
+		return err
 	}
 	repository, tag := imageRef()
 	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "180s",

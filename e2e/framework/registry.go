@@ -77,14 +77,22 @@ const viaForward = `kubectl port-forward -n "$1" svc/kube-pprof-registry :443 >"
 for i in $(seq 100); do port=$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' "$2/forward"); [ -n "$port" ] && break; sleep 0.05; done
 exec 3<&0; curl -sS --fail-with-body --max-time 60 --cacert "$2/ca" --connect-to "::127.0.0.1:$port" -H @/dev/fd/3 "$3"`
 
+// RegistrySecret is where the authority lies that the registry is verified with.
+var RegistrySecret = "kube-pprof-registry-tls"
+
 // RawAs asks the registry with a token.
-func RawAs(token, path string) (string, error) {
+func RawAs(token, path string) (string, error) { return ask(token, path) }
+
+// PostAs sends the registry something. On a cluster of its own only.
+func PostAs(token, path, body string) (string, error) { return ask(token, path, "--data-binary", body) }
+
+func ask(token, path string, flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "kp-raw")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	ca, err := Kubectl("get", "secret", "-n", Namespace, "kube-pprof-registry-tls", "-o", `go-template={{index .data "ca.crt" | base64decode}}`)
+	ca, err := Kubectl("get", "secret", "-n", Namespace, RegistrySecret, "-o", `go-template={{index .data "ca.crt" | base64decode}}`)
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +107,7 @@ func RawAs(token, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return run(header, "curl", "-sS", "--fail-with-body", "--max-time", "60", "--cacert", filepath.Join(dir, "ca"), "--connect-to", "::"+ip+":443", "-H", "@-", url)
+	return run(header, append([]string{"curl", "-sS", "--fail-with-body", "--max-time", "60", "--cacert", filepath.Join(dir, "ca"), "--connect-to", "::" + ip + ":443", "-H", "@-", url}, flags...)...)
 }
 
 // List pages through the registry's profiles that match a query like "namespace=a&type=cpu".
