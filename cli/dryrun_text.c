@@ -84,7 +84,8 @@ static void remark(const json_t *row, FILE *out)
     if (number_of(row, "intervalSeconds") > number_of(row, "askedSeconds") * 1.001)
         kp_describe(out, 6, 0, "", "%s is stretched: every %s is asked", type,
             duration_of(text, number_of(row, "askedSeconds")));
-    json_array_foreach(others, i, other) kp_describe(out, 6, 0, "", "%s is shared with %s; %s decides", type,
+    json_array_foreach(others, i, other) kp_describe(out, 6, 0, "",
+        "%s is shared with %s: %s decides, the shortest interval and most pods count", type,
         json_string_value(other), text_of(row, "decidedBy"));
 }
 

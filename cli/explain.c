@@ -17,29 +17,40 @@ struct explaining {
     struct kp_cli *cli;
     struct kp_policies policies;
     bool is_registry_gone; // asked once, and it cannot be read
+    char *counted;         // selector of the revision that was counted last
+    int n_counted;
     json_t *items;
 };
 
-// How many pods the revision has, for "k of n"; 0 = not known.
-static int count_revision(struct kp_cli *cli, const struct kp_pod *pod)
+static int count_pods(struct kp_cli *cli, const struct kp_pod *pod, const char *selector)
+{
+    struct kp_pods pods = {0};
+    struct kp_error ignored = {0};
+    int n = 0;
+    int rc = kp_pods_list(cli, pod->namespace, selector, NULL, NULL, &pods, &ignored);
+    for (size_t i = 0; rc == 0 && i < pods.items.n; i++) {
+        const struct kp_pod *other = pods.items.items[i];
+        bool runs = other->phase == KP_POD_RUNNING && !other->deleting;
+        n += runs && kp_streq(other->workload_name, pod->workload_name) ? 1 : 0;
+    }
+    kp_pods_finish(&pods);
+    return n;
+}
+
+// How many pods the revision has, for "k of n"; 0 = not known. Pods of one workload come one after the other.
+static int count_revision(struct explaining *e, const struct kp_pod *pod)
 {
     static const char *const keys[] = {"pod-template-hash", "controller-revision-hash"};
     for (size_t i = 0; i < KP_COUNT(keys); i++) {
         const char *value = kp_pod_label(pod, keys[i]);
-        struct kp_pods pods = {0};
-        struct kp_error ignored = {0};
-        int n = 0;
         if (value == NULL || pod->revision[0] == '\0')
             continue;
-        kp_auto_free char *selector = kp_asprintf("%s=%s", keys[i], value);
-        if (kp_pods_list(cli, pod->namespace, selector, NULL, NULL, &pods, &ignored) == 0)
-            for (size_t k = 0; k < pods.items.n; k++)
-                n += pods.items.items[k]->phase == KP_POD_RUNNING && !pods.items.items[k]->deleting &&
-                             kp_streq(pods.items.items[k]->workload_name, pod->workload_name)
-                         ? 1
-                         : 0;
-        kp_pods_finish(&pods);
-        return n;
+        char *selector = kp_asprintf("%s=%s", keys[i], value);
+        if (!kp_streq(selector, e->counted))
+            e->n_counted = count_pods(e->cli, pod, selector);
+        kp_free(e->counted);
+        e->counted = selector;
+        return e->n_counted;
     }
     return 0;
 }
@@ -86,7 +97,7 @@ static int explain_one(struct explaining *e, const struct kp_pod *pod, struct kp
         return kp_fail(err, KP_CANCELED, "interrupted");
     }
     explained.states = states;
-    explained.revision_pods = count_revision(e->cli, pod);
+    explained.revision_pods = count_revision(e, pod);
     json_t *data = kp_explain_data(&explained);
     if (is_unheard_of(data, states))
         kp_policies_note(&e->policies,
@@ -150,6 +161,7 @@ int kp_cli_explain(struct kp_cli *cli, struct kp_error *err)
     if (rc == 0)
         rc = explain_all(&e, &output, err);
     kp_output_finish(&output);
+    kp_free(e.counted);
     json_decref(e.items);
     return rc;
 }

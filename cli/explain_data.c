@@ -127,9 +127,12 @@ static json_t *policy_data(
 
 static const char *problem_of(const struct kp_pod_wishes *wishes, const char *key)
 {
-    for (size_t i = 0; i < wishes->n_problems; i++)
-        if (kp_streq(wishes->problems[i].key, key))
-            return wishes->problems[i].message;
+    for (size_t i = 0; i < wishes->n_problems; i++) {
+        const char *message = wishes->problems[i].message;
+        size_t len = strlen(key);
+        if (kp_streq(wishes->problems[i].key, key)) // "KEY: sentence"
+            return strncmp(message, key, len) == 0 && message[len] == ':' ? message + len + 2 : message;
+    }
     return NULL;
 }
 
@@ -281,6 +284,14 @@ static const char *phase_of(const struct kp_pod *pod)
     return pod->deleting ? "Terminating" : phases[pod->phase];
 }
 
+static bool is_doubtful(const struct kp_explained *e)
+{
+    bool any = e->policies->is_partial;
+    for (size_t i = 0; i < e->policies->items.n && e->namespace_labels == NULL; i++)
+        any |= !kp_selector_is_empty(e->policies->items.items[i]->namespace_selector);
+    return any;
+}
+
 static json_t *sum_up(const struct kp_explained *e, const struct kp_verdict *verdict)
 {
     const struct kp_policies *policies = e->policies;
@@ -289,10 +300,10 @@ static json_t *sum_up(const struct kp_explained *e, const struct kp_verdict *ver
     if (policies->is_missing)
         return json_string("this cluster does not know ProfilingPolicy: kube-pprof is not installed");
     if (policies->items.n == 0)
-        return json_sprintf("there is no policy in namespace %s%s; begin with: kubectl pprof policy init",
-            e->pod->namespace,
-            policies->lacks_of_cluster ? ", and those of the cluster are not known"
-                                       : " and none of the cluster");
+        return json_sprintf(
+            "there is no policy in namespace %s and none of the cluster%s; begin with: kubectl "
+            "pprof policy init",
+            e->pod->namespace, policies->is_partial ? " that you may see" : "");
     for (size_t i = 0; i < verdict->matches.n; i++)
         if (verdict->matches.items[i].leftout != KP_LEFTOUT_NONE) {
             kp_auto_free char *name = kp_policies_name(verdict->matches.items[i].policy);
@@ -332,6 +343,8 @@ json_t *kp_explain_data(const struct kp_explained *e)
     for (size_t i = 0; i < verdict.targets.n; i++)
         json_array_append_new(targets, target_data(e, verdict.targets.items[i]));
     json_object_set_new(data, "profiled", json_boolean(verdict.targets.n > 0));
+    // what one may not read may profile it
+    json_object_set_new(data, "certain", json_boolean(verdict.targets.n > 0 || !is_doubtful(e)));
     json_object_set_new(data, "message", sum_up(e, &verdict));
     json_object_set_new(data, "annotations", annotations_data(e->pod));
     json_object_set_new(data, "policies", policies);

@@ -65,7 +65,9 @@ static void print_pod(const json_t *data, FILE *out)
         kp_describe(out, 0, LABEL, "Profiled:", "yes, at %zu port%s%s", n, n == 1 ? "" : "s",
             is_out_of_sample(data) ? "; other pods of its revision are in the sample now" : "");
     else
-        kp_describe(out, 0, LABEL, "Profiled:", "no: %s", message ? message : "");
+        kp_describe(out, 0, LABEL, "Profiled:", "no%s: %s",
+            json_is_false(json_object_get(data, "certain")) ? ", as far as you may see" : "",
+            message ? message : "");
 }
 
 static void print_annotations(const json_t *list, FILE *out)

@@ -118,7 +118,7 @@ static int read_kind(
         policies->is_missing = true;
         return 0;
     }
-    policies->lacks_of_cluster |= is_cluster;
+    policies->is_partial = true;
     kp_policies_note(
         policies, "policies of the %s are not known: %s", is_cluster ? "cluster" : "namespace", why.text);
     return 0;

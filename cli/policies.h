@@ -18,9 +18,9 @@ struct kp_policies_namespace {
 struct kp_policies {
     KP_ARRAY(struct kp_policy *) items; // one reference each; by precedence (kp_policy_compare)
     KP_ARRAY(struct kp_policies_namespace) namespaces;
-    json_t *notes;         // sentences: what is not known, and why
-    bool is_missing;       // the kinds are not there: CRDs are not installed
-    bool lacks_of_cluster; // policies of the cluster could not be read
+    json_t *notes;   // sentences: what is not known, and why
+    bool is_missing; // the kinds are not there: CRDs are not installed
+    bool is_partial; // there are some that one may not read
 };
 
 // namespace NULL: of all namespaces. Fails where the cluster cannot be asked at all; a right that is missing
