@@ -79,10 +79,41 @@ static json_t *read_states(struct explaining *e, const struct kp_pod *pod)
     return states;
 }
 
-// It ought to be captured, and yet nobody told the registry of it.
-static bool is_unheard_of(const json_t *data, const json_t *states)
+static const char *text_of(const json_t *data, const char *key)
 {
-    return states != NULL && json_array_size(states) == 0 && json_is_true(json_object_get(data, "profiled"));
+    return json_string_value(json_object_get(data, key));
+}
+
+// The rules here are those of a controller that is set as by default; where it says otherwise, it is right.
+static void compare(struct explaining *e, const struct kp_pod *pod, const json_t *data, const json_t *states)
+{
+    bool profiled = json_is_true(json_object_get(data, "profiled"));
+    size_t i;
+    json_t *state;
+    if (states != NULL && json_array_size(states) == 0 && profiled)
+        kp_policies_note(&e->policies,
+            "the registry knows no target of pod '%s': the controller does not run, has not seen it yet, or "
+            "is "
+            "set otherwise than by default",
+            pod->name);
+    json_array_foreach((json_t *)(uintptr_t)states, i, state)
+    {
+        const char *reason = text_of(state, "leftOutReason");
+        const char *message = text_of(state, "message");
+        const char *uid = text_of(state, "podUID");
+        if (uid != NULL && !kp_streq(uid, pod->uid))
+            continue; // of an earlier pod of that name
+        if (profiled && reason != NULL)
+            kp_policies_note(&e->policies, "the controller, when it looked last, left pod '%s' out: %s: %s",
+                pod->name, reason, message ? message : "");
+        else if (!profiled && reason == NULL)
+            kp_policies_note(&e->policies,
+                "the controller, when it looked last, did profile pod '%s' at port %lld: something has "
+                "changed "
+                "since, you may not see all, or it is set otherwise than by default (--annotation-dialects, "
+                "--allow-host-network, --path-prefixes)",
+                pod->name, (long long)json_integer_value(json_object_get(state, "port")));
+    }
 }
 
 static int explain_one(struct explaining *e, const struct kp_pod *pod, struct kp_error *err)
@@ -99,12 +130,7 @@ static int explain_one(struct explaining *e, const struct kp_pod *pod, struct kp
     explained.states = states;
     explained.revision_pods = count_revision(e, pod);
     json_t *data = kp_explain_data(&explained);
-    if (is_unheard_of(data, states))
-        kp_policies_note(&e->policies,
-            "the registry knows no target of pod '%s': the controller does not run, has not seen it yet, or "
-            "is "
-            "set otherwise than by default",
-            pod->name);
+    compare(e, pod, data, states);
     json_array_append_new(e->items, data);
     json_decref(states);
     return 0;

@@ -245,6 +245,37 @@ static void test_where_kube_pprof_is_not_installed(void **state)
     kp_ran_finish(&r.ran);
 }
 
+// The controller may be set otherwise, or what it saw has changed.
+static void check_compared(const char *policies, const char *states, const char *says)
+{
+    const struct peer_step steps[] = {
+        {.expect = "/pods/checkout-x ", .status = 200, .body = POD},
+        {.expect = "/namespaces/shop/profilingpolicies ", .status = 200, .body = policies},
+        {.expect = "/clusterprofilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+        {.expect = "GET /api/v1/namespaces/shop ",
+            .status = 200,
+            .body = "{\"metadata\":{\"name\":\"shop\"}}"},
+        {.expect = "/profiles/-/targets", .status = 200, .body = states},
+    };
+    struct ran_at_server r;
+    run_at_server(steps, KP_COUNT(steps), (const char *const[]){"explain", "checkout-x", NULL}, &r);
+    check_says(r.ran.err, says);
+    assert_int_equal(r.ran.status, 0);
+    kp_ran_finish(&r.ran);
+}
+
+static void test_the_controller_sees_it_otherwise(void **state)
+{
+    (void)state;
+    check_compared(POLICIES,
+        "{\"items\":[{\"pod\":\"checkout-x\",\"leftOutReason\":\"AddressConflict\",\"message\":\"two claim "
+        "it\"}]}",
+        "note: the controller, when it looked last, left pod 'checkout-x' out: AddressConflict: two claim "
+        "it\n");
+    check_compared("{\"items\":[]}", "{\"items\":[{\"pod\":\"checkout-x\",\"port\":6060,\"sampled\":true}]}",
+        "note: the controller, when it looked last, did profile pod 'checkout-x' at port 6060: ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_the_command),
         cmocka_unit_test(test_the_command_as_data),
         cmocka_unit_test(test_where_kube_pprof_is_not_installed),
+        cmocka_unit_test(test_the_controller_sees_it_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
