@@ -50,6 +50,8 @@ static const struct {
         STATUS(403, "Forbidden",
             "pods \\\"web-1\\\" is forbidden: User \\\"u\\\" cannot get resource \\\"pods/proxy\\\""),
         403},
+    {"/api/v1/namespaces/shop/pods/web-1/portforward", "application/json",
+        STATUS(403, "Forbidden", "cannot get resource \\\"pods/portforward\\\""), 403},
     {PROXY("web-2") "profile?seconds=2 ", "text/plain",
         "Could not enable CPU profiling: cpu profiling already in use\n", 500},
     {PROXY("web-2") "heap ", "application/octet-stream", profile, 200},
@@ -162,6 +164,19 @@ static void test_what_pods_answer_instead(void **state)
     assert_int_equal(count_files(w, ""), 0);
 }
 
+static void test_neither_way_is_allowed(void **state)
+{
+    struct world *w = *state;
+    CAPTURE(w, "web-1", "-t", "mutex", "--via", "auto");
+    assert_int_equal(w->ran.status, 1);
+    assert_string_equal(w->ran.err,
+        "note: shop/web-1: not by the pod proxy: pods \"web-1\" is forbidden: User \"u\" cannot get resource "
+        "\"pods/proxy\"\n"
+        "Error from server (Forbidden): shop/web-1 mutex: port 6061 of pod 'shop/web-1': cannot get resource "
+        "\"pods/portforward\"\n");
+    assert_int_equal(count_files(w, ""), 0);
+}
+
 static void test_a_name_that_is_not_there_costs_the_others_nothing(void **state)
 {
     struct world *w = *state;
@@ -199,6 +214,7 @@ int main(void)
         TEST(test_heap_and_allocs_are_asked_once),
         TEST(test_a_workload_whose_one_pod_is_busy),
         TEST(test_what_pods_answer_instead),
+        TEST(test_neither_way_is_allowed),
         TEST(test_a_name_that_is_not_there_costs_the_others_nothing),
         TEST(test_wrong_usage),
     };

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "cli/progress.h"
 #include "forward/forward.h"
 #include "base/banned.h"
 
@@ -16,7 +17,8 @@ struct kp_reach {
     uint16_t port;
     bool https, with_credentials;
     enum kp_reach_via via;
-    bool is_forwarded; // the way that is taken
+    bool is_forwarded;           // the way that is taken
+    struct kp_error not_proxied; // why it is not the pod proxy, until that was told
 
     // the request that runs
     struct kp_kube_call *kube_call;
@@ -107,6 +109,17 @@ static int start(struct kp_reach *reach, struct kp_error *err);
 
 // ---- port-forward ----
 
+// Who may not forward ports is told why the pod proxy did not do: that may be what can be helped.
+static void tell_why_not_proxied(struct kp_reach *reach)
+{
+    if (reach->not_proxied.code == 0)
+        return;
+    kp_progress_clear(reach->cli);
+    kp_cli_note(
+        reach->cli, "%s/%s: not by the pod proxy: %s", reach->namespace, reach->pod, reach->not_proxied.text);
+    kp_error_clear(&reach->not_proxied);
+}
+
 static void on_forwarded(void *user, const struct kp_http_result *result)
 {
     struct kp_reach *reach = user;
@@ -116,6 +129,8 @@ static void on_forwarded(void *user, const struct kp_http_result *result)
     kp_forward_error(reach->forward, &why);
     if (err.code != 0 && err.code != KP_CANCELED && err.code != KP_LIMIT && why.code != 0)
         err = why; // why the connection broke
+    if (err.http_status == 403)
+        tell_why_not_proxied(reach);
     if (err.code == 0 && (result->status < 200 || result->status > 299)) {
         if (result->body != NULL)
             kp_strbuf_add(&reach->refusal, result->body->data, result->body->len);
@@ -209,6 +224,7 @@ static void on_proxied(void *user, int http_status, json_t *json, const struct k
     kp_cli_verbose(reach->cli, 1, "%s/%s: not by the pod proxy (%s), by port-forward", reach->namespace,
         reach->pod, err->text);
     reach->is_forwarded = true;
+    reach->not_proxied = *err;
     struct kp_error again = {0};
     if (start(reach, &again) != 0)
         tell(reach, 0, &again);
