@@ -70,7 +70,10 @@ int kp_dir_sync(const char *path, struct kp_error *err)
 
 static int write_beside(const char *path, const void *data, size_t len, unsigned mode, struct kp_error *err)
 {
-    auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    // In a folder others may write to, somebody could have put a link or an open file under this name: what
+    // is there goes (a crash leaves such files, too), and what is written is new.
+    unlink(path);
+    auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return kp_fail_errno(err, errno, "cannot write '%s'", path);
     if (kp_write_all(fd, data, len, err) != 0)

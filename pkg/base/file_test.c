@@ -112,6 +112,26 @@ static void test_failed_write_leaves_the_old_file(void **state)
     assert_int_equal(access(beside, F_OK), -1);
 }
 
+// In a folder others may write to, somebody may guess the name of the file beside.
+static void test_follows_no_link_that_lies_beside(void **state)
+{
+    kp_auto_free char *path = kp_asprintf("%s/file", (char *)*state);
+    kp_auto_free char *beside = kp_asprintf("%s.tmp", path);
+    kp_auto_free char *victim = kp_asprintf("%s/victim", (char *)*state);
+    char *data = NULL;
+    assert_int_equal(kp_file_write_atomic(victim, "mine", 4, 0600, NULL), 0);
+    for (int hard = 0; hard < 2; hard++) {
+        assert_int_equal(hard ? link(victim, beside) : symlink(victim, beside), 0);
+        assert_int_equal(kp_file_write_atomic(path, "new", 3, 0600, NULL), 0);
+        assert_int_equal(kp_file_read(victim, 10, &data, NULL, NULL), 0);
+        assert_string_equal(data, "mine");
+        kp_free(data);
+        assert_int_equal(kp_file_read(path, 10, &data, NULL, NULL), 0);
+        assert_string_equal(data, "new");
+        kp_free(data);
+    }
+}
+
 static void test_makes_folders(void **state)
 {
     kp_auto_free char *deep = kp_asprintf("%s/a/b//c/", (char *)*state);
@@ -147,6 +167,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reads_no_more_than_allowed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_says_what_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_write_leaves_the_old_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_follows_no_link_that_lies_beside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_makes_folders, setup, teardown),
         cmocka_unit_test(test_write_all_says_the_cause),
     };
