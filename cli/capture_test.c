@@ -24,7 +24,11 @@
     "\"status\":\"True\"}],"                                                                                 \
     "\"containerStatuses\":[{\"name\":\"app\",\"ready\":true,\"state\":{\"running\":{\"startedAt\":\"2026-"  \
     "01-01T00:00:00Z\"}}}]}}"
-#define PROXY(pod) "/api/v1/namespaces/shop/pods/" pod ":6061/proxy/debug/pprof/"
+#define N60         "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+#define LONG        N60 N60 N60 N60 "-the-end-web" // as long as names of pods may be
+#define OUTSIDE     "a/../../outside"
+#define LIST(items) "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[" items "]}"
+#define PROXY(pod)  "/api/v1/namespaces/shop/pods/" pod ":6061/proxy/debug/pprof/"
 #define STATUS(code, reason, message)                                                                        \
     "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"" reason                 \
     "\",\"message\":\"" message "\",\"code\":" #code "}"
@@ -42,6 +46,10 @@ static const struct {
         "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[" POD("web-1", "") "," POD(
             "web-2", "") "]}",
         200},
+    {"/api/v1/namespaces/long/pods", "application/json", LIST(POD(LONG, "")), 200},
+    {PROXY(LONG) "heap ", "application/octet-stream", profile, 200},
+    {"/api/v1/namespaces/evil/pods", "application/json", LIST(POD(OUTSIDE, "")), 200},
+    {PROXY(OUTSIDE) "heap ", "application/octet-stream", profile, 200},
     {PROXY("web-1") "heap ", "application/octet-stream", profile, 200},
     {PROXY("web-1") "profile?seconds=2 ", "application/octet-stream", profile, 200},
     {PROXY("web-1") "goroutine ", "text/html", "<html>hello</html>", 200},
@@ -186,6 +194,29 @@ static void test_a_name_that_is_not_there_costs_the_others_nothing(void **state)
     assert_int_equal(count_files(w, "web-1"), 1);
 }
 
+#define CAPTURE_OF(w, namespace)                                                                             \
+    kp_run(&(w)->ran, "capture", "--server", kp_peer_url((w)->peer), "-n", namespace, "-l", "a=b",           \
+        "--output-dir", (w)->dir, "--via", "proxy", "-t", "heap")
+
+static void test_a_name_as_long_as_names_may_be(void **state)
+{
+    struct world *w = *state;
+    CAPTURE_OF(w, "long");
+    assert_string_equal(w->ran.err, "");
+    assert_int_equal(w->ran.status, 0);
+    assert_int_equal(count_files(w, "-the-end-web_app_heap_2"), 1);
+}
+
+// An API server may say what it likes: files stay in the folder, under plain names.
+static void test_no_name_leads_out_of_the_folder(void **state)
+{
+    struct world *w = *state;
+    CAPTURE_OF(w, "evil");
+    assert_string_equal(w->ran.err, "");
+    assert_int_equal(w->ran.status, 0);
+    assert_int_equal(count_files(w, "shop_a-..-..-outside_app_heap_2"), 1);
+}
+
 static void test_wrong_usage(void **state)
 {
     struct world *w = *state;
@@ -216,6 +247,8 @@ int main(void)
         TEST(test_what_pods_answer_instead),
         TEST(test_neither_way_is_allowed),
         TEST(test_a_name_that_is_not_there_costs_the_others_nothing),
+        TEST(test_a_name_as_long_as_names_may_be),
+        TEST(test_no_name_leads_out_of_the_folder),
         TEST(test_wrong_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "capture/answer.h"
+#include "cli/filename.h"
 #include "policy/types.h"
 #include "base/banned.h"
 
@@ -107,30 +108,27 @@ void kp_taking_describe(const struct kp_taking *t, int64_t now_mono_ms, char out
 
 // ---- files ----
 
-static const char *suffix_of(const char *type)
-{
-    return kp_streq(type, "trace") ? "trace" : "pb.gz";
-}
-
-// NAMESPACE_POD_CONTAINER_TYPE_TIME.pb.gz: no name of Kubernetes holds an underscore.
 static char *file_name(const struct kp_taking *t, const char *type, int64_t time_ms)
 {
-    char time[32];
-    struct tm tm;
-    time_t s = (time_t)(time_ms / 1000);
-    gmtime_r(&s, &tm);
-    strftime(time, sizeof time, "%Y%m%dT%H%M%S", &tm);
     const struct kp_pod *pod = t->target->pod;
-    return kp_asprintf("%s/%s_%s_%s_%s_%s.%03dZ.%s", t->dir, pod->namespace, pod->name,
-        t->target->container->name, type, time, (int)(time_ms % 1000), suffix_of(type));
+    const struct kp_file_name name = {.namespace = pod->namespace,
+        .pod = pod->name,
+        .container = t->target->container->name,
+        .type = type,
+        .time_ms = time_ms,
+        .end = kp_streq(type, "trace") ? ".trace" : ".pb.gz"};
+    kp_auto_free char *text = kp_file_name_format(&name);
+    return kp_asprintf("%s/%s", t->dir, text);
 }
 
+// Under a name nobody can guess, and new: others may be able to write into the folder.
 static int open_file(struct kp_taking *t, struct kp_error *err)
 {
-    const struct kp_pod *pod = t->target->pod;
-    t->temp = kp_asprintf("%s/.%s_%s_%s_%s.%d.part", t->dir, pod->namespace, pod->name,
-        t->target->container->name, wanted(t)->type, (int)getpid());
-    t->fd = open(t->temp, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+    unsigned long long any = 0;
+    if (getrandom(&any, sizeof any, 0) < 0)
+        return kp_fail_errno(err, errno, "no random number to be had");
+    t->temp = kp_asprintf("%s/.kubectl-pprof-%016llx.part", t->dir, any);
+    t->fd = open(t->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
     t->bytes = 0;
     t->write_error = (struct kp_error){0};
     if (t->fd >= 0)
