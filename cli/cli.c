@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/banned.h"
@@ -72,6 +73,25 @@ void kp_cli_verbose(struct kp_cli *cli, int level, const char *fmt, ...)
     kp_strbuf_vaddf(&text, fmt, args);
     va_end(args);
     print_line(cli->err, "", text.data);
+}
+
+void kp_cli_write(const struct kp_cli *cli, FILE *to, const char *text, size_t len)
+{
+    bool is_terminal = to == cli->out ? cli->is_out_tty : cli->is_err_tty;
+    if (!is_terminal) {
+        fwrite(text, 1, len, to);
+        return;
+    }
+    kp_auto_free char *shown = kp_alloc(len + 1);
+    for (size_t at = 0; at < len; at++) {
+        size_t n = 0;
+        while (at + n < len && text[at + n] != '\n' && text[at + n] != '\t')
+            n++;
+        fputs(kp_printable(shown, len + 1, text + at, n), to);
+        at += n;
+        if (at < len)
+            fputc(text[at], to);
+    }
 }
 
 int kp_cli_usage(struct kp_cli *cli, struct kp_error *err, const char *fmt, ...)

@@ -34,6 +34,9 @@ void kp_cli_complain(struct kp_cli *cli, const struct kp_error *err);
 void kp_cli_note(struct kp_cli *cli, const char *fmt, ...) KP_PRINTF(2, 3);
 // The same, with -v=LEVEL or more only.
 void kp_cli_verbose(struct kp_cli *cli, int level, const char *fmt, ...) KP_PRINTF(3, 4);
+// What others wrote, with its line ends: to cli->out or cli->err. As it is into files and pipes; on a
+// terminal blanks stand for control characters other than line ends and tabs.
+void kp_cli_write(const struct kp_cli *cli, FILE *to, const char *text, size_t len);
 // The command line makes no sense: KP_INVALID, and exit status 2.
 int kp_cli_usage(struct kp_cli *cli, struct kp_error *err, const char *fmt, ...) KP_PRINTF(3, 4);
 // The error of one of several things becomes that of the whole, with all it knows.

@@ -24,6 +24,14 @@ static const char *namespace_of(const json_t *item)
     return flat ? flat : json_string_value(json_object_get(json_object_get(item, "metadata"), "namespace"));
 }
 
+static int list(struct kp_cli *cli, struct kp_get *get, json_t **ret, struct kp_error *err)
+{
+    int rc = get->resource->list(cli, get, ret, err);
+    while (rc == 0 && cli->flags.limit > 0 && json_array_size(*ret) > (size_t)cli->flags.limit)
+        json_array_remove(*ret, json_array_size(*ret) - 1);
+    return rc;
+}
+
 static struct kp_table *table_of(const struct kp_get *get, const json_t *items)
 {
     static const char *columns[32];
@@ -66,7 +74,11 @@ static int print_items(
     json_t *item;
     if (get->output.kind == KP_OUTPUT_NAME) {
         json_array_foreach(items, i, item)
-            fprintf(cli->out, "%s/%s\n", get->resource->kind, get->resource->name(item));
+        {
+            const char *name = get->resource->name(item);
+            kp_auto_free char *line = kp_asprintf("%s/%s\n", get->resource->kind, name ? name : "");
+            kp_cli_write(cli, cli->out, line, strlen(line));
+        }
         return 0;
     }
     struct kp_table *table = table_of(get, items);
@@ -168,7 +180,7 @@ static int watch(struct kp_cli *cli, struct kp_get *get, json_t *items, struct k
         json_t *now = NULL;
         json_t *news = json_array();
         struct kp_error failed = {0};
-        if (get->resource->list(cli, get, &now, &failed) != 0) {
+        if (list(cli, get, &now, &failed) != 0) {
             if (failed.code == KP_CANCELED || failed.code == KP_DENIED || failed.code == KP_UNAUTHENTICATED)
                 rc = kp_cli_pass(err, &failed);
             else
@@ -188,10 +200,30 @@ static int watch(struct kp_cli *cli, struct kp_get *get, json_t *items, struct k
 
 // ---- the command ----
 
+// What chooses among profiles is not left out of an answer without a word.
+static int check_flags(struct kp_cli *cli, const struct kp_get *get, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    const bool is_policies = kp_streq(get->resource->kind, "policy");
+    const struct {
+        const char *flag;
+        bool is_given;
+    } flags[] = {{"--type", f->types.n > 0 || kp_cli_given(f->profile_type)},
+        {"--selector", kp_cli_given(f->selector)}, {"--revision", kp_cli_given(f->revision)},
+        {"--from", kp_cli_given(f->from)}, {"--to", kp_cli_given(f->to)},
+        {"--service", is_policies && kp_cli_given(f->service)}};
+    const bool is_profiles = kp_get_has_ids(get->resource);
+    for (size_t i = 0; i < KP_COUNT(flags); i++)
+        if (flags[i].is_given && (!is_profiles || get->n_ids > 0))
+            return kp_cli_usage(cli, err, "%s chooses among profiles, and is of no use %s", flags[i].flag,
+                get->n_ids > 0 ? "with ids" : "here");
+    return 0;
+}
+
 static int run(struct kp_cli *cli, struct kp_get *get, struct kp_error *err)
 {
     json_t *items = NULL;
-    int rc = get->resource->list(cli, get, &items, err);
+    int rc = list(cli, get, &items, err);
     if (rc == 0 && json_array_size(items) == 0 && !kp_output_is_data(&get->output) && cli->n_failures == 0)
         say_nothing_found(cli, get);
     if (rc == 0 && (json_array_size(items) > 0 || kp_output_is_data(&get->output)))
@@ -215,7 +247,9 @@ int kp_cli_get(struct kp_cli *cli, struct kp_error *err)
             cli->args[0]);
     if (get.n_ids > 0 && !kp_get_has_ids(get.resource))
         return kp_cli_usage(cli, err, "only profiles are got by id");
-    int rc = kp_output_parse(cli, &get.output, err);
+    int rc = check_flags(cli, &get, err);
+    if (rc == 0)
+        rc = kp_output_parse(cli, &get.output, err);
     get.is_wide = get.output.kind == KP_OUTPUT_WIDE;
     if (rc == 0)
         rc = run(cli, &get, err);

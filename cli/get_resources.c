@@ -7,9 +7,9 @@
 #include "base/duration.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "cli/pages.h"
 #include "base/banned.h"
 
-#define PAGE          1000
 #define DEFAULT_LIMIT 500
 
 // ---- reading items ----
@@ -118,27 +118,14 @@ static int list_profiles(struct kp_cli *cli, const struct kp_get *get, json_t **
                                                      : DEFAULT_LIMIT;
     struct kp_query query;
     json_t *items = json_array();
+    bool more = false;
     kp_query_init(&query);
     int rc = get->n_ids ? list_ids(cli, get, items, err) : kp_query_add_flags(cli, &query, err);
-    kp_query_add_int(&query, "limit", (int64_t)(limit < PAGE ? limit : PAGE));
-    size_t n_params = query.items.n;
-    for (bool more = rc == 0 && get->n_ids == 0; more;) {
-        json_t *page = NULL;
-        rc = kp_ask_json(cli, "profiles", &query, &page, err);
-        const char *cursor = text_of(page, "cursor");
-        json_array_extend(items, json_object_get(page, "items"));
-        more = rc == 0 && kp_cli_given(cursor) && json_array_size(items) < limit;
-        while (query.items.n > n_params) {
-            struct kp_query_item *last = &query.items.items[--query.items.n];
-            kp_free(last->key);
-            kp_free(last->value);
-        }
-        if (rc == 0 && !more && kp_cli_given(cursor) && cli->flags.limit == 0)
-            kp_cli_note(
-                cli, "only the newest %zu are shown; --limit says how many, --from and --to which", limit);
-        kp_query_add(&query, "cursor", cursor);
-        json_decref(page);
-    }
+    if (rc == 0 && get->n_ids == 0)
+        rc = kp_pages_list(cli, "profiles", &query, limit, items, &more, err);
+    if (rc == 0 && more && cli->flags.limit == 0)
+        kp_cli_note(
+            cli, "only the newest %zu are shown; --limit says how many, --from and --to which", limit);
     kp_query_finish(&query);
     if (rc == 0)
         *ret = json_incref(items);
@@ -316,20 +303,10 @@ static int list_targets(struct kp_cli *cli, const struct kp_get *get, json_t **r
 {
     json_t *items = json_array();
     struct kp_query query;
-    bool more = true;
-    int rc = 0;
+    bool more;
     (void)get;
     kp_query_init(&query);
-    while (rc == 0 && more) {
-        json_t *page = NULL;
-        rc = kp_ask_json(cli, "targets", &query, &page, err);
-        kp_query_finish(&query);
-        json_array_extend(items, json_object_get(page, "items"));
-        const char *cursor = text_of(page, "cursor");
-        more = kp_cli_given(cursor);
-        kp_query_add(&query, "cursor", cursor);
-        json_decref(page);
-    }
+    int rc = kp_pages_list(cli, "targets", &query, SIZE_MAX, items, &more, err);
     kp_query_finish(&query);
     for (size_t i = json_array_size(items); i-- > 0 && kp_cli_given(cli->flags.service);)
         if (!kp_streq(cli->flags.service, text_of(json_array_get(items, i), "service")))

@@ -130,6 +130,13 @@ static void add_time(const struct file *file, struct kp_query *query)
         kp_query_add(query, "time", kp_time_format(text, (int64_t)st.st_mtim.tv_sec * 1000));
 }
 
+static void print_stored(struct kp_cli *cli, const struct file *file, const char *id, const char *labels)
+{
+    kp_auto_free char *line =
+        kp_asprintf("%s %s %s%s%s\n", id, file->type, file->path, labels[0] ? " " : "", labels);
+    kp_cli_write(cli, cli->out, line, strlen(line));
+}
+
 static int store(struct kp_cli *cli, const struct file *file, const struct pairs *said, struct kp_error *err)
 {
     struct kp_query query;
@@ -145,7 +152,7 @@ static int store(struct kp_cli *cli, const struct file *file, const struct pairs
     if (rc == 0 && id[0] == '\0')
         return kp_fail(err, KP_CONFLICT, "the registry did not keep it: it is older than its namespace");
     if (rc == 0)
-        fprintf(cli->out, "%s %s %s%s%s\n", id, file->type, file->path, labels[0] ? " " : "", labels);
+        print_stored(cli, file, id, labels);
     return rc;
 }
 

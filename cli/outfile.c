@@ -66,7 +66,11 @@ static int write_out(struct kp_cli *cli, const void *data, size_t len, bool is_t
         return rc;
     if (is_file(cli))
         return kp_out_file(cli, cli->flags.file, data, len, err);
-    if (fwrite(data, 1, len, cli->out) == len && fflush(cli->out) == 0)
+    if (is_text)
+        kp_cli_write(cli, cli->out, data, len);
+    else
+        fwrite(data, 1, len, cli->out);
+    if (fflush(cli->out) == 0 && !ferror(cli->out))
         return 0;
     int why = errno;
     __fpurge(cli->out); // it is said here, once

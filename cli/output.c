@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "base/banned.h"
 
-#define MAX_OUTPUT ((size_t)1 << 30)
+#define MAX_OUTPUT ((size_t)256 * KP_MIB)
 
 int kp_output_parse(struct kp_cli *cli, struct kp_output *ret, struct kp_error *err)
 {
@@ -39,22 +40,32 @@ void kp_output_finish(struct kp_output *output)
     output->jsonpath = NULL;
 }
 
+static int on_json(const char *text, size_t len, void *user)
+{
+    struct kp_strbuf *out = user;
+    kp_strbuf_add(out, text, len);
+    return out->overflow ? -1 : 0;
+}
+
 int kp_output_print(
     struct kp_cli *cli, const struct kp_output *output, const json_t *value, struct kp_error *err)
 {
     int rc = 0;
-    if (output->kind == KP_OUTPUT_JSON) {
-        json_dumpf(value, cli->out, JSON_INDENT(4) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
-        fputc('\n', cli->out);
-        return 0;
-    }
     kp_auto_strbuf text;
     kp_strbuf_init(&text, MAX_OUTPUT);
-    if (output->kind == KP_OUTPUT_YAML)
+    if (output->kind == KP_OUTPUT_JSON) {
+        (void)!json_dump_callback(
+            value, on_json, &text, JSON_INDENT(4) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+        kp_strbuf_addc(&text, '\n');
+    } else if (output->kind == KP_OUTPUT_YAML) {
         kp_yaml_write(value, &text);
-    else
+    } else {
         rc = kp_jsonpath_write(output->jsonpath, value, &text, err);
-    fwrite(text.data, 1, text.len, cli->out);
+    }
+    if (rc == 0 && text.overflow)
+        return kp_fail(err, KP_LIMIT,
+            "the answer takes more than %zu MiB to print: ask for less with --limit", MAX_OUTPUT / KP_MIB);
+    kp_cli_write(cli, cli->out, text.data, text.len);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/ask.h"
 #include "cli/command.h"
 #include "cli/outfile.h"
+#include "cli/output.h"
 #include "cli/overlap.h"
 #include "cli/source.h"
 #include "base/banned.h"
@@ -187,14 +188,14 @@ static void report(const struct kp_cli *cli, const struct pgo *pgo, bool unchang
             (long long)json_integer_value(json_object_get(f, "bytes")));
 }
 
-static void report_json(const struct kp_cli *cli, const struct pgo *pgo, bool unchanged)
+static int report_json(struct kp_cli *cli, const struct pgo *pgo, bool unchanged, struct kp_error *err)
 {
+    const struct kp_output output = {.kind = KP_OUTPUT_JSON};
     json_object_set_new(pgo->facts, "file", json_string(pgo->path));
     json_object_set_new(pgo->facts, "unchanged", json_boolean(unchanged));
     if (pgo->overlap >= 0)
         json_object_set_new(pgo->facts, "overlap", json_real(pgo->overlap));
-    json_dumpf(pgo->facts, cli->out, JSON_INDENT(2));
-    fputc('\n', cli->out);
+    return kp_output_print(cli, &output, pgo->facts, err);
 }
 
 // ---- the command ----
@@ -226,7 +227,7 @@ static int make(struct kp_cli *cli, const struct kp_source *source, struct pgo *
     if (rc == 0 && !unchanged)
         rc = write_file(cli, pgo, err);
     if (rc == 0 && json)
-        report_json(cli, pgo, unchanged);
+        rc = report_json(cli, pgo, unchanged, err);
     else if (rc == 0)
         report(cli, pgo, unchanged);
     return rc;

@@ -41,7 +41,7 @@ static void on_exchange(void *user, const struct kp_kube_exchange *exchange)
     kp_auto_strbuf text;
     kp_strbuf_init(&text, 4 * MAX_SHOWN_BODY);
     kp_kube_exchange_write(exchange, (int)cli->flags.verbosity, &text);
-    fwrite(text.data, 1, text.len, cli->err);
+    kp_cli_write(cli, cli->err, text.data, text.len);
 }
 
 int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
