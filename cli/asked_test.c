@@ -403,6 +403,16 @@ static void test_load_a_trace(void **state)
     assert_non_null(strstr(kp_peer_request(w->peer, 0)->target, "?service=batch&type=trace&time=20"));
 }
 
+static void test_a_registry_behind_a_proxy(void **state)
+{
+    struct world *w = *state;
+    setenv("HTTP_PROXY", kp_peer_url(w->peer), 1);
+    RUN("get", "services", "--registry", "http://registry.example");
+    unsetenv("HTTP_PROXY");
+    assert_int_equal(kp_peer_requests(w->peer), 1);
+    assert_string_equal(kp_peer_request(w->peer, 0)->target, "http://registry.example/api/v1/services");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -421,6 +431,7 @@ int main(void)
         T(test_load),
         T(test_load_goes_on),
         T(test_load_a_trace),
+        T(test_a_registry_behind_a_proxy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "kube/proxy.h"
 #include "base/banned.h"
 
 #define MAX_TOKEN (64 * KP_KIB)
@@ -196,12 +197,14 @@ static int start_registry(struct kp_cli *cli, const struct kp_fetch *fetch, cons
     kp_auto_free char *authorization = token ? kp_asprintf("Authorization: Bearer %s", token) : NULL;
     if (token && !kp_starts_with(url, "https://") && !kp_is_loopback(strstr(url, "://") + 3))
         return kp_fail(err, KP_INVALID, "a token is sent over https only, and --registry is %.80s", base);
+    kp_auto_free char *proxy = kp_proxy_of_environment(url, cli->env);
     const char *headers[] = {accept, type, authorization, NULL};
     struct kp_blob *body = fetch->body ? kp_blob_copy(fetch->body, fetch->len) : NULL;
     const struct kp_http_request request = {.method = fetch->method ? fetch->method : "GET",
         .url = url,
         .headers = headers,
         .body = body,
+        .proxy = proxy,
         .tls = {.ca_file = kp_cli_given(flags->registry_ca) ? flags->registry_ca : NULL},
         .connect_timeout_ms = 10 * 1000,
         .timeout_ms = flags->request_timeout_ms,

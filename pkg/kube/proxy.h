@@ -1,5 +1,5 @@
 // Which proxy of the environment serves a URL, decided as Go's net/http does
-// (golang.org/x/net/http/httpproxy), because that is what kubectl goes by. Pure. Internal to kube.
+// (golang.org/x/net/http/httpproxy), because that is what kubectl goes by. Pure.
 #ifndef KP_KUBE_PROXY_H
 #define KP_KUBE_PROXY_H
 
