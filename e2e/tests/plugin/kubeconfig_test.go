@@ -112,11 +112,11 @@ func (w *world) pipe(client net.Conn, from io.Reader, address string) {
 	_, _ = io.Copy(client, server)
 }
 
-// From this machine's own network the API server is reached only by what is told here.
-func reachingTheServer(t *testing.T, w *world) {
-	look := []string{"get", "services"}
-	var tunnels atomic.Int32
-	proxy := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+// proxy leads from this machine's own network into the cluster's, for who knows its password; names are told to it as in /etc/hosts.
+func (w *world) proxy(t *testing.T, names map[string]string) (url string, tunnels *atomic.Int32) {
+	t.Helper()
+	tunnels = &atomic.Int32{}
+	address := listen(t, "127.0.0.1:0", func(conn net.Conn) {
 		in := bufio.NewReader(conn)
 		request, err := http.ReadRequest(in)
 		if err != nil || request.Method != http.MethodConnect || request.Header.Get("Proxy-Authorization") != "Basic bWU6c2VjcmV0" {
@@ -124,15 +124,25 @@ func reachingTheServer(t *testing.T, w *world) {
 			conn.Close()
 			return
 		}
+		to := request.Host
+		if known, ok := names[to]; ok {
+			to = known
+		}
 		tunnels.Add(1)
 		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		w.pipe(conn, in, request.Host)
+		w.pipe(conn, in, to)
 	})
+	return "http://me:secret@" + address, tunnels
+}
+
+// From this machine's own network the API server is reached only by what is told here.
+func reachingTheServer(t *testing.T, w *world) {
+	look := []string{"get", "services"}
+	url, tunnels := w.proxy(t, nil)
 	in := func(cluster string) call {
 		file := write(t, filepath.Join(t.TempDir(), "config"), kubeconfig(cluster, fmt.Sprintf(`"token":%q`, w.view.token), w.ns), 0o600)
 		return call{user: &user{config: file}, bare: true}
 	}
-	url := "http://me:secret@" + proxy
 	c := in(w.server())
 	c.env = []string{"HTTPS_PROXY=" + url}
 	w.ok(t, c, look...)
@@ -149,7 +159,7 @@ func reachingTheServer(t *testing.T, w *world) {
 	// WebSockets too
 	both := &user{config: write(t, filepath.Join(t.TempDir(), "config"), kubeconfig(w.server()+fmt.Sprintf(`,"proxy-url":%q`, url), fmt.Sprintf(`"token":%q`, w.forward.token), w.ns), 0o600)}
 	w.ok(t, call{user: both, bare: true}, "capture", "same", "-t", "heap", "--via", "port-forward")
-	r := w.fails(t, in(w.server()+fmt.Sprintf(`,"proxy-url":"http://me:wrong@%s"`, proxy)), 1, `(?i)proxy|407`, look...)
+	r := w.fails(t, in(w.server()+fmt.Sprintf(`,"proxy-url":%q`, strings.Replace(url, "secret", "wrong", 1))), 1, `(?i)proxy|407`, look...)
 	if strings.Contains(r.err, "wrong") {
 		t.Errorf("the proxy's password is told: %v", r)
 	}

@@ -288,7 +288,7 @@ func TestPlugin(t *testing.T) {
 		for name, test := range map[string]func(t *testing.T, w *world){
 			"Rights": allRights, "Misbehaving": misbehaving, "Names": fileNames, "Interrupted": interrupted, "PodGoes": podGoes,
 			"Compiler": compiler, "Labels": labels, "Flame": flame, "Progress": progress, "Plain": plain, "Kubeconfigs": kubeconfigs,
-			"Reaching": reachingTheServer, "Plugins": execPlugins, "Impersonation": impersonation, "Verbose": verbose,
+			"Reaching": reachingTheServer, "Registry": direct, "Plugins": execPlugins, "Impersonation": impersonation, "Verbose": verbose,
 			"Completion": completion, "Manual": manual,
 		} {
 			t.Run(name, func(t *testing.T) {
