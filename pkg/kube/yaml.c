@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-enum { MAX_NODES = 100000, MAX_DEPTH = 64 };
+enum { MAX_NODES = 100000, MAX_DEPTH = 64, MAX_OPEN = 1000 };
 
 struct converter {
     yaml_document_t *document;
@@ -142,6 +142,20 @@ static json_t *convert(struct converter *c, int index, int depth)
     return json_null();
 }
 
+// libyaml looks at every open bracket for each word it reads: much more open ones than values may be nested
+// cost it hours. Those within quotes count here, too, but text has as many that close.
+static bool is_nested_too_deep(const char *text, size_t len)
+{
+    int open = 0;
+    for (size_t i = 0; i < len && open <= MAX_OPEN; i++) {
+        if (text[i] == '[' || text[i] == '{')
+            open++;
+        else if ((text[i] == ']' || text[i] == '}') && open > 0)
+            open--;
+    }
+    return open > MAX_OPEN;
+}
+
 int kp_yaml_parse(const char *text, size_t len, json_t **ret, struct kp_error *err)
 {
     yaml_parser_t parser;
@@ -149,6 +163,8 @@ int kp_yaml_parse(const char *text, size_t len, json_t **ret, struct kp_error *e
     struct kp_error own = {0};
     if (!err)
         err = &own;
+    if (is_nested_too_deep(text, len))
+        return kp_fail(err, KP_LIMIT, "too large: more than %d brackets are open at once", MAX_OPEN);
     if (!yaml_parser_initialize(&parser))
         return kp_fail(err, KP_INTERNAL, "cannot read YAML: out of memory");
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

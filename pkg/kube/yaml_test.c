@@ -74,6 +74,25 @@ static void test_wrong(void **state)
     }
 }
 
+// Each further bracket would cost more than the one before.
+static void test_bracket_bomb(void **state)
+{
+    enum { N = 3000000 };
+    kp_auto_free char *text = kp_alloc(N);
+    json_t *value = NULL;
+    (void)state;
+    memset(text, '[', N);
+    assert_int_equal(kp_yaml_parse(text, N, &value, NULL), KP_LIMIT);
+    memset(text, '{', N);
+    assert_int_equal(kp_yaml_parse(text, N, &value, NULL), KP_LIMIT);
+    for (size_t i = 0; i < N; i++)
+        text[i] = i % 2 ? ']' : '[';
+    text[0] = '"';
+    text[40001] = '"';
+    assert_int_equal(kp_yaml_parse(text, 40002, &value, NULL), 0); // text may have many
+    json_decref(value);
+}
+
 static void test_alias_bomb(void **state)
 {
     (void)state;
@@ -104,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_bracket_bomb),
         cmocka_unit_test(test_alias_bomb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
