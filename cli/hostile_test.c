@@ -167,6 +167,33 @@ static void test_limit_is_the_most_that_is_shown(void **state)
     kp_peer_stop(peer);
 }
 
+// Else a connection would get the number of the closed file, and what is printed with it.
+static void test_standard_files_that_are_closed(void **state)
+{
+    static const struct {
+        const char *closed;
+        int status; // what was printed could not be
+    } rows[] = {{"<&-", 0}, {">&-", 1}, {"2>&-", 0}};
+    struct kp_peer *peer = kp_peer_start(generous, NULL);
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        kp_auto_free char *line =
+            kp_asprintf("'" KP_PROGRAM "' get profiles -o json --registry %s >/dev/null %s",
+                kp_peer_url(peer), rows[i].closed);
+        char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, line, NULL};
+        pid_t pid = fork();
+        int status;
+        if (pid == 0) {
+            execv("/bin/sh", argv);
+            _exit(127);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), rows[i].status);
+    }
+    kp_peer_stop(peer);
+}
+
 // Flags that would do nothing are not taken.
 static void test_flags_of_profiles_do_not_go_with_other_things(void **state)
 {
@@ -194,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_pipes_get_every_byte),
         cmocka_unit_test(test_a_list_that_does_not_go_on),
         cmocka_unit_test(test_limit_is_the_most_that_is_shown),
+        cmocka_unit_test(test_standard_files_that_are_closed),
         cmocka_unit_test(test_flags_of_profiles_do_not_go_with_other_things),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

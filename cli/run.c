@@ -1,5 +1,6 @@
 #include "cli/run.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,8 +199,18 @@ static int start_complete(int argc, char **argv)
     return run(&cli);
 }
 
+// Where one of 0, 1 and 2 is closed, the next file or connection would take its place, and what is printed
+// would go there. Nothing can be written to these, so closed ones still say so.
+static void keep_standard_files(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            _exit(1);
+}
+
 int kp_cli_main(int argc, char **argv)
 {
+    keep_standard_files();
     signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of writing
     if (argc > 1 && kp_streq(argv[1], "__complete"))
         return start_complete(argc, argv);
