@@ -1,4 +1,6 @@
 // capture: profiles of running pods into files.
+#include <string.h>
+
 #include "cli/captures.h"
 #include "cli/command.h"
 #include "cli/endpoints.h"
@@ -18,12 +20,27 @@ static int capture(struct kp_cli *cli, const struct kp_endpoints *endpoints, str
     return rc;
 }
 
+static int check_push(struct kp_cli *cli, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    for (size_t i = 0; i < f->labels.n; i++) {
+        const char *equals = strchr(f->labels.items[i], '=');
+        if (equals == NULL || equals == f->labels.items[i])
+            return kp_cli_usage(cli, err, "--label '%.80s' is not KEY=VALUE", f->labels.items[i]);
+    }
+    if ((f->labels.n > 0 || kp_cli_given(f->service)) && !f->push && !kp_cli_given(f->profefe_hostport))
+        return kp_cli_usage(cli, err, "--service and --label are of what is stored: they need --push");
+    return 0;
+}
+
 int kp_cli_capture(struct kp_cli *cli, struct kp_error *err)
 {
     struct kp_pods pods;
     struct kp_endpoints endpoints = {0};
     bool is_chosen = cli->n_args > 0 || kp_cli_given(cli->flags.selector) || kp_cli_given(cli->flags.port);
-    int rc = kp_endpoints_check(cli, err);
+    int rc = check_push(cli, err);
+    if (rc == 0)
+        rc = kp_endpoints_check(cli, err);
     if (rc == 0)
         rc = kp_pods_find(cli, &pods, err);
     if (rc != 0)

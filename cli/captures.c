@@ -15,8 +15,9 @@
 #include "cli/progress.h"
 #include "base/banned.h"
 
-#define REDRAW_MS 250
-#define MAX_FILE  (64 << 20)
+#define REDRAW_MS       250
+#define MAX_SOCKET_BASE 60 // addresses of sockets are short (unix(7))
+#define MAX_FILE        (64 << 20)
 
 struct file {
     char *path, *type;
@@ -112,17 +113,20 @@ static enum kp_reach_via via_of(const struct kp_cli *cli)
 // Sockets of port-forward lie where nobody else may enter.
 static int make_socket_dir(struct kp_captures *c, struct kp_error *err)
 {
-    const char *runtime = c->cli->env("XDG_RUNTIME_DIR");
-    const char *temp = c->cli->env("TMPDIR");
-    const char *base = kp_cli_given(runtime) ? runtime : kp_cli_given(temp) ? temp : "/tmp";
-    char *path = kp_asprintf("%s/kubectl-pprof-XXXXXX", base);
-    if (mkdtemp(path) == NULL) {
-        int rc = kp_fail_errno(err, errno, "cannot make a folder for sockets in '%s'", base);
-        kp_free(path);
-        return rc;
+    const char *const bases[] = {c->cli->env("XDG_RUNTIME_DIR"), c->cli->env("TMPDIR"), "/tmp"};
+    int why = 0;
+    for (size_t i = 0; i < KP_COUNT(bases) && c->socket_dir == NULL; i++) {
+        if (!kp_cli_given(bases[i]) || strlen(bases[i]) > MAX_SOCKET_BASE)
+            continue;
+        char *path = kp_asprintf("%s/kubectl-pprof-XXXXXX", bases[i]);
+        if (mkdtemp(path) != NULL) {
+            c->socket_dir = path;
+        } else {
+            why = errno;
+            kp_free(path);
+        }
     }
-    c->socket_dir = path;
-    return 0;
+    return c->socket_dir ? 0 : kp_fail_errno(err, why, "cannot make a folder for sockets in '/tmp'");
 }
 
 int kp_captures_create(struct kp_cli *cli, struct kp_captures **ret, struct kp_error *err)

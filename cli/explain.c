@@ -183,7 +183,7 @@ int kp_cli_explain(struct kp_cli *cli, struct kp_error *err)
 {
     struct explaining e = {.cli = cli, .items = json_array()};
     struct kp_output output = {0};
-    int rc = kp_output_parse(cli, &output, err);
+    int rc = kp_output_parse_facts(cli, &output, err);
     if (rc == 0)
         rc = explain_all(&e, &output, err);
     kp_output_finish(&output);

@@ -195,7 +195,9 @@ static int start_registry(struct kp_cli *cli, const struct kp_fetch *fetch, cons
     kp_auto_free char *type = kp_asprintf(
         "Content-Type: %s", fetch->content_type ? fetch->content_type : "application/octet-stream");
     kp_auto_free char *authorization = token ? kp_asprintf("Authorization: Bearer %s", token) : NULL;
-    if (token && !kp_starts_with(url, "https://") && !kp_is_loopback(strstr(url, "://") + 3))
+    const char *host = strstr(url, "://") + strlen("://");
+    kp_auto_free char *authority = kp_strndup(host, strcspn(host, "/?#"));
+    if (token && !kp_starts_with(url, "https://") && !kp_is_loopback(authority))
         return kp_fail(err, KP_INVALID, "a token is sent over https only, and --registry is %.80s", base);
     kp_auto_free char *proxy = kp_proxy_of_environment(url, cli->env);
     const char *headers[] = {accept, type, authorization, NULL};

@@ -36,6 +36,8 @@ int kp_cli_flame(struct kp_cli *cli, struct kp_error *err)
     rc = kp_picture_check(cli, "text json svg html folded", err);
     if (rc == 0)
         rc = kp_source_parse_pair(cli, false, &source, &base, &has_base, err);
+    if (rc == 0 && cli->flags.normalize && !has_base)
+        rc = kp_cli_usage(cli, err, "--normalize is of a comparison: say with what, by --base");
     if (rc == 0)
         rc = kp_source_load(cli, &source, &profile, err);
     if (rc == 0 && has_base)

@@ -45,7 +45,11 @@ static void words_cell(struct kp_table *table, const json_t *words)
     kp_strbuf_init(&text, 4096);
     size_t i;
     json_t *word;
-    json_array_foreach(words, i, word) kp_strbuf_addf(&text, "%s%s", i ? "," : "", json_string_value(word));
+    json_array_foreach(words, i, word)
+    {
+        const char *value = json_string_value(word);
+        kp_strbuf_addf(&text, "%s%s", i ? "," : "", value ? value : "");
+    }
     kp_table_cell(table, text.data);
 }
 
@@ -54,9 +58,12 @@ void kp_get_labels_cell(struct kp_table *table, const json_t *labels)
     kp_auto_strbuf text;
     kp_strbuf_init(&text, 4096);
     const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)labels, key, value)
-        kp_strbuf_addf(&text, "%s%s=%s", text.len ? "," : "", key, json_string_value(value));
+    json_t *label;
+    json_object_foreach((json_t *)(uintptr_t)labels, key, label)
+    {
+        const char *value = json_string_value(label);
+        kp_strbuf_addf(&text, "%s%s=%s", text.len ? "," : "", key, value ? value : "");
+    }
     kp_table_cell(table, text.data);
 }
 

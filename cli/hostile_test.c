@@ -167,6 +167,45 @@ static void test_limit_is_the_most_that_is_shown(void **state)
     kp_peer_stop(peer);
 }
 
+// A namespace is a part of paths: a kubeconfig of somebody else's may not lead elsewhere.
+static void test_namespaces_are_names(void **state)
+{
+    static const char *const names[] = {"../../../api/v1/secrets?x=", "a/b", "a\r\nX: y", "A"};
+    struct kp_peer *peer = kp_peer_start(generous, NULL);
+    struct kp_ran ran = {0};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(names); i++) {
+        kp_run(&ran, "get", "policies", "--server", kp_peer_url(peer), "-n", names[i]);
+        assert_int_equal(ran.status, 2);
+        assert_non_null(strstr(ran.err, "is no name of a namespace"));
+    }
+    assert_int_equal(kp_peer_requests(peer), 0);
+    kp_ran_finish(&ran);
+    kp_peer_stop(peer);
+}
+
+// Flags of a command that would do nothing with what else was said.
+static void test_flags_without_use_are_refused(void **state)
+{
+    static const char cpu[] = KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz";
+    static const char *const rows[][7] = {{"capture", "web", "--service=a"},
+        {"capture", "web", "--label=a=b"}, {"capture", "web", "--push", "--label=bad"},
+        {"top", cpu, "--startup"}, {"flame", cpu, "--normalize"}, {"diff", cpu, cpu, "--format=svg", "--cum"},
+        {"diff", cpu, cpu, "--format=folded", "-o", "json"},
+        {"diff", cpu, cpu, "--format=svg", "--no-headers"}, {"status", "-o", "name"},
+        {"explain", "web", "-o", "wide"}, {"policy", "lint", "-", "-o", "name"}};
+    struct kp_ran ran = {0};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        const char *words[8] = {0};
+        memcpy(words, rows[i], sizeof rows[i]);
+        kp_run_program(words, NULL, NULL, &ran);
+        if (ran.status != 2)
+            fail_msg("%s %s: status %d\n%s", rows[i][0], rows[i][2], ran.status, ran.err);
+    }
+    kp_ran_finish(&ran);
+}
+
 // Else a connection would get the number of the closed file, and what is printed with it.
 static void test_standard_files_that_are_closed(void **state)
 {
@@ -222,6 +261,8 @@ int main(void)
         cmocka_unit_test(test_a_list_that_does_not_go_on),
         cmocka_unit_test(test_limit_is_the_most_that_is_shown),
         cmocka_unit_test(test_standard_files_that_are_closed),
+        cmocka_unit_test(test_namespaces_are_names),
+        cmocka_unit_test(test_flags_without_use_are_refused),
         cmocka_unit_test(test_flags_of_profiles_do_not_go_with_other_things),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

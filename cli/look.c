@@ -252,6 +252,18 @@ static int write_diff(struct kp_cli *cli, const struct kp_cli_report *report, st
     return rc;
 }
 
+// Pictures are not sorted and have no headers.
+static int check_format(struct kp_cli *cli, const struct kp_cli_report *report, struct kp_error *err)
+{
+    const char *format = kp_cli_given(cli->flags.format) ? cli->flags.format : "text";
+    const char *flag = report->has_json && !kp_streq(format, "json") && kp_cli_given(cli->flags.format)
+                           ? "-o json"
+                       : cli->flags.cum && !kp_has_word("text json", format) ? "--cum"
+                       : cli->flags.no_headers && !kp_streq(format, "text")  ? "--no-headers"
+                                                                             : NULL;
+    return flag ? kp_cli_usage(cli, err, "%s does not go with --format %s", flag, format) : 0;
+}
+
 int kp_cli_diff(struct kp_cli *cli, struct kp_error *err)
 {
     struct kp_cli_report report;
@@ -266,6 +278,8 @@ int kp_cli_diff(struct kp_cli *cli, struct kp_error *err)
     if (report.options.limit == 0)
         report.options.limit = ALL_ROWS;
     rc = kp_picture_check(cli, "text json svg html folded pprof", err);
+    if (rc == 0)
+        rc = check_format(cli, &report, err);
     if (rc == 0)
         rc = kp_source_parse_pair(cli, true, &source, &base, &has_base, err);
     if (rc == 0 && is_told_by_registry(&report, &source)) {

@@ -34,6 +34,15 @@ int kp_output_parse(struct kp_cli *cli, struct kp_output *ret, struct kp_error *
     return kp_wrap(err, "--output");
 }
 
+int kp_output_parse_facts(struct kp_cli *cli, struct kp_output *ret, struct kp_error *err)
+{
+    int rc = kp_output_parse(cli, ret, err);
+    if (rc == 0 && (ret->kind == KP_OUTPUT_WIDE || ret->kind == KP_OUTPUT_NAME))
+        return kp_cli_usage(cli, err,
+            "--output: '%s' is of lists; here there are json, yaml and jsonpath=TEMPLATE", cli->flags.output);
+    return rc;
+}
+
 void kp_output_finish(struct kp_output *output)
 {
     kp_jsonpath_destroy(output->jsonpath);

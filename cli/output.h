@@ -24,6 +24,8 @@ struct kp_output {
 
 // From --output; a usage error for what is none of them, and for a template that cannot be read.
 KP_MUST_CHECK int kp_output_parse(struct kp_cli *cli, struct kp_output *ret, struct kp_error *err);
+// The same for what is no list of objects: -o wide and -o name are refused.
+KP_MUST_CHECK int kp_output_parse_facts(struct kp_cli *cli, struct kp_output *ret, struct kp_error *err);
 void kp_output_finish(struct kp_output *output);
 // Whether the command prints its own text (table, wide) or names.
 static inline bool kp_output_is_data(const struct kp_output *output)

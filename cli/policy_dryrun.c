@@ -284,7 +284,7 @@ int kp_cli_policy_dry_run(struct kp_cli *cli, struct kp_error *err)
 {
     struct dry d = {.cli = cli, .suspended = json_object(), .sizes = json_object()};
     struct kp_output output = {0};
-    int rc = kp_output_parse(cli, &output, err);
+    int rc = kp_output_parse_facts(cli, &output, err);
     if (rc == 0)
         rc = run(&d, &output, err);
     kp_output_finish(&output);

@@ -120,7 +120,7 @@ int kp_cli_policy_lint(struct kp_cli *cli, struct kp_error *err)
     struct kp_policyfile files = {0};
     struct kp_output output = {0};
     json_t *all = json_array();
-    int rc = kp_output_parse(cli, &output, err);
+    int rc = kp_output_parse_facts(cli, &output, err);
     if (rc == 0)
         rc = kp_policyfile_read(cli, &files, err);
     if (rc == 0) {

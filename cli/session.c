@@ -73,6 +73,11 @@ int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
     int rc = kp_kubeconfig_load(&wishes, &session->config, err);
     if (rc != 0)
         return rc;
+    if (!kp_kube_name_valid(session->config.namespace)) { // it becomes a part of paths
+        rc = kp_cli_usage(cli, err, "'%.80s' is no name of a namespace", session->config.namespace);
+        kp_kube_config_finish(&session->config);
+        return rc;
+    }
     const bool tells = f->verbosity >= 6;
     const struct kp_kube_options options = {.user_agent = USER_AGENT,
         .writes_per_second = 1000,

@@ -72,6 +72,8 @@ static int check_same_kind(struct kp_cli *cli, char *const *args, size_t n, stru
         if (kind == KP_SOURCE_WORKLOAD)
             return kp_cli_usage(cli, err, "one workload at a time: -l SELECTOR can take in more");
     }
+    if (first == KP_SOURCE_FILES && cli->flags.startup)
+        return kp_cli_usage(cli, err, "--startup chooses among what is kept, but '%.80s' is a file", args[0]);
     if (first != KP_SOURCE_WORKLOAD && is_of_registry(&cli->flags))
         return kp_cli_usage(cli, err,
             "--service, --type, --selector, --revision, --from, --to and -A choose profiles of a workload, "
@@ -129,6 +131,7 @@ static int parse_base(
         other.flags.service = other.flags.from = other.flags.to = other.flags.selector =
             other.flags.revision = NULL;
         other.flags.types.n = 0;
+        other.flags.startup = false;
     }
     char *arg = is_own ? cli->flags.base : cli->n_args > 0 ? cli->args[0] : NULL;
     int rc = kp_source_parse(&other, &arg, arg != NULL, ret, err);

@@ -219,7 +219,7 @@ int kp_cli_status(struct kp_cli *cli, struct kp_error *err)
 {
     static const char *const columns[] = {"PART", "STATE", "MESSAGE", NULL};
     struct kp_output output;
-    int rc = kp_output_parse(cli, &output, err);
+    int rc = kp_output_parse_facts(cli, &output, err);
     if (rc != 0)
         return rc;
     struct status s = {.cli = cli, .table = kp_table_create(columns), .parts = json_array()};
