@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <signal.h>
 
 #include "base/text.h"
 #include "cli/program_testing.h"
@@ -34,6 +35,11 @@
     "\",\"message\":\"" message "\",\"code\":" #code "}"
 
 static const char profile[] = "\x1f\x8b\x08 a profile";
+
+static const struct kp_step hangs[] = {
+    KP_STEP_TEXT(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nabc"),
+    KP_STEP_HANG, KP_STEP_END};
 
 static const struct {
     const char *begins, *type, *body;
@@ -69,6 +75,8 @@ static const struct kp_step *route(void *user, struct kp_peer *peer, const struc
 {
     (void)user;
     kp_auto_free char *target = kp_asprintf("%s ", request->target);
+    if (kp_starts_with(target, PROXY("web-1") "trace"))
+        return hangs;
     for (size_t i = 0; i < KP_COUNT(answers); i++)
         if (kp_starts_with(target, answers[i].begins))
             return kp_peer_answer(
@@ -217,6 +225,31 @@ static void test_no_name_leads_out_of_the_folder(void **state)
     assert_int_equal(count_files(w, "shop_a-..-..-outside_app_heap_2"), 1);
 }
 
+// Ctrl-C, and a terminal that is closed.
+static void test_signals_leave_no_half_file(void **state)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct world *w = *state;
+    for (size_t i = 0; i < KP_COUNT(signals); i++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            signal(SIGHUP, SIG_DFL); // tests may be run by nohup
+            execl(KP_PROGRAM, "kubectl-pprof", "capture", "--server", kp_peer_url(w->peer), "-n", "shop",
+                "--output-dir", w->dir, "--via", "proxy", "-t", "trace", "web-1", (char *)NULL);
+            _exit(127);
+        }
+        for (int k = 0; k < 60000 && count_files(w, ".part") == 0; k++)
+            usleep(1000);
+        assert_int_equal(count_files(w, ".part"), 1);
+        assert_int_equal(kill(pid, signals[i]), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 130);
+        assert_int_equal(count_files(w, ""), 0);
+    }
+}
+
 static void test_wrong_usage(void **state)
 {
     struct world *w = *state;
@@ -249,6 +282,7 @@ int main(void)
         TEST(test_a_name_that_is_not_there_costs_the_others_nothing),
         TEST(test_a_name_as_long_as_names_may_be),
         TEST(test_no_name_leads_out_of_the_folder),
+        TEST(test_signals_leave_no_half_file),
         TEST(test_wrong_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

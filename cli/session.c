@@ -22,6 +22,12 @@ static void on_signal(void *user)
         session->on_interrupt(session->interrupt_user);
 }
 
+static bool is_ignored(int signal)
+{
+    struct sigaction now;
+    return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 struct kp_session *kp_session_open(struct kp_cli *cli)
 {
     if (cli->session != NULL)
@@ -31,6 +37,8 @@ struct kp_session *kp_session_open(struct kp_cli *cli)
     session->http = kp_http_create(session->loop, &(struct kp_http_options){.reuse = true});
     session->sigint = kp_signal_create(session->loop, SIGINT, on_signal, session);
     session->sigterm = kp_signal_create(session->loop, SIGTERM, on_signal, session);
+    if (!is_ignored(SIGHUP)) // nohup
+        session->sighup = kp_signal_create(session->loop, SIGHUP, on_signal, session);
     cli->session = session;
     return session;
 }
@@ -102,6 +110,7 @@ void kp_session_close(struct kp_cli *cli)
     kp_http_destroy(session->http);
     kp_signal_destroy(session->sigint);
     kp_signal_destroy(session->sigterm);
+    kp_signal_destroy(session->sighup);
     kp_loop_destroy(session->loop);
     kp_free(session);
     cli->session = NULL;

@@ -17,11 +17,11 @@ struct kp_session {
     bool is_connected;    // the rest is there
     struct kp_kube_config config;
     struct kp_kube *kube;
-    bool is_interrupted; // Ctrl-C was pressed
+    bool is_interrupted; // Ctrl-C was pressed, or the terminal closed
     // What to do then: cancel what runs, so that the wait ends. NULL = nothing is running.
     void (*on_interrupt)(void *user);
     void *interrupt_user;
-    struct kp_signal *sigint, *sigterm; // private
+    struct kp_signal *sigint, *sigterm, *sighup; // private
 };
 
 // Loop and HTTP client; for --registry and local files no kubeconfig is needed.
