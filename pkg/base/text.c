@@ -167,14 +167,23 @@ bool kp_url_decode(const char *s, size_t len, char *out)
     return true;
 }
 
+// Control characters, U+0080 to U+009F among them, and those that turn around what stands behind them (U+202A
+// to U+202E, U+2066 to U+2069). take: the character's bytes.
+static bool is_control(const char *s, size_t take)
+{
+    const unsigned char *c = (const unsigned char *)s;
+    if (take == 3 && c[0] == 0xe2)
+        return (c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+               (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);
+    return c[0] < 0x20 || c[0] == 0x7f || (take == 2 && c[0] == 0xc2 && c[1] < 0xa0);
+}
+
 const char *kp_printable(char *out, size_t size, const char *s, size_t len)
 {
     size_t n = 0, cut = 0; // cut: where the dots go if not all of it fits
     for (size_t i = 0; i < len;) {
         size_t take = kp_utf8_length(s + i, len - i);
-        unsigned char c = (unsigned char)s[i];
-        // also the control characters U+0080 to U+009F
-        bool control = c < 0x20 || c == 0x7f || (take == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0);
+        bool control = is_control(s + i, take);
         size_t put = take == 0 || control ? 1 : take;
         if (n + put >= size) {
             n = cut;

@@ -145,6 +145,7 @@ static void test_printable(void **state)
         "\xc3\xa9 ?  31m");
     printable(16, "0123456789abcdef", "0123456789ab...");
     printable(16, "0123456789abcde", "0123456789abcde");
+    printable(32, "a\u202eb\u2069c\u2030d", "a b c\u2030d");           // no text runs backwards
     printable(16, "01234567890\xf0\x9f\x98\x80xyz", "01234567890..."); // no character is cut
     printable(17, "012345678\xf0\x9f\x98\x80xyz", "012345678\xf0\x9f\x98\x80xyz");
     printable(4, "abc", "abc");
