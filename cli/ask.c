@@ -179,13 +179,24 @@ static int parse(const struct kp_fetched *fetched, json_t **ret, struct kp_error
     return *ret ? 0 : kp_fail(err, KP_INVALID, "the answer is no JSON: %s (line %d)", why.text, why.line);
 }
 
+static int check_path(const struct kp_strbuf *path, struct kp_error *err)
+{
+    if (path->overflow)
+        return kp_fail(
+            err, KP_LIMIT, "the question is longer than %d bytes: ask for less at a time", MAX_PATH);
+    return 0;
+}
+
 static int ask_registry(struct kp_cli *cli, const char *what, const struct kp_query *query,
     const char *accept, struct kp_fetched *ret, struct kp_error *err)
 {
     kp_auto_strbuf path;
     kp_strbuf_init(&path, MAX_PATH);
     registry_path(cli, what, query, &path);
-    return kp_fetch_registry(cli, &(struct kp_fetch){.path = path.data, .accept = accept}, ret, err);
+    int rc = check_path(&path, err);
+    return rc != 0
+               ? rc
+               : kp_fetch_registry(cli, &(struct kp_fetch){.path = path.data, .accept = accept}, ret, err);
 }
 
 // Where the API is not there at all, the server only says that it does not know the path.
@@ -210,7 +221,10 @@ static int ask_api(struct kp_cli *cli, const char *namespace, const char *what, 
     api_path(namespace, what, query, bytes, &path);
     const struct kp_fetch fetch = {
         .path = path.data, .accept = bytes ? "application/octet-stream, */*" : NULL};
-    int rc = kp_fetch_api(cli, &fetch, ret, err);
+    int rc = check_path(&path, err);
+    if (rc != 0)
+        return rc;
+    rc = kp_fetch_api(cli, &fetch, ret, err);
     return rc == 0 ? 0 : explain_missing(what, err);
 }
 
@@ -335,7 +349,9 @@ int kp_ask_store(struct kp_cli *cli, const char *namespace, const struct kp_quer
     if (kp_ask_is_direct(cli)) {
         registry_path(cli, "profiles", query, &path);
         fetch.path = path.data;
-        rc = kp_fetch_registry(cli, &fetch, &fetched, err);
+        rc = check_path(&path, err);
+        if (rc == 0)
+            rc = kp_fetch_registry(cli, &fetch, &fetched, err);
         if (rc != 0 && kp_profefe_is_meant(err)) {
             kp_error_clear(err);
             return kp_profefe_store(cli, query, data, len, ret_id, err);
@@ -348,6 +364,9 @@ int kp_ask_store(struct kp_cli *cli, const char *namespace, const struct kp_quer
             &path, ROOT "/namespaces/%s/profiles", namespace ? namespace : kp_session_namespace(cli));
         add_params(&path, query);
         fetch.path = path.data;
+        rc = check_path(&path, err);
+        if (rc != 0)
+            return rc;
         rc = kp_fetch_api(cli, &fetch, &fetched, err);
         if (rc != 0)
             rc = explain_missing("place to store", err);

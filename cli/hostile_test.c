@@ -184,6 +184,28 @@ static void test_namespaces_are_names(void **state)
     kp_peer_stop(peer);
 }
 
+// A question that was cut would be another one.
+static void test_no_question_is_cut(void **state)
+{
+    struct kp_peer *peer = kp_peer_start(generous, NULL);
+    struct kp_ran ran = {0};
+    kp_auto_free char *service = kp_alloc(100001);
+    (void)state;
+    memset(service, '%', 100000); // three bytes each
+    service[100000] = '\0';
+    kp_run(&ran, "get", "profiles", "--service", service, "--registry", kp_peer_url(peer));
+    assert_int_equal(ran.status, 1);
+    assert_non_null(strstr(ran.err, "ask for less"));
+    kp_run(&ran, "get", "profiles", "--service", service, "--server", kp_peer_url(peer), "-n", "shop");
+    assert_int_equal(ran.status, 1);
+    kp_run(&ran, "capture", "-l", service, "--server", kp_peer_url(peer), "-n", "shop");
+    assert_int_equal(ran.status, 1);
+    assert_non_null(strstr(ran.err, "--selector is longer"));
+    assert_int_equal(kp_peer_requests(peer), 0);
+    kp_ran_finish(&ran);
+    kp_peer_stop(peer);
+}
+
 // Flags of a command that would do nothing with what else was said.
 static void test_flags_without_use_are_refused(void **state)
 {
@@ -261,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_a_list_that_does_not_go_on),
         cmocka_unit_test(test_limit_is_the_most_that_is_shown),
         cmocka_unit_test(test_standard_files_that_are_closed),
+        cmocka_unit_test(test_no_question_is_cut),
         cmocka_unit_test(test_namespaces_are_names),
         cmocka_unit_test(test_flags_without_use_are_refused),
         cmocka_unit_test(test_flags_of_profiles_do_not_go_with_other_things),

@@ -153,6 +153,8 @@ int kp_pods_list(struct kp_cli *cli, const char *namespace, const char *selector
         kp_strbuf_adds(&path, "?labelSelector=");
         kp_strbuf_add_url(&path, selector);
     }
+    if (path.overflow)
+        return kp_fail(err, KP_LIMIT, "--selector is longer than an API server takes");
     struct listing l = {.pods = pods, .n_before = pods->items.n, .keep = keep, .user = user};
     const struct kp_kube_listing_request request = {.path = path.data,
         .timeout_ms = cli->flags.request_timeout_ms,
