@@ -213,6 +213,8 @@ static int check_flags(struct kp_cli *cli, const struct kp_get *get, struct kp_e
         {"--from", kp_cli_given(f->from)}, {"--to", kp_cli_given(f->to)},
         {"--service", is_policies && kp_cli_given(f->service)}};
     const bool is_profiles = kp_get_has_ids(get->resource);
+    if (f->types.n > 1)
+        return kp_cli_usage(cli, err, "one --type at a time");
     for (size_t i = 0; i < KP_COUNT(flags); i++)
         if (flags[i].is_given && (!is_profiles || get->n_ids > 0))
             return kp_cli_usage(cli, err, "%s chooses among profiles, and is of no use %s", flags[i].flag,

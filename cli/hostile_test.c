@@ -118,6 +118,22 @@ static void test_pipes_get_every_byte(void **state)
     kp_peer_stop(peer);
 }
 
+static int shell(const char *line)
+{
+    char *argv[] = {kp_strdup("sh"), kp_strdup("-c"), kp_strdup(line), NULL};
+    pid_t pid = fork();
+    int status;
+    if (pid == 0) {
+        execv("/bin/sh", argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (size_t i = 0; i < 3; i++)
+        kp_free(argv[i]);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
 // ---- lists ----
 
 static const struct kp_step *endless(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
@@ -241,17 +257,34 @@ static void test_standard_files_that_are_closed(void **state)
         kp_auto_free char *line =
             kp_asprintf("'" KP_PROGRAM "' get profiles -o json --registry %s >/dev/null %s",
                 kp_peer_url(peer), rows[i].closed);
-        char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, line, NULL};
-        pid_t pid = fork();
-        int status;
-        if (pid == 0) {
-            execv("/bin/sh", argv);
-            _exit(127);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), rows[i].status);
+        assert_int_equal(shell(line), rows[i].status);
     }
+    kp_peer_stop(peer);
+}
+
+static void test_a_reader_that_has_enough_is_no_error(void **state)
+{
+    struct kp_peer *peer = kp_peer_start(generous, NULL);
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *err = kp_asprintf("%s/err", dir);
+    int status;
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int ends[2];
+        if (pipe(ends) != 0 || dup2(ends[1], 1) != 1 || dup2(open(err, O_WRONLY | O_CREAT, 0600), 2) != 2)
+            _exit(127);
+        close(ends[0]);
+        execl(KP_PROGRAM, "kubectl-pprof", "get", "profiles", "-o", "json", "--registry", kp_peer_url(peer),
+            (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    kp_auto_free char *said = kp_test_read_file(err, NULL);
+    assert_string_equal(said, "");
+    kp_test_rmdir(dir);
     kp_peer_stop(peer);
 }
 
@@ -260,7 +293,7 @@ static void test_flags_of_profiles_do_not_go_with_other_things(void **state)
 {
     static const char *const rows[][3] = {{"services", "--type", "cpu"}, {"types", "--selector", "a=b"},
         {"targets", "--from", "-1h"}, {"services", "--to", "now"}, {"targets", "--revision", "a"},
-        {"policies", "--service", "a"}};
+        {"policies", "--service", "a"}, {"profiles", "--type", "cpu,heap"}};
     struct kp_peer *peer = kp_peer_start(generous, NULL);
     struct kp_ran ran = {0};
     (void)state;
@@ -284,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_limit_is_the_most_that_is_shown),
         cmocka_unit_test(test_standard_files_that_are_closed),
         cmocka_unit_test(test_no_question_is_cut),
+        cmocka_unit_test(test_a_reader_that_has_enough_is_no_error),
         cmocka_unit_test(test_namespaces_are_names),
         cmocka_unit_test(test_flags_without_use_are_refused),
         cmocka_unit_test(test_flags_of_profiles_do_not_go_with_other_things),

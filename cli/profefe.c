@@ -74,6 +74,11 @@ static int add_labels(struct kp_strbuf *path, const char *selector, struct kp_er
     return rc;
 }
 
+static int check_path(const struct kp_strbuf *path, struct kp_error *err)
+{
+    return path->overflow ? kp_fail(err, KP_LIMIT, "the question is longer than %d bytes", MAX_PATH) : 0;
+}
+
 static int find_path(const char *route, const char *service, const struct kp_query *query,
     struct kp_strbuf *path, struct kp_error *err)
 {
@@ -85,7 +90,9 @@ static int find_path(const char *route, const char *service, const struct kp_que
     int rc = add_time(path, "from", get(query, "from"), now - DAY_MS, err);
     if (rc == 0)
         rc = add_time(path, "to", get(query, "to"), now + 1000, err);
-    return rc != 0 ? rc : add_labels(path, get(query, "selector"), err);
+    if (rc == 0)
+        rc = add_labels(path, get(query, "selector"), err);
+    return rc != 0 ? rc : check_path(path, err);
 }
 
 // The "body" of {"code", "body"}.
@@ -223,7 +230,9 @@ int kp_profefe_store(struct kp_cli *cli, const struct kp_query *query, const voi
         .content_type = "application/octet-stream",
         .body = data,
         .len = len};
-    int rc = ask(cli, &fetch, &body, err);
+    int rc = check_path(&path, err);
+    if (rc == 0)
+        rc = ask(cli, &fetch, &body, err);
     const char *id = json_string_value(json_object_get(body, "id"));
     if (rc == 0)
         *ret_id = kp_strdup(id ? id : "");

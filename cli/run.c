@@ -1,6 +1,7 @@
 #include "cli/run.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,13 @@ static void hint(struct kp_cli *cli)
         kp_cli_note(cli, "--profile-type is called --type, or -t, here");
 }
 
+// `| head` has enough: not worth a word.
+static bool is_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 static int run(struct kp_cli *cli)
 {
     struct kp_error err = {0};
@@ -147,7 +155,8 @@ static int run(struct kp_cli *cli)
         fprintf(cli->err, "see kubectl pprof %s --help\n", cli->command->name);
     kp_session_close(cli);
     if ((fflush(cli->out) != 0 || ferror(cli->out)) && !interrupted) {
-        fputs("error: not all could be written to standard output\n", cli->err);
+        if (!is_reader_gone())
+            fputs("error: not all could be written to standard output\n", cli->err);
         cli->n_failures++;
     }
     if (interrupted)
