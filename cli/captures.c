@@ -205,6 +205,11 @@ static int push_file(struct kp_cli *cli, const struct file *file, struct kp_erro
     kp_query_finish(&query);
     kp_free(data);
     kp_free(id);
+    if (rc != 0 && err->http_status == 422 && strstr(err->text, "no samples") != NULL) {
+        kp_cli_note(cli, "%s has no samples: nothing to store", file->path);
+        kp_error_clear(err);
+        return 0;
+    }
     return rc != 0 ? kp_wrap(err, "%s is not stored", file->path) : 0;
 }
 

@@ -44,6 +44,8 @@ int kp_cli_flame(struct kp_cli *cli, struct kp_error *err)
         rc = kp_source_load(cli, &base, &before, err);
     if (rc == 0 && has_base)
         rc = kp_profile_common_types((struct kp_profile *[]){profile, before}, 2, err);
+    if (rc == 0 && has_base)
+        kp_cli_note_durations(cli, profile, before);
     kp_auto_free char *title = rc == 0 ? kp_source_title(&source) : NULL;
     if (rc == 0)
         rc = draw(cli, profile, before, &report.options, title, err);

@@ -138,6 +138,21 @@ static void test_flame(void **state)
     kp_test_rmdir(dir);
 }
 
+static void test_a_base_of_another_length_is_told(void **state)
+{
+    char *sum = kp_test_tmpdir();
+    kp_auto_free char *path = kp_asprintf("%s/sum.pb.gz", sum);
+    struct kp_ran ran = {0};
+    (void)state;
+    ALL_WELL(&ran, "merge", cpu, later, "-O", path);
+    kp_run(&ran, "diff", cpu, path);
+    assert_int_equal(ran.status, 0);
+    assert_non_null(strstr(ran.err, "values differ for that alone; --normalize"));
+    ALL_WELL(&ran, "diff", cpu, path, "--normalize");
+    kp_ran_finish(&ran);
+    kp_test_rmdir(sum);
+}
+
 static void test_diff(void **state)
 {
     (void)state;
@@ -215,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_tree),
         cmocka_unit_test(test_flame),
         cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_a_base_of_another_length_is_told),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_failures_are_named),
     };

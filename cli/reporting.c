@@ -1,5 +1,6 @@
 #include "cli/reporting.h"
 
+#include "base/duration.h"
 #include "base/regex.h"
 #include "base/text.h"
 #include "base/banned.h"
@@ -35,4 +36,18 @@ int kp_cli_report_parse(struct kp_cli *cli, struct kp_cli_report *ret, struct kp
     if (rc == 0)
         rc = check_regex(cli, "ignore", f->ignore, &o->ignore, err);
     return rc != 0 ? rc : check_regex(cli, "hide", f->hide, &o->hide, err);
+}
+
+void kp_cli_note_durations(
+    struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base)
+{
+    char own[KP_DURATION_TEXT];
+    char other[KP_DURATION_TEXT];
+    int64_t a = profile->duration_ns;
+    int64_t b = base->duration_ns;
+    if (cli->flags.normalize || a <= 0 || b <= 0 || (a / 5 <= b / 4 && b / 5 <= a / 4))
+        return;
+    kp_cli_note(cli,
+        "this is of %s and the base of %s: values differ for that alone; --normalize compares shares",
+        kp_duration_format(own, a / 1000000000 * 1000), kp_duration_format(other, b / 1000000000 * 1000));
 }

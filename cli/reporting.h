@@ -12,6 +12,10 @@ struct kp_cli_report {
 // KP_INVALID (and wrong usage) for a flag that cannot be read.
 KP_MUST_CHECK int kp_cli_report_parse(struct kp_cli *cli, struct kp_cli_report *ret, struct kp_error *err);
 
+// A note where the two last so differently that values differ for that alone (unless --normalize).
+void kp_cli_note_durations(
+    struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base);
+
 // What pprof leaves out by itself: nodes below half a percent.
 #define KP_CLI_MIN_SHARE 0.005
 // Largest report.
