@@ -200,6 +200,30 @@ static void test_namespaces_are_names(void **state)
     kp_peer_stop(peer);
 }
 
+static const struct kp_step *page(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
+{
+    (void)user;
+    (void)request;
+    return kp_peer_answer(peer, 200, "text/html", "<html>log in</html>", 19);
+}
+
+static void test_answers_that_are_no_json(void **state)
+{
+    static const char *const rows[][3] = {
+        {"explain", "web"}, {"capture", "web"}, {"capture", "-A"}, {"status"}, {"get", "policies"}};
+    struct kp_peer *peer = kp_peer_start(page, NULL);
+    struct kp_ran ran = {0};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        const char *words[6] = {"--server", kp_peer_url(peer), rows[i][0], rows[i][1], rows[i][2]};
+        kp_run_program(words, NULL, NULL, &ran);
+        assert_int_equal(ran.status, 1);
+        assert_string_not_equal(ran.err, "");
+    }
+    kp_ran_finish(&ran);
+    kp_peer_stop(peer);
+}
+
 // A question that was cut would be another one.
 static void test_no_question_is_cut(void **state)
 {
@@ -316,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_a_list_that_does_not_go_on),
         cmocka_unit_test(test_limit_is_the_most_that_is_shown),
         cmocka_unit_test(test_standard_files_that_are_closed),
+        cmocka_unit_test(test_answers_that_are_no_json),
         cmocka_unit_test(test_no_question_is_cut),
         cmocka_unit_test(test_a_reader_that_has_enough_is_no_error),
         cmocka_unit_test(test_namespaces_are_names),

@@ -196,7 +196,9 @@ int kp_pods_get(struct kp_cli *cli, const char *namespace, const char *name, con
     json_decref(json);
     *ret = text ? kp_decode_pod(NULL, text, strlen(text), key, rv, err) : NULL;
     free(text); // jansson's
-    return *ret ? 0 : err ? err->code : KP_INVALID;
+    if (*ret != NULL)
+        return 0;
+    return err != NULL && err->code != 0 ? err->code : kp_fail(err, KP_INVALID, "the answer is no pod");
 }
 
 // ---- what was asked for ----

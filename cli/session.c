@@ -188,6 +188,8 @@ int kp_session_json(struct kp_cli *cli, const char *method, const char *path, co
             *err = ask.err;
         rc = ask.err.code;
     }
+    if (rc == 0 && ask.json == NULL)
+        rc = kp_fail(err, KP_INVALID, "%s %s: the answer is no JSON", method, path);
     if (rc == 0)
         *ret = ask.json;
     else
