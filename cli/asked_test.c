@@ -264,7 +264,8 @@ static void check_file(struct world *w, const char *name)
 static void test_download(void **state)
 {
     struct world *w = *state;
-    RUN("download", ID_A, REG); // standard output is no terminal
+    RUN("download", "profile.data.kube-pprof.dev/" ID_A,
+        REG); // as get -o name prints it; standard output is no terminal
     check(w, 0, "");
     assert_int_equal(w->ran.out_len, w->cpu_len);
     RUN("download", ID_A, "-O", "one.pb.gz", REG);

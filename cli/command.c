@@ -223,7 +223,13 @@ const struct kp_command kp_cli_commands[] = {
     {.name = "completion",
         .args = "(bash | zsh | fish)",
         .summary = "print the script that completes commands in a shell",
-        .examples = "kubectl pprof completion bash >/etc/bash_completion.d/kubectl-pprof\n",
+        .about = "The script completes the program under its own name, kubectl-pprof. For `kubectl pprof`, "
+                 "kubectl asks a "
+                 "program kubectl_complete-pprof on the PATH: one of two lines, see the example.",
+        .examples =
+            "# kubectl pprof\nprintf '#!/bin/sh\\nexec kubectl-pprof __complete \"$@\"\\n' "
+            ">/usr/local/bin/kubectl_complete-pprof; chmod +x /usr/local/bin/kubectl_complete-pprof\n# "
+            "kubectl-pprof\nkubectl pprof completion bash >/etc/bash_completion.d/kubectl-pprof\n",
         .flags = "",
         .min_args = 1,
         .max_args = 1,

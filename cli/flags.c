@@ -43,12 +43,14 @@ const struct kp_option kp_cli_options[] = {
         "Say more: 1 which way was taken, 6 each request, 7 with headers, 8 with bodies, 9 uncut. Secrets "
         "are masked."},
     // which
-    YES("all-namespaces", all_namespaces, "In all namespaces."),
+    YES("all-namespaces", all_namespaces,
+        "In all namespaces; sums over them are given with --registry only."),
     TEXT("selector", "SELECTOR", selector,
         "Label selector: a=b, a!=b, 'a in (b,c)', a, !a. For profiles also a=~REGEX and system fields: "
         "k8s.pod, k8s.node, version ..."),
     TEXT("service", "NAME", service, "Service the profiles are of."),
-    TEXT("from", "TIME", from, "Begin: RFC 3339, -1h or 1h (both an hour ago), -7d."),
+    TEXT("from", "TIME", from,
+        "Begin: RFC 3339, -1h or 1h (both an hour ago), -7d; else all that is kept (pgo: 72h ago)."),
     TEXT("to", "TIME", to, "End, as --from; else now."),
     TEXT("revision", "NAME", revision, "Only of this revision of the workload (pod-template-hash)."),
     {"type", "TYPE", KP_OPTION_LIST, AT(types), NULL, 0, 0,
@@ -75,7 +77,8 @@ const struct kp_option kp_cli_options[] = {
     YES("open", open, "Show the first profile as a flame graph afterwards."),
     {"parallel", "N", KP_OPTION_INT, AT(parallel), "50", 1, 500, "Pods captured at the same time."},
     // printing
-    TEXT("output", "FORMAT", output, "wide, json, yaml, name or jsonpath=TEMPLATE; else a table."),
+    TEXT("output", "FORMAT", output,
+        "json; of lists also wide, yaml, name or jsonpath=TEMPLATE. Else a table, or text."),
     YES("watch", watch, "Go on and print what changes."),
     YES("no-headers", no_headers, "No header line."),
     YES("show-labels", show_labels, "Labels in the last column."),

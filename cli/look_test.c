@@ -138,6 +138,25 @@ static void test_flame(void **state)
     kp_test_rmdir(dir);
 }
 
+static void test_a_files_suffix_says_the_format(void **state)
+{
+    static const struct {
+        const char *suffix, *holds;
+    } cases[] = {{"svg", "<svg"}, {"html", "<!doctype html>"}, {"folded", ";"}, {"json", "{\"sampleType\""}};
+    char *dir = kp_test_tmpdir();
+    struct kp_ran ran = {0};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(cases); i++) {
+        kp_auto_free char *path = kp_asprintf("%s/graph.%s", dir, cases[i].suffix);
+        ALL_WELL(&ran, "flame", cpu, "-O", path);
+        kp_auto_free char *text = kp_test_read_file(path, NULL);
+        assert_non_null(strcasestr(text, cases[i].holds));
+        assert_null(strstr(text, "in all;")); // the table
+    }
+    kp_ran_finish(&ran);
+    kp_test_rmdir(dir);
+}
+
 static void test_a_base_of_another_length_is_told(void **state)
 {
     char *sum = kp_test_tmpdir();
@@ -231,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_flame),
         cmocka_unit_test(test_diff),
         cmocka_unit_test(test_a_base_of_another_length_is_told),
+        cmocka_unit_test(test_a_files_suffix_says_the_format),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_failures_are_named),
     };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "cli/flameview_run.h"
@@ -15,8 +16,25 @@
 #define TEXT_NODES 200
 #define VIEW_NODES 200000
 
+// `-O graph.svg` says what is wanted.
+static void take_suffix(struct kp_cli *cli, const char *words)
+{
+    static const struct {
+        const char *suffix, *format;
+    } rows[] = {{".svg", "svg"}, {".html", "html"}, {".htm", "html"}, {".folded", "folded"},
+        {".json", "json"}, {".pb.gz", "pprof"}};
+    for (size_t i = 0; i < KP_COUNT(rows) && !kp_cli_given(cli->flags.format); i++) {
+        if (!kp_cli_given(cli->flags.file) || !kp_ends_with(cli->flags.file, rows[i].suffix) ||
+            !kp_has_word(words, rows[i].format))
+            continue;
+        kp_free(cli->flags.format);
+        cli->flags.format = kp_strdup(rows[i].format);
+    }
+}
+
 int kp_picture_check(struct kp_cli *cli, const char *words, struct kp_error *err)
 {
+    take_suffix(cli, words);
     const char *format = cli->flags.format;
     if (kp_cli_given(format) && !kp_has_word(words, format))
         return kp_cli_usage(cli, err, "--format '%.40s' is none of %s", format, words);

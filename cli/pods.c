@@ -227,8 +227,8 @@ static int add_reference(
     }
     rc = kp_pods_list(cli, namespace, cli->flags.selector, is_of_workload, ref, pods, err);
     if (rc == 0 && pods->items.n == before)
-        return kp_fail(
-            err, KP_NOT_FOUND, "%s '%s' has no pods in namespace '%s'", ref->kind, ref->name, namespace);
+        return kp_fail(err, KP_NOT_FOUND, "there is no pod of %s '%s' in namespace '%s': is the name right?",
+            ref->kind, ref->name, namespace);
     return rc;
 }
 

@@ -73,6 +73,12 @@ static int unknown(char *const *args, size_t n, const struct kp_error *err)
     }
     char shown[128];
     const char *near = NULL;
+    if (kp_help_is_group(args[0])) {
+        fprintf(stderr, "error: unknown command '%s %s'\n", args[0],
+            n > 1 ? kp_printable(shown, sizeof shown, args[1], strlen(args[1])) : "");
+        kp_help_group(args[0], stderr);
+        return 2;
+    }
     size_t distance = 3;
     for (size_t i = 0; i < kp_cli_n_commands; i++) {
         size_t d = kp_edit_distance(args[0], kp_cli_commands[i].name);
@@ -91,10 +97,14 @@ static int unknown(char *const *args, size_t n, const struct kp_error *err)
 static bool help(const struct line *line, char *const *args, size_t n)
 {
     bool asked = line->is_help || (n > 0 && kp_streq(args[0], "help"));
+    size_t taken;
+    const struct kp_command *command = asked && n > 1 ? kp_command_find(args + 1, n - 1, &taken) : NULL;
     if (n > 0 && kp_streq(args[0], "options"))
         kp_help_flags(stdout);
     else if (n == 1 && kp_help_is_group(args[0]))
         kp_help_group(args[0], stdout);
+    else if (command != NULL)
+        kp_help_command(command, stdout);
     else if (asked)
         kp_help_program(stdout);
     return asked || n > 0;
@@ -164,6 +174,17 @@ static int run(struct kp_cli *cli)
     return cli->is_usage_wrong ? 2 : cli->n_failures > 0 ? 1 : 0;
 }
 
+// What `get -o name` prints is taken back: profile.data.kube-pprof.dev/ID, service/NAME.
+static char *plain_name(char *arg)
+{
+    static const char *const kinds[] = {
+        "profile.data.kube-pprof.dev/", "profiles/", "profile/", "prof/", "service/"};
+    for (size_t i = 0; i < KP_COUNT(kinds); i++)
+        if (kp_starts_with(arg, kinds[i]) && arg[strlen(kinds[i])] != '\0')
+            return arg + strlen(kinds[i]);
+    return arg;
+}
+
 static int start(const struct kp_command *command, const struct line *line, size_t taken)
 {
     size_t n_rows;
@@ -189,6 +210,8 @@ static int start(const struct kp_command *command, const struct line *line, size
     }
     cli.args = args + taken;
     cli.n_args -= taken;
+    for (size_t i = 0; i < cli.n_args && command->complete != KP_COMPLETE_FILES; i++)
+        cli.args[i] = plain_name(cli.args[i]);
     int status = run(&cli);
     kp_options_finish(rows, n_rows, &cli.flags);
     return status;
@@ -221,6 +244,9 @@ int kp_cli_main(int argc, char **argv)
 {
     keep_standard_files();
     signal(SIGPIPE, SIG_IGN); // a closed pipe is an error of writing
+    char version[] = "version";
+    if (argc == 2 && kp_streq(argv[1], "--version"))
+        argv[1] = version;
     if (argc > 1 && kp_streq(argv[1], "__complete"))
         return start_complete(argc, argv);
     struct line line = {0};

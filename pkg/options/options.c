@@ -259,12 +259,27 @@ static int value_behind(struct walk *w, struct found *found, struct kp_error *er
     return 0;
 }
 
+// With the flag that was perhaps meant.
+static int fail_unknown(const struct walk *w, const char *flag, size_t len, struct kp_error *err)
+{
+    kp_auto_free char *name = kp_strndup(flag, len);
+    const char *near = NULL;
+    size_t least = 3;
+    for (size_t i = 0; i < w->n; i++) {
+        size_t distance = kp_edit_distance(name, w->rows[i].flag);
+        if (distance < least && distance < strlen(w->rows[i].flag) / 2)
+            least = distance, near = w->rows[i].flag;
+    }
+    return kp_fail(err, KP_INVALID, "unknown flag '--%s'%s%s%s; --help lists them", name,
+        near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
+}
+
 static int read_long(struct walk *w, const char *arg, struct found *found, struct kp_error *err)
 {
     size_t len = strcspn(arg + 2, "=");
     found->row = find(w->rows, w->n, arg + 2, len);
     if (found->row == NULL)
-        return kp_fail(err, KP_INVALID, "unknown flag '--%.*s'; --help lists them", (int)len, arg + 2);
+        return fail_unknown(w, arg + 2, len, err);
     snprintf(found->name, sizeof found->name, "--%s", found->row->flag);
     if (arg[2 + len] == '=')
         found->value = arg + 2 + len + 1;
@@ -283,9 +298,12 @@ static int read_letter(struct walk *w, struct found *found, struct kp_error *err
     for (; known && known->letter; known++)
         if (known->letter == letter)
             found->row = find(w->rows, w->n, known->flag, strlen(known->flag));
-    if (found->row == NULL)
-        return kp_fail(
-            err, KP_INVALID, "unknown flag '-%c' in '%s'; --help lists them", letter, w->source->argv[w->i]);
+    if (found->row == NULL) {
+        const char *arg = w->source->argv[w->i];
+        bool alone = arg[2] == '\0';
+        return kp_fail(err, KP_INVALID, "unknown flag '-%c'%s%s%s; --help lists them", letter,
+            alone ? "" : " in '", alone ? "" : arg, alone ? "" : "'");
+    }
     snprintf(found->name, sizeof found->name, "-%c", letter);
     if (*w->letters == '=' || (*w->letters && found->row->type != KP_OPTION_BOOL)) {
         found->value = w->letters + (*w->letters == '=');

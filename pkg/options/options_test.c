@@ -103,11 +103,12 @@ static void test_what_is_wrong_is_said(void **state)
     static const struct {
         const char *line, *says;
     } cases[] = {
-        {"x -z", "unknown flag '-z' in '-z'; --help lists them"},
+        {"x -z", "unknown flag '-z'; --help lists them"},
         {"x -wz", "unknown flag '-z' in '-wz'; --help lists them"},
         {"x -n", "-n needs a value: --namespace=NAME"},
         {"x --limit=0", "--limit: '0' is not between 1 and 100"},
         {"x --nope", "unknown flag '--nope'; --help lists them"},
+        {"x --limt=3", "unknown flag '--limt'; did you mean --limit?; --help lists them"},
         {"x word", "unexpected argument 'word'; flags start with --"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
