@@ -40,8 +40,8 @@ int kp_cli_flame(struct kp_cli *cli, struct kp_error *err)
         rc = kp_cli_usage(cli, err, "--normalize is of a comparison: say with what, by --base");
     if (rc == 0)
         rc = kp_source_load(cli, &source, &profile, err);
-    if (rc == 0 && has_base)
-        rc = kp_source_load(cli, &base, &before, err);
+    if (rc == 0 && has_base && (rc = kp_source_load(cli, &base, &before, err)) != 0)
+        kp_wrap(err, "the base");
     if (rc == 0 && has_base)
         rc = kp_profile_common_types((struct kp_profile *[]){profile, before}, 2, err);
     if (rc == 0 && has_base)

@@ -286,8 +286,8 @@ int kp_cli_diff(struct kp_cli *cli, struct kp_error *err)
         rc = print_registrys(cli, &report, &source, &base, err);
     } else if (rc == 0) {
         rc = kp_source_load(cli, &source, &profile, err);
-        if (rc == 0)
-            rc = kp_source_load(cli, &base, &before, err);
+        if (rc == 0 && (rc = kp_source_load(cli, &base, &before, err)) != 0)
+            kp_wrap(err, "the base");
         if (rc == 0)
             kp_cli_note_durations(cli, profile, before);
         kp_auto_free char *title = rc == 0 ? kp_source_title(&source) : NULL;

@@ -297,25 +297,74 @@ static int ask_merge(
     return rc;
 }
 
+// The service of that name among those that are kept; NULL: there is none. *ret_near: the one that was
+// perhaps meant.
+static json_t *kept_service(const json_t *services, const char *name, const char **ret_near)
+{
+    size_t least = 3;
+    size_t i;
+    json_t *item;
+    *ret_near = NULL;
+    json_array_foreach(json_object_get(services, "items"), i, item)
+    {
+        const char *other = json_string_value(json_object_get(item, "service"));
+        if (kp_streq(other, name))
+            return item;
+        size_t distance = other ? kp_edit_distance(name, other) : least;
+        if (distance < least)
+            least = distance, *ret_near = other;
+    }
+    return NULL;
+}
+
+static const char *service_of(const struct kp_source *source)
+{
+    return kp_cli_given(source->service) ? source->service : source->name;
+}
+
 // The first type that is kept of the service (of KIND/NAME: of the one that is named so); NULL: none.
 static char *kept_type(struct kp_cli *cli, const struct kp_source *source)
 {
-    const char *service = kp_cli_given(source->service) ? source->service : source->name;
-    char *ret = NULL;
+    const char *near;
     json_t *answer = NULL;
-    size_t i;
-    json_t *item;
     if (kp_ask_json(cli, "services", NULL, &answer, NULL) != 0)
         return NULL;
-    json_array_foreach(json_object_get(answer, "items"), i, item)
-    {
-        const char *name = json_string_value(json_object_get(item, "service"));
-        const char *type = json_string_value(json_array_get(json_object_get(item, "types"), 0));
-        if (ret == NULL && type != NULL && kp_streq(name, service))
-            ret = kp_strdup(type);
-    }
+    const json_t *kept = kept_service(answer, service_of(source), &near);
+    const char *type = json_string_value(json_array_get(json_object_get(kept, "types"), 0));
+    char *ret = type ? kp_strdup(type) : NULL;
     json_decref(answer);
     return ret;
+}
+
+// What was looked for, and what there is: the registry's own sentence knows neither.
+static int say_nothing_is_kept(struct kp_cli *cli, const struct kp_source *source, struct kp_error *err)
+{
+    const char *near = NULL;
+    json_t *answer = NULL;
+    if (source->kind != KP_SOURCE_WORKLOAD || kp_ask_json(cli, "services", NULL, &answer, NULL) != 0)
+        return KP_NOT_FOUND;
+    const json_t *kept = kept_service(answer, service_of(source), &near);
+    kp_auto_free char *where = kp_ask_is_direct(cli)
+                                   ? kp_strdup("by the registry")
+                                   : kp_asprintf("in namespace '%s'", kp_session_namespace(cli));
+    kp_auto_strbuf types;
+    kp_strbuf_init(&types, 1024);
+    size_t i;
+    json_t *type;
+    json_array_foreach(json_object_get(kept, "types"), i, type)
+        kp_strbuf_addf(&types, "%s%s", i ? ", " : "", json_string_value(type));
+    kp_error_clear(err);
+    if (kept != NULL)
+        kp_fail(err, KP_NOT_FOUND,
+            "nothing of '%s' matches that is kept %s: of it there is %s; look at --type, --selector, --from "
+            "and --to",
+            service_of(source), where, types.data);
+    else
+        kp_fail(err, KP_NOT_FOUND,
+            "no profiles of '%s' are kept %s%s%s%s; `kubectl pprof get services` shows of what there are",
+            service_of(source), where, near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+    json_decref(answer);
+    return KP_NOT_FOUND;
 }
 
 static int ask_sum(struct kp_cli *cli, struct kp_source *source, struct kp_blob **ret, struct kp_error *err)
@@ -334,6 +383,8 @@ static int ask_sum(struct kp_cli *cli, struct kp_source *source, struct kp_blob 
         rc = ask_merge(cli, source, ret, &why);
     }
     source->is_type_said = true;
+    if (rc == KP_NOT_FOUND && (strstr(why.text, "no profile matches") || strstr(why.text, "nothing found")))
+        rc = say_nothing_is_kept(cli, source, &why);
     if (rc != 0 && err != NULL)
         *err = why;
     return rc;
