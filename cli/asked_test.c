@@ -80,6 +80,9 @@ static const struct kp_step *route(void *user, struct kp_peer *peer, const struc
             "{\"error\":{\"reason\":\"NotFound\",\"message\":\"no profile of type 'cpu' is kept; the service "
             "has "
             "wall\"}}");
+    if (strstr(t, "service=jawa") || strstr(t, "service=other&type=heap"))
+        return json(
+            peer, 404, "{\"error\":{\"reason\":\"NotFound\",\"message\":\"no profile matches: check\"}}");
     if (kp_starts_with(t, "/api/v1/pgo"))
         return strstr(t, "format=json")
                    ? json(peer, 200, w->pgo_facts)
@@ -198,6 +201,19 @@ static void test_a_type_is_found(void **state)
     RUN("top", "java", "-t", "cpu", REG);
     assert_int_equal(w->ran.status, 1);
     assert_non_null(strstr(w->ran.err, "no profile of type 'cpu' is kept; the service has wall"));
+}
+
+static void test_what_is_not_kept_is_named(void **state)
+{
+    struct world *w = *state;
+    RUN("top", "jawa", "-t", "wall", REG);
+    check(w, 1,
+        "error: no profiles of 'jawa' are kept by the registry: did you mean java?; `kubectl pprof get "
+        "services` shows of what there are\n");
+    RUN("diff", "other", "-t", "heap", "--base-from", "-2h", "--base-to", "-1h", REG);
+    check(w, 1,
+        "error: nothing of 'other' matches that is kept by the registry: of it there is cpu; look at --type, "
+        "--selector, --from and --to\n");
 }
 
 static void test_by_label_is_asked(void **state)
@@ -422,6 +438,7 @@ int main(void)
         T(test_kinds_and_pods),
         T(test_ids),
         T(test_a_type_is_found),
+        T(test_what_is_not_kept_is_named),
         T(test_by_label_is_asked),
         T(test_bases),
         T(test_merge_is_handed_on),
