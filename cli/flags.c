@@ -73,7 +73,9 @@ const struct kp_option kp_cli_options[] = {
     {"via", "auto|proxy|port-forward", KP_OPTION_CHOICE, AT(via), "auto", 0, 0,
         "How a pod is reached: the API server's pod proxy, or port-forward when that is not allowed or the "
         "program listens on its own loopback only."},
-    YES("push", push, "Store the profiles in the registry as well."),
+    YES("push", push,
+        "Store the profiles in the registry as well, as pushes of a service named like the workload, with "
+        "the labels pod and container."),
     YES("open", open, "Show the first profile as a flame graph afterwards."),
     {"parallel", "N", KP_OPTION_INT, AT(parallel), "50", 1, 500, "Pods captured at the same time."},
     // printing
