@@ -63,9 +63,10 @@ struct kp_top {
     size_t n;
     size_t n_left_out, n_small; // beyond limit or below min_share; of those, below min_share
     double min_share;
-    int64_t total, base_total, shown_flat; // total of the whole profile, before focus
+    int64_t total, base_total, shown_flat; // totals of the whole profile and base (as scaled), before focus
     const char *sample_type, *unit;
     int64_t time_ns, duration_ns, period;
+    int64_t base_time_ns, base_duration_ns; // differences only
     enum kp_report_by by;
     bool is_diff;
     const char *binary, *build_id, *doc_url; // of the main mapping; "" = unknown
@@ -74,7 +75,8 @@ struct kp_top {
 };
 KP_MUST_CHECK int kp_report_top(const struct kp_profile *profile, const struct kp_report_options *options,
     struct kp_top **ret, struct kp_error *err);
-// profile against base. normalize: base is scaled to the profile's total first.
+// profile against base. normalize: base is scaled to the profile's total first. Shares are of the (scaled)
+// base; as text, time and duration are of both as in pprof: the earlier time, the sum of durations.
 KP_MUST_CHECK int kp_report_top_diff(const struct kp_profile *profile, const struct kp_profile *base,
     bool normalize, const struct kp_report_options *options, struct kp_top **ret, struct kp_error *err);
 void kp_top_free(struct kp_top *top); // NULL is fine

@@ -209,7 +209,7 @@ static void fill_row(
 
 // ---- the answer ----
 
-static void fill_header(struct kp_top *top, struct kp_view *view, const struct kp_view *base)
+static void fill_header(struct kp_top *top, struct kp_view *view, const struct kp_view *base, double factor)
 {
     const struct kp_profile *p = view->profile;
     const char *binary = p->n_mappings > 0 ? kp_view_text(view, p->mappings[0].filename, &top->arena) : "";
@@ -230,30 +230,32 @@ static void fill_header(struct kp_top *top, struct kp_view *view, const struct k
     top->total = view->total;
     if (base) {
         top->is_diff = true;
-        top->base_total = base->total;
+        top->base_total = kp_scale_rounded(base->total, factor);
+        top->base_time_ns = base->profile->time_ns;
+        top->base_duration_ns = base->profile->duration_ns;
     }
 }
 
 // As in pprof, what is small is measured by what focus and the like leave, though shares are of the whole. Of
 // a difference that would be next to nothing, so there it is the whole.
-static double cutoff(const struct row *rows, size_t n, const struct kp_view *view, const struct kp_view *base)
+static double cutoff(const struct kp_top *top, const struct row *rows, size_t n)
 {
-    int64_t whole = base == NULL ? 0 : base->total > 0 ? base->total : view->total;
-    for (size_t i = 0; base == NULL && i < n; i++)
+    int64_t whole = !top->is_diff ? 0 : top->base_total > 0 ? top->base_total : top->total;
+    for (size_t i = 0; !top->is_diff && i < n; i++)
         whole = kp_add_capped(whole, rows[i].flat);
-    return trunc((double)kp_magnitude(whole) * view->options->min_share);
+    return trunc((double)kp_magnitude(whole) * top->min_share);
 }
 
-// The rows that are shown. base is that of the sums, or NULL.
+// The rows that are shown.
 static void fill_rows(struct kp_top *top, struct kp_view *view, const struct sums *sums,
-    const struct kp_view *base, const struct sums *base_sums, double factor)
+    const struct sums *base_sums, double factor)
 {
     const struct kp_report_options *o = view->options;
     struct kp_keys *keys = view->keys;
     uint32_t n_keys = keys->symbols->n_functions;
     struct row *rows = KP_NEW_ARRAY(struct row, (size_t)n_keys + 1);
-    size_t n = make_rows(rows, n_keys, sums, base ? base_sums : NULL, factor);
-    size_t kept = drop_small(rows, n, cutoff(rows, n, view, base));
+    size_t n = make_rows(rows, n_keys, sums, top->is_diff ? base_sums : NULL, factor);
+    size_t kept = drop_small(rows, n, cutoff(top, rows, n));
     top->n_small = n - kept;
     struct sorting sorting = {keys, o->sort_cum};
     qsort_r(rows, kept, sizeof *rows, compare_rows, &sorting);
@@ -271,7 +273,7 @@ static int answer(
 {
     struct sums sums = {0}, base_sums = {0};
     struct kp_top *top = KP_NEW(struct kp_top);
-    fill_header(top, view, base);
+    fill_header(top, view, base, factor);
     make_label_keys(view);
     if (base)
         make_label_keys(base);
@@ -280,7 +282,7 @@ static int answer(
     if (rc == 0 && base)
         rc = sum_up(&base_sums, base, n_keys, err);
     if (rc == 0)
-        fill_rows(top, view, &sums, base, &base_sums, factor);
+        fill_rows(top, view, &sums, &base_sums, factor);
     finish_sums(&sums);
     finish_sums(&base_sums);
     if (rc == 0)

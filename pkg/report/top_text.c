@@ -40,10 +40,22 @@ static const char *common_unit(const struct kp_top *top)
     return unit[0] != '\0' ? unit : top->unit;
 }
 
-static void add_time(const struct kp_top *top, struct kp_strbuf *out)
+// Of both: the base's share of the profile's duration alone would mean nothing.
+static int64_t whole_duration(const struct kp_top *top)
+{
+    return kp_add_capped(top->duration_ns, top->base_duration_ns);
+}
+
+static int64_t earliest(const struct kp_top *top)
+{
+    bool is_base = top->base_time_ns != 0 && (top->time_ns == 0 || top->base_time_ns < top->time_ns);
+    return is_base ? top->base_time_ns : top->time_ns;
+}
+
+static void add_time(int64_t ns, struct kp_strbuf *out)
 {
     char text[KP_TIME_TEXT]; // 2026-11-24T13:00:00Z
-    int64_t ms = top->time_ns / 1000000 - (top->time_ns % 1000000 < 0);
+    int64_t ms = ns / 1000000 - (ns % 1000000 < 0);
     kp_time_format(text, ms);
     kp_strbuf_addf(out, "Time: %.10s %.8s UTC\n", text, strlen(text) > 19 ? text + 11 : "");
 }
@@ -51,13 +63,13 @@ static void add_time(const struct kp_top *top, struct kp_strbuf *out)
 static void add_duration(const struct kp_top *top, const char *unit, struct kp_strbuf *out)
 {
     char duration[KP_VALUE_TEXT], total[KP_VALUE_TEXT], percent[KP_VALUE_TEXT];
-    kp_unit_text(top->duration_ns, "nanoseconds", "auto", duration);
+    kp_unit_text(whole_duration(top), "nanoseconds", "auto", duration);
     kp_unit_text(whole(top), top->unit, unit, total);
     kp_strbuf_addf(out, "Duration: %s, Total samples = %s ", duration, total);
     const char *total_unit;
     double ns = kp_unit_scale(whole(top), top->unit, "nanoseconds", &total_unit);
     if (kp_streq(total_unit, "ns") && ns >= 1 && ns < 0x1p63)
-        kp_strbuf_addf(out, "(%s)", kp_unit_percent((int64_t)ns, top->duration_ns, percent));
+        kp_strbuf_addf(out, "(%s)", kp_unit_percent((int64_t)ns, whole_duration(top), percent));
     kp_strbuf_addc(out, '\n');
 }
 
@@ -74,9 +86,9 @@ static void add_header(const struct kp_top *top, const char *unit, struct kp_str
         kp_strbuf_addf(out, "Type: %s\n", top->sample_type);
     if (top->doc_url[0] != '\0')
         kp_strbuf_addf(out, "Doc: %s\n", top->doc_url);
-    if (top->time_ns != 0)
-        add_time(top, out);
-    if (top->duration_ns != 0)
+    if (earliest(top) != 0)
+        add_time(earliest(top), out);
+    if (whole_duration(top) != 0)
         add_duration(top, unit, out);
 }
 
