@@ -254,6 +254,21 @@ static void test_bases(void **state)
     check(w, 0, "");
 }
 
+// A workload with all its revisions is not compared with one of them.
+static void test_a_revision_is_compared_with_the_others(void **state)
+{
+    struct world *w = *state;
+    RUN("diff", "deploy/checkout", "--base", "revision=a", REG);
+    check(w, 0, "");
+    check_target(
+        w, 0, "/api/v1/merge?type=cpu&selector=k8s.workload%3DDeployment%2Fcheckout%2Ck8s.revision%21%3Da");
+    check_target(
+        w, 1, "/api/v1/merge?type=cpu&selector=k8s.workload%3DDeployment%2Fcheckout%2Ck8s.revision%3Da");
+    RUN("flame", "checkout", "--base", "revision=a", "--format", "folded", REG);
+    check_target(w, 2, "/api/v1/merge?service=checkout&type=cpu&selector=k8s.revision%21%3Da");
+    check_target(w, 3, "/api/v1/merge?service=checkout&type=cpu&selector=k8s.revision%3Da");
+}
+
 static void test_merge_is_handed_on(void **state)
 {
     struct world *w = *state;
@@ -441,6 +456,7 @@ int main(void)
         T(test_what_is_not_kept_is_named),
         T(test_by_label_is_asked),
         T(test_bases),
+        T(test_a_revision_is_compared_with_the_others),
         T(test_merge_is_handed_on),
         T(test_download),
         T(test_pgo),

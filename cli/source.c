@@ -21,12 +21,12 @@ static bool is_of_registry(const struct kp_cli_flags *f)
            kp_cli_given(f->selector) || kp_cli_given(f->revision) || f->types.n > 0 || f->all_namespaces;
 }
 
-static char *join_selector(const char *a, const char *key, const char *value)
+static char *join_selector(const char *a, const char *key, const char *how, const char *value)
 {
     if (!kp_cli_given(key))
         return kp_strdup(kp_cli_given(a) ? a : "");
     bool both = kp_cli_given(a);
-    return kp_asprintf("%s%s%s=%s", both ? a : "", both ? "," : "", key, value);
+    return kp_asprintf("%s%s%s%s%s", both ? a : "", both ? "," : "", key, how, value);
 }
 
 static int parse_workload(struct kp_cli *cli, const char *arg, struct kp_source *ret, struct kp_error *err)
@@ -43,12 +43,12 @@ static int parse_workload(struct kp_cli *cli, const char *arg, struct kp_source 
     ret->name = kp_strdup(kind ? name : arg);
     ret->service = kp_strdup(kind ? f->service : arg);
     if (kind == NULL)
-        ret->selector = join_selector(f->selector, NULL, NULL);
+        ret->selector = join_selector(f->selector, NULL, NULL, NULL);
     else if (kp_streq(kind, "Pod"))
-        ret->selector = join_selector(f->selector, "k8s.pod", name);
+        ret->selector = join_selector(f->selector, "k8s.pod", "=", name);
     else {
         kp_auto_free char *workload = kp_asprintf("%s/%s", kind, name);
-        ret->selector = join_selector(f->selector, "k8s.workload", workload);
+        ret->selector = join_selector(f->selector, "k8s.workload", "=", workload);
     }
     ret->from = kp_strdup(f->from);
     ret->to = kp_strdup(f->to);
@@ -139,6 +139,17 @@ static int parse_base(
     return rc;
 }
 
+// Without a revision of its own, what is compared with a revision is all others: had both sides that one, it
+// would hide the difference.
+static void leave_out_base(const struct kp_cli_flags *f, struct kp_source *source)
+{
+    if (!kp_cli_given(f->base) || !kp_starts_with(f->base, "revision=") || kp_cli_given(f->revision))
+        return;
+    const char *revision = f->base + strlen("revision=");
+    kp_auto_free char *all = source->selector;
+    source->selector = revision[0] ? join_selector(all, "k8s.revision", "!=", revision) : kp_take(all);
+}
+
 int kp_source_parse_pair(struct kp_cli *cli, bool needs_base, struct kp_source *ret,
     struct kp_source *ret_base, bool *ret_has_base, struct kp_error *err)
 {
@@ -158,7 +169,11 @@ int kp_source_parse_pair(struct kp_cli *cli, bool needs_base, struct kp_source *
         return rc != 0 ? rc : kp_source_parse(cli, cli->args + 1, 1, ret, err);
     }
     int rc = kp_source_parse(cli, cli->args, cli->n_args, ret, err);
-    return rc != 0 || !by_flags ? rc : parse_base(cli, ret, ret_base, err);
+    if (rc == 0 && by_flags)
+        rc = parse_base(cli, ret, ret_base, err);
+    if (rc == 0 && ret->kind == KP_SOURCE_WORKLOAD)
+        leave_out_base(f, ret);
+    return rc;
 }
 
 void kp_source_finish(struct kp_source *source)

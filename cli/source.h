@@ -34,8 +34,9 @@ const char *kp_source_workload_kind(const char *arg, const char **ret_name);
 // KP_INVALID (and wrong usage) where the arguments make no sense together. Finish it also then.
 KP_MUST_CHECK int kp_source_parse(
     struct kp_cli *cli, char *const *args, size_t n_args, struct kp_source *ret, struct kp_error *err);
-// What the arguments and --base... flags say there is to compare: *ret against *ret_base. Where there is
-// nothing to compare with and it is not needed, *ret_has_base is false. Finish both also after an error.
+// What the arguments and --base... flags say there is to compare: *ret against *ret_base. With --base
+// revision=NAME and no --revision, *ret is all other revisions. Where there is nothing to compare with and it
+// is not needed, *ret_has_base is false. Finish both also after an error.
 KP_MUST_CHECK int kp_source_parse_pair(struct kp_cli *cli, bool needs_base, struct kp_source *ret,
     struct kp_source *ret_base, bool *ret_has_base, struct kp_error *err);
 void kp_source_finish(struct kp_source *source);
