@@ -122,7 +122,7 @@ static void test_discovery(void **state)
     summary.left_out = 0;
     tell(&s, &summary, T0 + 7000);
     expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "NoTargets",
-        "1 pod matches, none is to be profiled: not opted in");
+        "1 pod matches, none is to be profiled: opted out, not opted in, or finished");
     summary.selected = 1;
     tell(&s, &summary, T0 + 7000);
     expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "TargetsFound", "1 target of 1 pod");

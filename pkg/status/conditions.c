@@ -97,8 +97,9 @@ static void judge_discovered(
     else if (summary->selected == 0 && summary->left_out > 0)
         say_left_out(summary, v);
     else if (summary->selected == 0)
-        say(v, KP_COND_TRUE, "NoTargets", "%u pod%s %s, none is to be profiled: not opted in, or finished",
-            summary->matched, s_of(summary->matched), summary->matched == 1 ? "matches" : "match");
+        say(v, KP_COND_TRUE, "NoTargets",
+            "%u pod%s %s, none is to be profiled: opted out, not opted in, or finished", summary->matched,
+            s_of(summary->matched), summary->matched == 1 ? "matches" : "match");
     else
         say(v, KP_COND_TRUE, "TargetsFound", "%u target%s of %u pod%s", summary->selected,
             s_of(summary->selected), summary->matched, s_of(summary->matched));
