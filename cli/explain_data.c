@@ -292,6 +292,46 @@ static bool is_doubtful(const struct kp_explained *e)
     return any;
 }
 
+// Whether the policy would select the pod if it were neither suspended nor rejected.
+static bool would_select(const struct kp_explained *e, const struct kp_policy *policy)
+{
+    if (policy->selector == NULL || !kp_selector_matches_fn(policy->selector, kp_pod_label_lookup, e->pod))
+        return false;
+    if (!kp_policy_is_cluster(policy) || kp_selector_is_empty(policy->namespace_selector))
+        return true;
+    return e->namespace_labels != NULL &&
+           kp_selector_matches(policy->namespace_selector, e->namespace_labels);
+}
+
+// The first that is meant for the pod, but captures nothing of anybody; NULL: there is none.
+static json_t *of_idle_policies(const struct kp_explained *e)
+{
+    for (size_t i = 0; i < e->policies->items.n; i++) {
+        const struct kp_policy *policy = e->policies->items.items[i];
+        if (!would_select(e, policy))
+            continue;
+        kp_auto_free char *name = kp_policies_name(policy);
+        if (policy->reject_reason != NULL)
+            return json_sprintf("%s would select it, but is rejected: %s", name, policy->reject_message);
+        if (policy->suspend)
+            return json_sprintf("%s would select it, but is suspended", name);
+    }
+    return NULL;
+}
+
+// The first policy that leaves the pod out: for what may be wrong (counts), or as somebody wants it to be.
+static json_t *of_matches(const struct kp_verdict *verdict, bool counts)
+{
+    for (size_t i = 0; i < verdict->matches.n; i++) {
+        const struct kp_match *match = &verdict->matches.items[i];
+        if (match->leftout == KP_LEFTOUT_NONE || kp_leftout_info(match->leftout)->counts != counts)
+            continue;
+        kp_auto_free char *name = kp_policies_name(match->policy);
+        return json_sprintf("%s selects it, but %s", name, match->message);
+    }
+    return NULL;
+}
+
 static json_t *sum_up(const struct kp_explained *e, const struct kp_verdict *verdict)
 {
     const struct kp_policies *policies = e->policies;
@@ -304,21 +344,11 @@ static json_t *sum_up(const struct kp_explained *e, const struct kp_verdict *ver
             "there is no policy in namespace %s and none of the cluster%s; begin with: kubectl "
             "pprof policy init",
             e->pod->namespace, policies->is_partial ? " that you may see" : "");
-    for (size_t i = 0; i < verdict->matches.n; i++)
-        if (verdict->matches.items[i].leftout != KP_LEFTOUT_NONE) {
-            kp_auto_free char *name = kp_policies_name(verdict->matches.items[i].policy);
-            return json_sprintf("%s selects it, but %s", name, verdict->matches.items[i].message);
-        }
-    for (size_t i = 0; i < policies->items.n; i++) {
-        const struct kp_policy *policy = policies->items.items[i];
-        bool would = policy->selector != NULL && !kp_policy_is_cluster(policy) &&
-                     kp_selector_matches_fn(policy->selector, kp_pod_label_lookup, e->pod);
-        kp_auto_free char *name = kp_policies_name(policy);
-        if (would && policy->reject_reason != NULL)
-            return json_sprintf("%s would select it, but is rejected: %s", name, policy->reject_message);
-        if (would && policy->suspend)
-            return json_sprintf("%s would select it, but is suspended", name);
-    }
+    json_t *why = of_idle_policies(e);
+    why = why != NULL ? why : of_matches(verdict, true);
+    why = why != NULL ? why : of_matches(verdict, false);
+    if (why != NULL)
+        return why;
     return json_sprintf("no policy selects it (%zu looked at)", policies->items.n);
 }
 

@@ -141,6 +141,51 @@ static void test_the_policy_that_would(void **state)
     check_explained(&g, "explain/suspended.txt");
 }
 
+static void check_headline(struct given *g, const char *message)
+{
+    struct kp_pod *pod = kp_pod_build(&g->pod.draft);
+    const struct kp_explained explained = {
+        .pod = pod, .policies = &g->policies, .namespace_labels = g->namespace_labels};
+    json_t *data = kp_explain_data(&explained);
+    check_says(json_string_value(json_object_get(data, "message")), message);
+    json_decref(data);
+    kp_pod_unref(pod);
+    kp_policies_finish(&g->policies);
+    kp_labels_destroy(g->namespace_labels);
+}
+
+static void test_the_reason_that_is_told_first(void **state)
+{
+    static const char opt_in[] = "{'selector':{},'annotationPolicy':'Require'}";
+    static const char no_port[] =
+        "{'selector':{},'endpoints':[{'name':'main','port':'absent'}],'priority':-1}";
+    const struct kp_label prod = {"env", "prod"};
+    struct given g;
+    (void)state;
+    given_init(&g);
+    given_policy(&g, NULL, "annotated-pods", opt_in);
+    check_headline(&g, "clusterprofilingpolicy/annotated-pods selects it, but ");
+    given_init(&g);
+    given_policy(&g, NULL, "annotated-pods", opt_in);
+    given_policy(&g, NULL, "by-port", no_port); // comes later
+    check_headline(&g, "clusterprofilingpolicy/by-port selects it, but ");
+    given_init(&g);
+    given_policy(&g, NULL, "annotated-pods", opt_in);
+    given_policy(&g, NULL, "by-port", no_port);
+    given_policy(&g, "shop", "checkout", "{'selector':{'matchLabels':{'app':'checkout'}},'suspend':true}");
+    check_headline(&g, "profilingpolicy/checkout would select it, but is suspended");
+    given_init(&g);
+    given_policy(&g, NULL, "annotated-pods", opt_in);
+    given_policy(&g, NULL, "of-prod",
+        "{'selector':{},'namespaceSelector':{'matchLabels':{'env':'prod'}},'suspend':true}");
+    g.namespace_labels = kp_labels_create(&prod, 1);
+    check_headline(&g, "clusterprofilingpolicy/of-prod would select it, but is suspended");
+    given_init(&g); // not meant for the pod
+    given_policy(&g, NULL, "annotated-pods", opt_in);
+    given_policy(&g, "shop", "web", "{'selector':{'matchLabels':{'app':'web'}},'suspend':true}");
+    check_headline(&g, "clusterprofilingpolicy/annotated-pods selects it, but ");
+}
+
 static void test_what_annotations_hold_reaches_no_terminal(void **state)
 {
     struct given g;
@@ -284,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_nothing_selects_it),
         cmocka_unit_test(test_no_policy_at_all),
         cmocka_unit_test(test_the_policy_that_would),
+        cmocka_unit_test(test_the_reason_that_is_told_first),
         cmocka_unit_test(test_what_annotations_hold_reaches_no_terminal),
         cmocka_unit_test(test_the_command),
         cmocka_unit_test(test_the_command_as_data),
