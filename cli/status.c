@@ -167,6 +167,62 @@ static void look_at_services(struct status *s)
     json_decref(answer);
 }
 
+static void tell_policy(struct status *s, const json_t *policy, const char *kind, enum health health,
+    const char *reason, const char *message)
+{
+    const char *namespace = text_at(policy, "metadata", "namespace");
+    tell(s, "policies", health, "%s %s%s%s: %s%s%s", kind, namespace ? namespace : "", namespace ? "/" : "",
+        text_at(policy, "metadata", "name"), reason ? reason : "", reason && message ? ": " : "",
+        message ? message : "");
+}
+
+// The first failure that is of a pod that is left out; those of captures have a type.
+static const json_t *left_out_failure(const json_t *status)
+{
+    size_t i;
+    json_t *failure;
+    json_array_foreach(json_object_get(status, "failures"), i,
+        failure) if (text_at(failure, "type", NULL) == NULL) return failure;
+    return NULL;
+}
+
+// Pods that were to be profiled and cannot be: not well where that is all of them.
+static bool look_at_left_out(struct status *s, const json_t *policy, const char *kind)
+{
+    const json_t *status = json_object_get(policy, "status");
+    const json_t *targets = json_object_get(status, "targets");
+    long long n = json_integer_value(json_object_get(targets, "leftOut"));
+    long long sampled = json_integer_value(json_object_get(targets, "sampled"));
+    const json_t *failure = left_out_failure(status);
+    const char *message = text_at(failure, "message", NULL);
+    if (n <= 0)
+        return true;
+    kp_auto_free char *text =
+        kp_asprintf("%lld left out, %lld sampled%s%s%s%s", n, sampled, failure ? ": " : "",
+            failure ? text_at(failure, "reason", NULL) : "", message ? ": " : "", message ? message : "");
+    tell_policy(s, policy, kind, sampled > 0 ? WELL : ILL, NULL, text);
+    return sampled > 0;
+}
+
+static bool look_at_policy(struct status *s, const json_t *policy, const char *kind)
+{
+    static const char *const types[] = {"Ready", "CapturesSucceeding", "Feasible"}; // the worst first
+    bool well = true;
+    for (size_t i = 0; i < KP_COUNT(types); i++) {
+        const json_t *condition = condition_of(policy, types[i]);
+        if (!kp_streq(text_at(condition, "status", NULL), "False"))
+            continue;
+        well = false;
+        tell_policy(
+            s, policy, kind, ILL, text_at(condition, "reason", NULL), text_at(condition, "message", NULL));
+    }
+    if (json_is_true(json_object_get(json_object_get(policy, "spec"), "suspend"))) {
+        tell_policy(s, policy, kind, WELL, NULL, "suspended, nothing is captured");
+        return well;
+    }
+    return look_at_left_out(s, policy, kind) && well;
+}
+
 static void look_at_policies(struct status *s, const char *path, const char *kind)
 {
     int rc;
@@ -175,23 +231,7 @@ static void look_at_policies(struct status *s, const char *path, const char *kin
     json_t *item;
     size_t n = json_array_size(json_object_get(list, "items"));
     size_t n_well = 0;
-    json_array_foreach(json_object_get(list, "items"), i, item)
-    {
-        static const char *const types[] = {"Ready", "Feasible", "CapturesSucceeding"};
-        const json_t *wrong = NULL;
-        for (size_t k = 0; k < KP_COUNT(types) && wrong == NULL; k++) {
-            const json_t *condition = condition_of(item, types[k]);
-            if (kp_streq(text_at(condition, "status", NULL), "False"))
-                wrong = condition;
-        }
-        const char *namespace = text_at(item, "metadata", "namespace");
-        if (wrong == NULL)
-            n_well++;
-        else
-            tell(s, "policies", ILL, "%s %s%s%s: %s: %s", kind, namespace ? namespace : "",
-                namespace ? "/" : "", text_at(item, "metadata", "name"), text_at(wrong, "reason", NULL),
-                text_at(wrong, "message", NULL));
-    }
+    json_array_foreach(json_object_get(list, "items"), i, item) n_well += look_at_policy(s, item, kind);
     if (rc == 0 && n_well > 0)
         tell(s, "policies", WELL, "%zu of %zu %s well", n_well, n, kind);
     json_decref(list);
