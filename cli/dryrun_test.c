@@ -122,14 +122,27 @@ static void test_nothing_matches(void **state)
 
 // ---- the command ----
 
-#define POD                                                                                                  \
-    "{\"metadata\":{\"name\":\"checkout-x\",\"namespace\":\"shop\",\"uid\":\"u1\",\"labels\":{\"app\":"      \
-    "\"checkout\"}},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"app\",\"ports\":[{\"name\":"   \
-    "\"pprof\",\"containerPort\":6060}]}]},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.7\","        \
-    "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastTransitionTime\":\"2026-01-01T00:00:"     \
-    "00Z\"}],"                                                                                               \
-    "\"containerStatuses\":[{\"name\":\"app\",\"ready\":true,\"state\":{\"running\":{\"startedAt\":"         \
-    "\"2026-01-01T00:00:00Z\"}}}]}}"
+#define POD_OF(namespace)                                                                                    \
+    "{\"metadata\":{\"name\":\"checkout-x\",\"namespace\":\"" namespace "\",\"uid\":\"u1\",\"labels\":{"     \
+                                                                        "\"app\":"                           \
+                                                                        "\"checkout\"}},\"spec\":{"          \
+                                                                        "\"nodeName\":\"n1\","               \
+                                                                        "\"containers\":[{\"name\":\"app\"," \
+                                                                        "\"ports\":[{\"name\":"              \
+                                                                        "\"pprof\",\"containerPort\":6060}]" \
+                                                                        "}]},\"status\":{\"phase\":"         \
+                                                                        "\"Running\",\"podIP\":\"10.0.0."    \
+                                                                        "7\","                               \
+                                                                        "\"conditions\":[{\"type\":"         \
+                                                                        "\"Ready\",\"status\":\"True\","     \
+                                                                        "\"lastTransitionTime\":\"2026-01-"  \
+                                                                        "01T00:00:"                          \
+                                                                        "00Z\"}],"                           \
+                                                                        "\"containerStatuses\":[{\"name\":"  \
+                                                                        "\"app\",\"ready\":true,\"state\":{" \
+                                                                        "\"running\":{\"startedAt\":"        \
+                                                                        "\"2026-01-01T00:00:00Z\"}}}]}}"
+#define POD POD_OF("shop")
 #define REFUSED(what)                                                                                        \
     "{\"kind\":\"Status\",\"reason\":\"Forbidden\",\"code\":403,\"message\":\"" what                         \
     " is forbidden: User \\\"u\\\" cannot list resource \\\"" what "\\\"\"}"
@@ -178,6 +191,39 @@ static void test_the_command(void **state)
     kp_ran_finish(&r.ran);
 }
 
+// A namespace that is not the session's, whose profiles may be read there only, or not at all.
+static void check_sizes(int status, const char *body, const char *says)
+{
+    const struct peer_step steps[] = {
+        {.expect = "/namespaces/pay/profilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+        {.expect = "/clusterprofilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+        {.expect = "GET /api/v1/namespaces/pay/pods?",
+            .status = 200,
+            .body = "{\"metadata\":{},\"items\":[" POD_OF("pay") "]}"},
+        {.expect = "GET /api/v1/namespaces/pay ", .status = 200, .body = "{\"metadata\":{\"name\":\"pay\"}}"},
+        {.expect = "/namespaces/pay/profiles?", .status = status, .body = body},
+    };
+    struct ran_at_server r;
+    run_with(steps, KP_COUNT(steps),
+        "apiVersion: kube-pprof.dev/v1alpha1\nkind: ProfilingPolicy\nmetadata: {name: a, namespace: "
+        "pay}\nspec: "
+        "{selector: {}, profiles: [{type: cpu}]}\n",
+        NULL, &r);
+    assert_int_equal(r.ran.status, 0);
+    check_says(r.ran.out, says);
+    kp_ran_finish(&r.ran);
+}
+
+static void test_sizes_of_its_own_namespace(void **state)
+{
+    (void)state;
+    check_sizes(200,
+        "{\"items\":[{\"metadata\":{\"name\":\"a\",\"namespace\":\"pay\"},\"status\":{\"sizeBytes\":1000}}]}",
+        "a day, by the size of profiles that are kept");
+    check_sizes(200, "{\"items\":[]}", "not known: no profiles of these services and types are kept");
+    check_sizes(403, REFUSED("profiles"), "not known: profiles that are kept cannot be read, see the note");
+}
+
 static void test_as_data_and_over_the_cluster(void **state)
 {
     static const struct peer_step steps[] = {
@@ -218,7 +264,17 @@ static void test_a_policy_that_would_be_refused(void **state)
         &r);
     assert_int_equal(r.ran.status, 1);
     assert_string_equal(r.ran.out, "");
-    check_says(r.ran.err, "profilingpolicy/a: selector is missing; {} selects every pod");
+    check_says(r.ran.err, "policy.yaml: profilingpolicy/a: spec.selector: is missing");
+    kp_ran_finish(&r.ran);
+    run_with(NULL, 0,
+        "apiVersion: kube-pprof.dev/v1alpha1\nkind: ProfilingPolicy\nmetadata: {name: a}\nspec: {selector: "
+        "{}, "
+        "intervall: 30s, profiles: [{type: cpu, every: 1m}]}\n",
+        NULL, &r);
+    assert_int_equal(r.ran.status, 1);
+    assert_string_equal(r.ran.out, "");
+    check_says(r.ran.err, "policy.yaml: profilingpolicy/a: spec.intervall: ");
+    check_says(r.ran.err, "policy.yaml: profilingpolicy/a: spec.profiles[0].every: ");
     kp_ran_finish(&r.ran);
     run_with(NULL, 0, "kind: Deployment\n", NULL, &r);
     check_says(r.ran.err, "there is no policy in what was given");
@@ -233,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_fit),
         cmocka_unit_test(test_nothing_matches),
         cmocka_unit_test(test_the_command),
+        cmocka_unit_test(test_sizes_of_its_own_namespace),
         cmocka_unit_test(test_as_data_and_over_the_cluster),
         cmocka_unit_test(test_a_policy_that_would_be_refused),
     };

@@ -123,19 +123,44 @@ static void print_bytes(const json_t *rows, FILE *out)
 {
     double sum = 0;
     size_t known = 0;
+    size_t unknown = 0;
     size_t i;
     json_t *row;
     char size[KP_AGE_TEXT];
     json_array_foreach(rows, i, row)
     {
         known += json_object_get(row, "bytesPerDay") != NULL ? 1 : 0;
+        unknown += json_is_true(json_object_get(row, "bytesUnknown")) ? 1 : 0;
         sum += number_of(row, "bytesPerDay");
     }
     if (known > 0)
         kp_describe(out, 2, LABEL, "Bytes:", "%s a day%s, by the size of profiles that are kept",
             kp_size_format(size, (uint64_t)sum), known < i ? " at least" : "");
+    else if (unknown > 0)
+        kp_describe(
+            out, 2, LABEL, "Bytes:", "not known: profiles that are kept cannot be read, see the note");
     else if (i > 0)
         kp_describe(out, 2, LABEL, "Bytes:", "not known: no profiles of these services and types are kept");
+}
+
+static void print_hint(const char *namespace, FILE *out)
+{
+    bool is_cluster = namespace[0] == '\0';
+    kp_describe(out, 2, LABEL, "Hint:", "no pod in %s%s has these labels; see which there are:",
+        is_cluster ? "the namespaces it selects" : "namespace ", namespace);
+    kp_describe(
+        out, 2, LABEL, "", "kubectl get pods %s%s --show-labels", is_cluster ? "-A" : "-n ", namespace);
+}
+
+// Whether there is a schedule to compare: none of the pods may be of these policies.
+static bool is_of_any_pod(const json_t *data)
+{
+    size_t i;
+    json_t *policy;
+    bool any = number_of(data, "capturesPerHour") != number_of(data, "capturesPerHourNow");
+    json_array_foreach(json_object_get(data, "policies"), i, policy) any |=
+        count_of(policy, "podsMatched") > 0;
+    return any;
 }
 
 static void print_policy(const json_t *policy, FILE *out)
@@ -151,6 +176,8 @@ static void print_policy(const json_t *policy, FILE *out)
         kp_describe(out, 2, LABEL, "Suspended:", "captures nothing; this is what it would do otherwise");
     kp_describe(out, 2, LABEL, "Pods:", "%lld match, %lld can be profiled", count_of(policy, "podsMatched"),
         count_of(policy, "podsProfiled"));
+    if (count_of(policy, "podsMatched") == 0)
+        print_hint(namespace, out);
     print_left_out(json_object_get(policy, "leftOut"), out);
     kp_describe(
         out, 2, LABEL, "Captures:", "%s an hour", rate_of(rate, number_of(policy, "capturesPerHour")));
@@ -179,9 +206,13 @@ void kp_dryrun_text(const json_t *data, FILE *out)
     char now[32];
     json_array_foreach(json_object_get(data, "policies"), i, policy)
     {
+        if (i > 0)
+            fputc('\n', out);
         print_policy(policy, out);
-        fputc('\n', out);
     }
+    if (!is_of_any_pod(data))
+        return;
+    fputc('\n', out);
     kp_describe(out, 0, 0, "", "All policies together: %s captures an hour of these pods, now %s.",
         rate_of(then, number_of(data, "capturesPerHour")),
         rate_of(now, number_of(data, "capturesPerHourNow")));

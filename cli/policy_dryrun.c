@@ -7,6 +7,7 @@
 #include "cli/ask.h"
 #include "cli/command.h"
 #include "cli/dryrun.h"
+#include "cli/lint.h"
 #include "cli/output.h"
 #include "cli/policyfile.h"
 #include "base/banned.h"
@@ -24,7 +25,8 @@ struct dry {
     struct kp_pods pods;
     bool is_everywhere; // pods of all namespaces
     int n_questions;
-    json_t *sizes; // "service/type" -> bytes
+    json_t *sizes;   // "namespace/service/type" -> bytes
+    json_t *refused; // namespaces whose profiles one may not read
 };
 
 // ---- the files ----
@@ -58,21 +60,47 @@ static int add_asked(struct dry *d, const json_t *object, struct kp_error *err)
     return 0;
 }
 
+// What the API server would refuse, or drop without a word; each is said. Returns whether there is something.
+static bool complain_of(struct dry *d, struct kp_lint *lint, const struct kp_policyfile_object *at)
+{
+    json_t *findings = json_array();
+    kp_auto_free char *name = kp_policyfile_name(at->object);
+    bool any = false;
+    size_t i;
+    json_t *finding;
+    kp_lint_object(lint, at->object, findings);
+    json_array_foreach(findings, i, finding)
+    {
+        const char *field = json_string_value(json_object_get(finding, "field"));
+        struct kp_error why = {0};
+        if (!kp_streq(json_string_value(json_object_get(finding, "severity")), "error"))
+            continue;
+        kp_fail(&why, KP_INVALID, "%s: %s: %s%s%s", at->file, name, field, field[0] ? ": " : "",
+            json_string_value(json_object_get(finding, "message")));
+        kp_cli_complain(d->cli, &why);
+        any = true;
+    }
+    json_decref(findings);
+    return any;
+}
+
 static int read_files(struct dry *d, struct kp_error *err)
 {
     int rc = kp_policyfile_read(d->cli, &d->files, err);
+    struct kp_lint *lint = kp_lint_create();
     for (size_t i = 0; rc == 0 && i < d->files.items.n; i++) {
         const struct kp_policyfile_object *at = &d->files.items.items[i];
         struct kp_error why = {0};
         if (at->object == NULL)
             kp_fail(&why, KP_INVALID, "%s", at->problem);
-        else if (kp_policyfile_kind(at->object) != NULL)
+        else if (kp_policyfile_kind(at->object) != NULL && !complain_of(d, lint, at))
             add_asked(d, at->object, &why);
         if (why.code != 0) {
             kp_wrap(&why, "%s", at->file);
             kp_cli_complain(d->cli, &why);
         }
     }
+    kp_lint_destroy(lint);
     if (rc == 0 && d->asked.n == 0 && d->cli->n_failures == 0)
         rc = kp_fail(err, KP_INVALID, "there is no policy in what was given");
     return rc;
@@ -180,28 +208,46 @@ static double mean_size(const json_t *items, const char *namespace)
     return n > 0 ? sum / (double)n : 0;
 }
 
-// Of the newest profiles of that service and type; 0: not known.
+// The question goes to that namespace alone, whatever the session's is: who may read no other gets an answer.
+static int ask_namespace(
+    struct dry *d, const char *namespace, const struct kp_query *query, json_t **ret, struct kp_error *err)
+{
+    struct kp_cli *cli = d->cli;
+    char *const session = cli->session->config.namespace;
+    char *const flag = cli->flags.namespace;
+    bool everywhere = cli->flags.all_namespaces;
+    kp_auto_free char *own = kp_strdup(namespace);
+    cli->session->config.namespace = own;
+    cli->flags.namespace = own;
+    cli->flags.all_namespaces = false;
+    int rc = kp_ask_json(cli, "profiles", query, ret, err);
+    cli->session->config.namespace = session;
+    cli->flags.namespace = flag;
+    cli->flags.all_namespaces = everywhere;
+    return rc;
+}
+
+// Of the newest profiles of that service and type; 0: there are none, below 0: not known.
 static double ask_size(struct dry *d, const char *namespace, const char *service, const char *type)
 {
     struct kp_query query;
     struct kp_error why = {0};
     json_t *answer = NULL;
-    bool everywhere = d->cli->flags.all_namespaces;
-    if (d->n_questions >= MAX_SIZES)
-        return 0;
+    if (d->n_questions >= MAX_SIZES || json_object_get(d->refused, namespace) != NULL)
+        return -1;
     d->n_questions++;
     kp_query_init(&query);
     kp_query_add(&query, "service", service);
     kp_query_add(&query, "type", type);
     kp_query_add(&query, "limit", SIZES_OF);
-    d->cli->flags.all_namespaces = !kp_streq(namespace, kp_session_namespace(d->cli));
-    int rc = kp_ask_json(d->cli, "profiles", &query, &answer, &why);
-    d->cli->flags.all_namespaces = everywhere;
+    int rc = ask_namespace(d, namespace, &query, &answer, &why);
     kp_query_finish(&query);
     if (rc != 0) {
-        d->n_questions = MAX_SIZES; // it will not be better the next time
+        json_object_set_new(d->refused, namespace, json_true());
+        if (why.http_status != 403)
+            d->n_questions = MAX_SIZES; // it will not be better in another
         kp_policies_note(&d->after, "sizes of profiles are not known: %s", why.text);
-        return 0;
+        return -1;
     }
     double size = mean_size(json_object_get(answer, "items"), namespace);
     json_decref(answer);
@@ -217,6 +263,8 @@ static void add_size(struct dry *d, json_t *row)
     const json_t *known = json_object_get(d->sizes, key);
     double size = known ? json_number_value(known) : ask_size(d, namespace, service, type);
     json_object_set_new(d->sizes, key, json_real(size));
+    if (size < 0)
+        json_object_set_new(row, "bytesUnknown", json_true());
     if (size > 0) {
         double per_day = HOURS_OF_DAY * json_number_value(json_object_get(row, "capturesPerHour"));
         json_object_set_new(row, "bytesPerCapture", json_real(size));
@@ -282,7 +330,7 @@ static int run(struct dry *d, const struct kp_output *output, struct kp_error *e
 
 int kp_cli_policy_dry_run(struct kp_cli *cli, struct kp_error *err)
 {
-    struct dry d = {.cli = cli, .suspended = json_object(), .sizes = json_object()};
+    struct dry d = {.cli = cli, .suspended = json_object(), .sizes = json_object(), .refused = json_object()};
     struct kp_output output = {0};
     int rc = kp_output_parse_facts(cli, &output, err);
     if (rc == 0)
@@ -297,5 +345,6 @@ int kp_cli_policy_dry_run(struct kp_cli *cli, struct kp_error *err)
     kp_policyfile_finish(&d.files);
     json_decref(d.suspended);
     json_decref(d.sizes);
+    json_decref(d.refused);
     return rc;
 }
