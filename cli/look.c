@@ -220,6 +220,8 @@ static int write_pprof(
     kp_auto_profile *sum = NULL;
     kp_auto_strbuf out;
     kp_strbuf_init(&out, KP_CLI_MAX_TEXT);
+    if (cli->flags.normalize)
+        kp_profile_normalize_base(base, profile);
     kp_profile_mark_base(base);
     int rc = kp_profile_merge((const struct kp_profile *[]){profile, base}, 2, &sum, err);
     if (rc != 0)

@@ -215,6 +215,9 @@ static void test_merge(void **state)
     ALL_WELL(&ran, "diff", cpu, later, "--format", "pprof"); // of which totals are differences
     kp_auto_profile *difference = decode(&ran);
     assert_int_equal(kp_profile_total(difference, 1), 4520000000 - 5670000000);
+    ALL_WELL(&ran, "diff", cpu, later, "--format", "pprof", "--normalize");
+    kp_auto_profile *shares = decode(&ran);
+    assert_true(llabs(kp_profile_total(shares, 1)) < 100000); // rounded sample by sample
     kp_ran_finish(&ran);
 }
 

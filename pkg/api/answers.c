@@ -241,26 +241,13 @@ const struct kp_api_tag kp_answer_top = {.admission = KP_ADMIT_SUM(QUERY, "top")
     .work = top_work,
     .check = kp_answer_check_type};
 
-// Scales the base to the totals of the profile.
-static void normalize(const struct kp_profile *profile, struct kp_profile *base)
-{
-    uint32_t n = base->n_sample_types;
-    kp_auto_free double *factors = KP_NEW_ARRAY(double, n + 1);
-    for (uint32_t t = 0; t < n; t++) {
-        double total = (double)kp_profile_total(base, t);
-        factors[t] =
-            total > 0 && t < profile->n_sample_types ? (double)kp_profile_total(profile, t) / total : 1;
-    }
-    kp_profile_scale(base, factors);
-}
-
 // As `go tool pprof -diff_base` would hold it: the base negated and marked.
 static void diff_pprof(struct kp_call *call, struct sums *sums)
 {
     const struct kp_query *q = call->data;
     struct kp_profile *both = NULL;
     if (q->normalize)
-        normalize(sums->profile, sums->base);
+        kp_profile_normalize_base(sums->base, sums->profile);
     kp_profile_mark_base(sums->base);
     const struct kp_profile *const parts[] = {sums->profile, sums->base};
     if (kp_profile_merge(parts, 2, &both, &call->error) != 0)

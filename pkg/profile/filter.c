@@ -243,6 +243,18 @@ void kp_profile_mark_base(struct kp_profile *p)
         p->values[i] = scaled(p->values[i], -1);
 }
 
+void kp_profile_normalize_base(struct kp_profile *base, const struct kp_profile *profile)
+{
+    uint32_t n = base->n_sample_types;
+    kp_auto_free double *factors = KP_NEW_ARRAY(double, n + 1);
+    for (uint32_t t = 0; t < n; t++) {
+        double total = (double)kp_profile_total(base, t);
+        factors[t] =
+            total > 0 && t < profile->n_sample_types ? (double)kp_profile_total(profile, t) / total : 1;
+    }
+    kp_profile_scale(base, factors);
+}
+
 // ---- tables ----
 
 static void aggregate_location(struct kp_profile *p, struct kp_location *l, unsigned keep)

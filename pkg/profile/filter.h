@@ -31,6 +31,8 @@ void kp_profile_set_label(struct kp_profile *profile, const char *key, const cha
 // Marks every sample as base (label pprof::base=true) and negates it: for -diff_base. `go tool pprof` then
 // shows percentages of the base's total.
 void kp_profile_mark_base(struct kp_profile *profile);
+// Scales a base to the totals of the profile it is compared with, type by type.
+void kp_profile_normalize_base(struct kp_profile *base, const struct kp_profile *profile);
 
 // Blanks what is not wanted, so that a merge joins more. Without addresses mappings start at 0.
 enum {
