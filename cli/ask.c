@@ -42,16 +42,21 @@ void kp_query_add_int(struct kp_query *query, const char *key, int64_t value)
         (struct kp_query_item){kp_strdup(key), kp_asprintf("%lld", (long long)value)};
 }
 
+void kp_query_add_time(struct kp_query *query, const char *key, int64_t ms)
+{
+    char text[KP_TIME_TEXT];
+    kp_query_add(query, key, ms % 1000 ? kp_time_format_micro(text, ms) : kp_time_format(text, ms));
+}
+
 static int add_time(struct kp_query *query, const char *key, const char *value, struct kp_error *err)
 {
     int64_t ms;
-    char text[KP_TIME_TEXT];
     if (!kp_cli_given(value))
         return 0;
     int rc = kp_time_parse_relative(value, kp_now_ms(), &ms, err);
     if (rc != 0)
         return kp_wrap(err, "--%s", key);
-    kp_query_add(query, key, kp_time_format(text, ms));
+    kp_query_add_time(query, key, ms);
     return 0;
 }
 

@@ -21,6 +21,7 @@ void kp_query_init(struct kp_query *query);
 void kp_query_finish(struct kp_query *query);
 void kp_query_add(struct kp_query *query, const char *key, const char *value); // "" and NULL: nothing
 void kp_query_add_int(struct kp_query *query, const char *key, int64_t value);
+void kp_query_add_time(struct kp_query *query, const char *key, int64_t ms); // to the millisecond
 // What flags say of profiles: --service, --type (the first), --selector and --revision, --from, --to.
 // KP_INVALID for a time or selector that cannot be read.
 KP_MUST_CHECK int kp_query_add_flags(struct kp_cli *cli, struct kp_query *query, struct kp_error *err);

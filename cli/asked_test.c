@@ -317,6 +317,21 @@ static void test_download(void **state)
 
 // ---- pgo ----
 
+// What is told is told of the file that is written; what was captured this second is in it.
+static void test_pgo_asks_twice_for_the_same(void **state)
+{
+    struct world *w = *state;
+    RUN("pgo", "checkout", REG);
+    assert_int_equal(w->ran.status, 0);
+    const char *first = strstr(kp_peer_request(w->peer, 0)->target, "&to=");
+    const char *second = strstr(kp_peer_request(w->peer, 1)->target, "&to=");
+    assert_non_null(first);
+    assert_non_null(second);
+    size_t len = strcspn(first + 1, "&");
+    assert_int_equal(strcspn(second + 1, "&"), len);
+    assert_memory_equal(first, second, len + 1);
+}
+
 static void test_pgo(void **state)
 {
     struct world *w = *state;
@@ -460,6 +475,7 @@ int main(void)
         T(test_merge_is_handed_on),
         T(test_download),
         T(test_pgo),
+        T(test_pgo_asks_twice_for_the_same),
         T(test_pgo_is_compared_with_what_was_there),
         T(test_pgo_writes_over_nothing_else),
         T(test_load),

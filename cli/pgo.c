@@ -27,7 +27,8 @@ struct pgo {
     struct kp_profile *previous;
     json_t *facts; // the registry's
     struct kp_blob *body;
-    double overlap; // below 0: nothing to compare with
+    double overlap;   // below 0: nothing to compare with
+    int64_t asked_ms; // when: both questions are for the captures there were
 };
 
 // ---- what is there already ----
@@ -77,13 +78,14 @@ static int look_at_previous(struct kp_cli *cli, struct pgo *pgo, struct kp_error
 // ---- asking ----
 
 // Both questions are for the same captures: `to` is said even where it is now.
-static int make_query(
-    struct kp_cli *cli, const struct kp_source *source, struct kp_query *query, struct kp_error *err)
+static int make_query(struct kp_cli *cli, const struct kp_source *source, struct pgo *pgo,
+    struct kp_query *query, struct kp_error *err)
 {
-    char now[KP_TIME_TEXT];
+    if (pgo->asked_ms == 0)
+        pgo->asked_ms = kp_now_ms();
     int rc = kp_source_query(cli, source, query, err);
     if (rc == 0 && source->kind == KP_SOURCE_WORKLOAD && !kp_cli_given(source->to))
-        kp_query_add(query, "to", kp_time_format(now, kp_now_ms()));
+        kp_query_add_time(query, "to", pgo->asked_ms);
     if (cli->flags.max_bytes > 0)
         kp_query_add_int(query, "maxBytes", cli->flags.max_bytes);
     if (cli->flags.inline_all)
@@ -96,7 +98,7 @@ static int ask_facts(
 {
     struct kp_query query;
     kp_query_init(&query);
-    int rc = make_query(cli, source, &query, err);
+    int rc = make_query(cli, source, pgo, &query, err);
     if (rc == 0) {
         kp_query_add(&query, "format", "json");
         rc = kp_ask_json(cli, "pgo", &query, &pgo->facts, err);
@@ -109,7 +111,7 @@ static int ask_file(struct kp_cli *cli, const struct kp_source *source, struct p
 {
     struct kp_query query;
     kp_query_init(&query);
-    int rc = make_query(cli, source, &query, err);
+    int rc = make_query(cli, source, pgo, &query, err);
     if (rc == 0)
         rc = kp_ask_bytes(cli, "pgo", &query, &pgo->body, err);
     kp_query_finish(&query);
