@@ -250,6 +250,15 @@ static void test_signals_leave_no_half_file(void **state)
     }
 }
 
+static void test_workloads_are_named_as_top_names_them(void **state)
+{
+    struct world *w = *state;
+    CAPTURE(w, "rc/old", "ro/new", "-t", "heap");
+    assert_int_equal(w->ran.status, 1);
+    assert_non_null(strstr(w->ran.err, "there is no pod of ReplicationController 'old'"));
+    assert_non_null(strstr(w->ran.err, "there is no pod of Rollout 'new'"));
+}
+
 static void test_wrong_usage(void **state)
 {
     struct world *w = *state;
@@ -283,6 +292,7 @@ int main(void)
         TEST(test_a_name_as_long_as_names_may_be),
         TEST(test_no_name_leads_out_of_the_folder),
         TEST(test_signals_leave_no_half_file),
+        TEST(test_workloads_are_named_as_top_names_them),
         TEST(test_wrong_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,12 +11,13 @@
 #define FALLBACK_PORT 6060
 #define HOUR_MS       (3600 * (int64_t)1000)
 
-size_t kp_endpoints_n_types(const struct kp_cli *cli)
+// The types asked for: --type, else cpu.
+static size_t n_types(const struct kp_cli *cli)
 {
     return cli->flags.types.n ? cli->flags.types.n : 1;
 }
 
-const char *kp_endpoints_type(const struct kp_cli *cli, size_t i)
+static const char *type_at(const struct kp_cli *cli, size_t i)
 {
     return cli->flags.types.n ? cli->flags.types.items[i] : "cpu";
 }
@@ -27,10 +28,10 @@ static int add_types(struct kp_cli *cli, json_t *spec, struct kp_error *err)
 {
     json_t *profiles = json_array();
     json_object_set_new(spec, "profiles", profiles);
-    if (kp_endpoints_n_types(cli) > KP_MAX_PROFILES)
+    if (n_types(cli) > KP_MAX_PROFILES)
         return kp_cli_usage(cli, err, "--type: more than %d types", KP_MAX_PROFILES);
-    for (size_t i = 0; i < kp_endpoints_n_types(cli); i++) {
-        const char *type = kp_endpoints_type(cli, i);
+    for (size_t i = 0; i < n_types(cli); i++) {
+        const char *type = type_at(cli, i);
         if (!kp_profile_type_name_valid(type))
             return kp_cli_usage(cli, err, "--type: '%.60s' is no name of a profile", type);
         json_t *profile = json_pack("{s:s,s:s}", "type", type, "interval", "2h");

@@ -27,8 +27,4 @@ KP_MUST_CHECK int kp_endpoints_make(struct kp_cli *cli, const struct kp_pod *pod
     struct kp_error *err);
 void kp_endpoints_finish(struct kp_endpoints *endpoints);
 
-// The types asked for: --type, else cpu.
-size_t kp_endpoints_n_types(const struct kp_cli *cli);
-const char *kp_endpoints_type(const struct kp_cli *cli, size_t i);
-
 #endif

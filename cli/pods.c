@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "cli/source.h"
 #include "kube/listing.h"
 #include "kube/reflector.h"
 #include "base/banned.h"
@@ -21,32 +22,6 @@ void kp_pods_finish(struct kp_pods *pods)
 
 // ---- names ----
 
-const char *kp_pods_kind(const char *word, size_t len)
-{
-    static const struct {
-        const char *kind, *words;
-    } kinds[] = {
-        {"Pod", "pod pods po"},
-        {"Deployment", "deployment deployments deploy deployment.apps deployments.apps"},
-        {"StatefulSet", "statefulset statefulsets sts statefulset.apps statefulsets.apps"},
-        {"DaemonSet", "daemonset daemonsets ds daemonset.apps daemonsets.apps"},
-        {"ReplicaSet", "replicaset replicasets rs replicaset.apps replicasets.apps"},
-        {"Job", "job jobs job.batch jobs.batch"},
-        {"CronJob", "cronjob cronjobs cj cronjob.batch cronjobs.batch"},
-        {"Rollout", "rollout rollouts rollout.argoproj.io rollouts.argoproj.io"},
-        {"StaticPod", "staticpod"},
-    };
-    for (size_t i = 0; i < KP_COUNT(kinds); i++) {
-        for (const char *p = kinds[i].words; *p; p += strspn(p, " ")) {
-            size_t n = strcspn(p, " ");
-            if (n == len && strncasecmp(p, word, len) == 0)
-                return kinds[i].kind;
-            p += n;
-        }
-    }
-    return NULL;
-}
-
 // "deploy/checkout" taken apart; a name alone is a pod's.
 struct reference {
     const char *kind, *name;
@@ -54,9 +29,8 @@ struct reference {
 
 static int read_reference(struct kp_cli *cli, const char *text, struct reference *ret, struct kp_error *err)
 {
-    const char *slash = strchr(text, '/');
-    ret->name = slash ? slash + 1 : text;
-    ret->kind = slash ? kp_pods_kind(text, (size_t)(slash - text)) : "Pod";
+    ret->name = text;
+    ret->kind = strchr(text, '/') ? kp_source_workload_kind(text, &ret->name) : "Pod";
     if (ret->kind == NULL)
         return kp_cli_usage(cli, err,
             "'%.60s': pods are named by themselves or by a workload: deploy, sts, ds, rs, job, cronjob",
@@ -182,7 +156,7 @@ int kp_pods_list(struct kp_cli *cli, const char *namespace, const char *selector
 
 // ---- one ----
 
-int kp_pods_get(struct kp_cli *cli, const char *namespace, const char *name, const struct kp_pod **ret,
+static int get(struct kp_cli *cli, const char *namespace, const char *name, const struct kp_pod **ret,
     struct kp_error *err)
 {
     kp_auto_free char *path = kp_asprintf("/api/v1/namespaces/%s/pods/%s", namespace, name);
@@ -220,7 +194,7 @@ static int add_reference(
     size_t before = pods->items.n;
     int rc;
     if (kp_streq(ref->kind, "Pod")) {
-        rc = kp_pods_get(cli, namespace, ref->name, &pod, err);
+        rc = get(cli, namespace, ref->name, &pod, err);
         if (rc == 0)
             *kp_array_add(&pods->items) = pod;
         return rc;

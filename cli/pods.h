@@ -22,12 +22,6 @@ KP_MUST_CHECK int kp_pods_find(struct kp_cli *cli, struct kp_pods *ret, struct k
 KP_MUST_CHECK int kp_pods_list(struct kp_cli *cli, const char *namespace, const char *selector,
     bool (*keep)(void *user, const struct kp_pod *pod), void *user, struct kp_pods *pods,
     struct kp_error *err);
-KP_MUST_CHECK int kp_pods_get(struct kp_cli *cli, const char *namespace, const char *name,
-    const struct kp_pod **ret, struct kp_error *err);
 void kp_pods_finish(struct kp_pods *pods);
-
-// "deploy", "deployments", "Deployment.apps" -> "Deployment": what kp_pod calls the kind of a workload; "Pod"
-// for pods; NULL if it is none of those.
-const char *kp_pods_kind(const char *word, size_t len);
 
 #endif

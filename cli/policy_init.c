@@ -6,7 +6,8 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/output.h"
-#include "cli/pods.h"
+#include "cli/session.h"
+#include "cli/source.h"
 #include "policy/annotations.h"
 #include "policy/policy.h"
 #include "policy/types.h"
@@ -54,12 +55,12 @@ static const json_t *template_of(const json_t *workload, const char *kind)
 static int read_workload(struct kp_cli *cli, const char *arg, const char **ret_kind, const char **ret_name,
     json_t **ret, struct kp_error *err)
 {
-    const char *slash = strchr(arg, '/');
-    const char *kind = slash ? kp_pods_kind(arg, (size_t)(slash - arg)) : NULL;
+    const char *name = "";
+    const char *kind = kp_source_workload_kind(arg, &name);
     size_t i = 0;
     while (i < KP_COUNT(workloads) && !kp_streq(workloads[i].kind, kind))
         i++;
-    if (slash == NULL || i == KP_COUNT(workloads) || !kp_kube_name_valid(slash + 1))
+    if (i == KP_COUNT(workloads) || !kp_kube_name_valid(name))
         return kp_cli_usage(
             cli, err, "'%.60s' is no KIND/NAME: deploy, sts, ds, rs, job, cronjob, rollout, pod", arg);
     int rc = kp_session_connect(cli, err);
@@ -71,9 +72,9 @@ static int read_workload(struct kp_cli *cli, const char *arg, const char **ret_k
     kp_strbuf_addf(
         &path, "%.*s%s", (int)(first - workloads[i].path), workloads[i].path, kp_session_namespace(cli));
     const char *second = strstr(first + 2, "%s");
-    kp_strbuf_addf(&path, "%.*s%s", (int)(second - first - 2), first + 2, slash + 1);
+    kp_strbuf_addf(&path, "%.*s%s", (int)(second - first - 2), first + 2, name);
     *ret_kind = kind;
-    *ret_name = slash + 1;
+    *ret_name = name;
     return kp_session_json(cli, "GET", path.data, NULL, ret, err);
 }
 

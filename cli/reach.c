@@ -64,11 +64,6 @@ void kp_reach_destroy(struct kp_reach *reach)
     kp_free(reach);
 }
 
-const char *kp_reach_way(const struct kp_reach *reach)
-{
-    return reach->is_forwarded ? "port-forward" : "the pod proxy";
-}
-
 void kp_reach_cancel(struct kp_reach *reach)
 {
     if (reach->kube_call != NULL)

@@ -51,7 +51,4 @@ KP_MUST_CHECK int kp_reach_get(
 // on_done comes with KP_CANCELED.
 void kp_reach_cancel(struct kp_reach *reach);
 
-// "the pod proxy" or "port-forward": the way that is taken now.
-const char *kp_reach_way(const struct kp_reach *reach);
-
 #endif
