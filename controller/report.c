@@ -283,6 +283,7 @@ static void on_pass(void *user)
         kp_free(account->key);
         kp_free(account);
     }
+    kp_statuses_measure(report->options.statuses);
     set_target_gauges(report);
     int64_t took_us = kp_mono_us() - start_us;
     kp_metric_set(report->pass_seconds, (double)took_us / 1e6);

@@ -31,7 +31,8 @@ void kp_api_stats(struct kp_http_exchange *x, void *user)
 
 struct gauges {
     struct kp_store *store;
-    struct kp_metric *profiles, *sealed, *log_bytes, *segment_bytes, *index_bytes, *series, *segments, *full;
+    struct kp_metric *profiles, *sealed, *log_bytes, *segment_bytes, *index_bytes, *series, *segments, *full,
+        *limit_bytes;
 };
 
 static void collect(void *user)
@@ -47,6 +48,7 @@ static void collect(void *user)
     kp_metric_set(g->series, (double)s.n_series);
     kp_metric_set(g->segments, (double)s.n_segments);
     kp_metric_set(g->full, s.full ? 1 : 0);
+    kp_metric_set(g->limit_bytes, (double)s.limit_bytes);
 }
 
 void kp_api_start_gauges(struct kp_api *api)
@@ -64,6 +66,8 @@ void kp_api_start_gauges(struct kp_api *api)
             kp_gauge(m, "kube_pprof_registry_index_bytes", "Bytes of the rows that find profiles."),
         .series = kp_gauge(m, "kube_pprof_registry_series", "Series with profiles."),
         .segments = kp_gauge(m, "kube_pprof_registry_segments", "Segments."),
+        .limit_bytes = kp_gauge(m, "kube_pprof_registry_limit_bytes",
+            "Bytes the log, segments and index may have together: max-bytes, or what the volume leaves."),
         .full =
             kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space.")};
     kp_metrics_on_collect(m, collect, api->gauges);

@@ -375,6 +375,8 @@ static void make_metrics(struct kp_sink *sink, struct kp_metrics *metrics)
     sink->waiting =
         kp_gauge(metrics, "kube_pprof_sink_waiting", "Captures that wait to be delivered, memory and spool.");
     sink->spool_bytes = kp_gauge(metrics, "kube_pprof_spool_bytes", "Bytes of the spool on disk.");
+    kp_metric_set(kp_gauge(metrics, "kube_pprof_spool_limit_bytes", "Bytes the spool may have; 0: no spool."),
+        sink->options.spool_dir != NULL ? (double)sink->options.spool_bytes : 0);
     sink->dropped =
         kp_counter(metrics, "kube_pprof_sink_undelivered_total", "Captures given up: spool full or too old.");
     sink->retries = kp_counter(metrics, "kube_pprof_sink_retries_total", "Deliveries that are tried again.");

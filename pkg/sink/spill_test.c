@@ -117,8 +117,9 @@ static bool nothing_is_being_written(const struct bench *bench, size_t unused)
 static void a_full_spool_costs_the_newest(void **state)
 {
     char *dir = kp_test_tmpdir();
-    struct bench *bench = fixture_start(
-        (struct kp_sink_options){.spool_dir = dir, .spool_bytes = 200000, .memory_bytes = 30000});
+    struct kp_metrics *metrics = kp_metrics_create();
+    struct bench *bench = fixture_start((struct kp_sink_options){
+        .spool_dir = dir, .spool_bytes = 200000, .memory_bytes = 30000, .metrics = metrics});
     (void)state;
     kp_sink_memory_script(bench->memory, &away);
     for (unsigned i = 0; i < 40; i++) {
@@ -132,6 +133,8 @@ static void a_full_spool_costs_the_newest(void **state)
         assert_int_equal(bench->outcomes.items[i].outcome, KP_OUTCOME_UNDELIVERED);
     assert_non_null(strstr(bench->outcomes.items[0].message, "spool is full"));
     assert_true(spooled(dir) <= 200000);
+    assert_int_equal(kp_metric_value(kp_gauge(metrics, "kube_pprof_spool_limit_bytes", "")), 200000);
+    assert_true(kp_metric_value(kp_gauge(metrics, "kube_pprof_spool_bytes", "")) > 150000);
     size_t kept = kp_sink_waiting(bench->sink), lost = bench->outcomes.n;
     assert_int_equal(kept + lost, 40);
     kp_sink_memory_script(bench->memory, &stored);
@@ -139,6 +142,7 @@ static void a_full_spool_costs_the_newest(void **state)
     for (size_t i = lost; i < 40; i++)
         assert_int_equal(bench->outcomes.items[i].outcome, KP_OUTCOME_SUCCEEDED);
     fixture_end(bench);
+    kp_metrics_destroy(metrics);
     kp_test_rmdir(dir);
 }
 

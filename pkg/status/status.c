@@ -49,6 +49,8 @@ struct kp_statuses {
     kp_loop_fn on_flushed;
     void *flushed_user;
     struct kp_metric_family *writes;
+    struct kp_metric *policies[KP_COND_COUNT][KP_COND_FALSE + 1], *last_capture;
+    int64_t last_capture_ms; // of policies that are gone as well
 };
 
 static void pump(struct kp_statuses *statuses);
@@ -312,6 +314,42 @@ void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing)
     check_flushed(statuses);
 }
 
+// ---- metrics ----
+
+static void make_metrics(struct kp_statuses *statuses, struct kp_metrics *metrics)
+{
+    static const char *const words[] = {
+        [KP_COND_UNKNOWN] = "Unknown", [KP_COND_TRUE] = "True", [KP_COND_FALSE] = "False"};
+    if (metrics == NULL)
+        return;
+    statuses->writes = kp_metrics_family(metrics, KP_COUNTER, "kube_pprof_status_writes_total",
+        "Writes of policy status.", (const char *const[]){"result", NULL}, NULL, 0, 4);
+    struct kp_metric_family *policies =
+        kp_metrics_family(metrics, KP_GAUGE, "kube_pprof_policies", "Policies by the status of a condition.",
+            (const char *const[]){"condition", "status", NULL}, NULL, 0, KP_COND_COUNT * KP_COUNT(words));
+    for (int c = 0; c < KP_COND_COUNT; c++)
+        for (size_t s = 0; s < KP_COUNT(words); s++)
+            statuses->policies[c][s] =
+                kp_metric_with(policies, (const char *const[]){kp_condition_name(c), words[s]});
+    statuses->last_capture = kp_gauge(metrics, "kube_pprof_last_capture_timestamp_seconds",
+        "When a capture of any policy was stored last, also before this process; 0: never.");
+}
+
+void kp_statuses_measure(struct kp_statuses *statuses)
+{
+    size_t n[KP_COND_COUNT][KP_COND_FALSE + 1] = {0};
+    for (const struct entry *entry = statuses->entries; entry != NULL; entry = entry->hh.next) {
+        for (int c = 0; c < KP_COND_COUNT; c++)
+            n[c][entry->status.conditions[c].status]++;
+        if (entry->status.last_capture_ms > statuses->last_capture_ms)
+            statuses->last_capture_ms = entry->status.last_capture_ms;
+    }
+    for (int c = 0; c < KP_COND_COUNT; c++)
+        for (int s = 0; s <= KP_COND_FALSE; s++)
+            kp_metric_set(statuses->policies[c][s], (double)n[c][s]);
+    kp_metric_set(statuses->last_capture, (double)statuses->last_capture_ms / 1e3);
+}
+
 // ---- life ----
 
 static void on_grace_over(void *user)
@@ -343,8 +381,7 @@ struct kp_statuses *kp_statuses_create(struct kp_loop *loop, struct kp_kube *kub
     kp_bucket_init(&statuses->bucket, WRITES_PER_S, WRITES_PER_S, kp_mono_ms());
     statuses->timer = kp_timer_create(loop, on_timer, statuses);
     statuses->flush_timer = kp_timer_create(loop, on_grace_over, statuses);
-    statuses->writes = kp_metrics_family(metrics, KP_COUNTER, "kube_pprof_status_writes_total",
-        "Writes of policy status.", (const char *const[]){"result", NULL}, NULL, 0, 4);
+    make_metrics(statuses, metrics);
     return statuses;
 }
 

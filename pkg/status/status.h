@@ -62,6 +62,9 @@ void kp_statuses_count(struct kp_statuses *statuses, const char *policy_key, con
 // (design 3, "Writes").
 void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
     const struct kp_policy_summary *summary, int64_t now_ms);
+// Sets the gauges of all policies together: conditions, the last capture that was stored. Call after a round
+// of updates. A replica that does not write tells what the one that does has written.
+void kp_statuses_measure(struct kp_statuses *statuses);
 // Only the leader writes.
 void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing);
 // Writes what waits, for at most grace_ms, then calls on_flushed.

@@ -264,6 +264,52 @@ static void test_only_who_writes_judges(void **state)
     end(&f);
 }
 
+static void test_all_policies_are_measured(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    struct kp_metrics *metrics = kp_metrics_create();
+    kp_statuses_set_writing(f.statuses, false);
+    kp_statuses_destroy(f.statuses);
+    f.statuses = kp_statuses_create(f.loop, f.kube, NULL, "kube-pprof-controller", metrics);
+    struct kp_metric_family *policies = kp_metrics_family(metrics, KP_GAUGE, "kube_pprof_policies", "",
+        (const char *const[]){"condition", "status", NULL}, NULL, 0, 1);
+    const struct kp_metric *ready = kp_metric_with(policies, (const char *const[]){"Ready", "True"}),
+                           *infeasible = kp_metric_with(policies, (const char *const[]){"Feasible", "False"}),
+                           *unknown = kp_metric_with(policies, (const char *const[]){"Feasible", "Unknown"});
+    const struct kp_metric *last = kp_gauge(metrics, "kube_pprof_last_capture_timestamp_seconds", "");
+    kp_statuses_measure(f.statuses);
+    assert_int_equal(kp_metric_value(ready) + kp_metric_value(unknown), 0);
+    assert_int_equal(kp_metric_value(last), 0);
+    // a replica that follows tells what the leader wrote
+    add(&f, "{'status': {'conditions': [{'type': 'Ready', 'status': 'True', 'reason': 'Ready', "
+            "'lastTransitionTime': '2020-01-01T00:00:00Z'}], 'lastCaptureTime': '2021-01-01T00:00:00Z'}}");
+    kp_statuses_measure(f.statuses);
+    assert_int_equal(kp_metric_value(ready), 1);
+    assert_int_equal(kp_metric_value(unknown), 1);
+    assert_int_equal(kp_metric_value(last), 1609459200);
+    kp_statuses_set_writing(f.statuses, true);
+    struct kp_policy_summary summary = fixture_summary();
+    int64_t now = kp_now_ms();
+    summary.feasible = false;
+    kp_statuses_count(f.statuses, "shop/p", "cpu", KP_OUTCOME_SUCCEEDED, now);
+    kp_statuses_count(f.statuses, "shop/p", "heap", KP_OUTCOME_TIMEOUT, now + 5000);
+    kp_statuses_update(f.statuses, "shop/p", &summary, now);
+    kp_statuses_measure(f.statuses);
+    assert_int_equal(kp_metric_value(infeasible), 1);
+    assert_int_equal(kp_metric_value(unknown), 0);
+    assert_int_equal(kp_metric_value(last), now / 1000);
+    run_until(&f, 1);
+    kp_statuses_drop_policy(f.statuses, "shop/p");
+    kp_statuses_measure(f.statuses);
+    assert_int_equal(kp_metric_value(infeasible) + kp_metric_value(ready), 0);
+    assert_int_equal(kp_metric_value(last), now / 1000); // that was
+    end(&f);
+    kp_metrics_destroy(metrics);
+}
+
 static void test_reading_anew_is_no_news(void **state)
 {
     (void)state;
@@ -392,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_a_policy_that_is_gone),
         cmocka_unit_test(test_dropped_while_it_is_written),
         cmocka_unit_test(test_only_who_writes_judges),
+        cmocka_unit_test(test_all_policies_are_measured),
         cmocka_unit_test(test_reading_anew_is_no_news),
         cmocka_unit_test(test_five_writes_a_second_in_all),
         cmocka_unit_test(test_changes_of_conditions_are_events),

@@ -54,8 +54,10 @@ static void test_the_oldest_of_the_greedy_go(void **state)
     (void)state;
     clock_ms = T0;
     char *dir = kp_test_tmpdir();
+    struct kp_metrics *metrics = kp_metrics_create();
     struct kp_store *store =
-        open_store(dir, (struct kp_store_options){.max_bytes_per_namespace = KEEP, .log_file_bytes = 50000});
+        open_store(dir, (struct kp_store_options){
+                            .max_bytes_per_namespace = KEEP, .log_file_bytes = 50000, .metrics = metrics});
     struct kp_error err = {0};
     size_t n_taken = 0;
     for (int i = 0; i < 20; i++)
@@ -75,7 +77,11 @@ static void test_the_oldest_of_the_greedy_go(void **state)
     assert_true(n_of(store, "greedy") >= 30 && n_of(store, "greedy") <= 40);
     // room was made: it goes on as well
     kp_free(put(store, (struct what){.namespace = "greedy", .size = 5000}));
+    // not for lack of room: that would be the administrator's trouble
+    assert_int_equal(
+        kp_metric_value(kp_counter(metrics, "kube_pprof_registry_profiles_given_up_total", "")), 0);
     kp_store_close(store);
+    kp_metrics_destroy(metrics);
     kp_test_rmdir(dir);
 }
 

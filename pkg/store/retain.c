@@ -30,7 +30,7 @@ void kp_store_measure(struct kp_store *store)
         uint64_t ours = used_bytes(store) + (uint64_t)fs.f_bavail * fs.f_frsize;
         budget = ours > total / FREE_SHARE ? ours - total / FREE_SHARE : 1;
     }
-    store->budget = budget;
+    __atomic_store_n(&store->budget, budget, __ATOMIC_RELAXED);
 }
 
 void kp_store_build_keys(struct kp_store *store)
@@ -204,7 +204,7 @@ static bool over(const struct kp_store *store, uint64_t bytes)
     return store->budget > 0 && used_bytes(store) + bytes > store->budget;
 }
 
-int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
+static int make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
 {
     uint64_t slack = store->budget / 20; // not again for every profile
     if (!over(store, bytes))             // asked once: it looks at files, and each batch comes here
@@ -227,6 +227,14 @@ int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *
             return rc;
     }
     return over(store, bytes) ? kp_store_fail_full(store, err) : 0;
+}
+
+int kp_store_make_room(struct kp_store *store, uint64_t bytes, struct kp_error *err)
+{
+    uint64_t before = store->n_given_up; // what goes for a namespace's own limit counts there as well
+    int rc = make_room(store, bytes, err);
+    kp_metric_add(store->m_given_up, (double)(store->n_given_up - before));
+    return rc;
 }
 
 int kp_store_fail_full(struct kp_store *store, struct kp_error *err)

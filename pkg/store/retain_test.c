@@ -121,8 +121,13 @@ static void test_bytes_are_shared(void **state)
     (void)state;
     clock_ms = T0;
     char *dir = kp_test_tmpdir();
-    const struct kp_store_options options = {.max_bytes = 1 << 20};
+    struct kp_metrics *metrics = kp_metrics_create();
+    const struct kp_store_options options = {.max_bytes = 1 << 20, .metrics = metrics};
+    const struct kp_metric *given_up = kp_counter(metrics, "kube_pprof_registry_profiles_given_up_total", "");
     struct kp_store *store = open_store(dir, options);
+    struct kp_store_stats stats;
+    kp_store_get_stats(store, &stats);
+    assert_int_equal(stats.limit_bytes, options.max_bytes);
     char *modest[20];
     for (int i = 0; i < 20; i++)
         modest[i] = put(store, (struct what){.namespace = "modest", .start_ms = T0 + i, .size = 5000});
@@ -138,6 +143,7 @@ static void test_bytes_are_shared(void **state)
     assert_int_equal(count_of(store, "modest"), 20);
     size_t greedy = count_of(store, "greedy");
     assert_true(greedy > 40 && greedy < 100);
+    assert_int_equal(kp_metric_value(given_up), 501 - greedy);
     for (int i = 0; i < 20; i++)
         assert_true(is_here(store, modest[i]));
     kp_store_close(store);
@@ -157,6 +163,7 @@ static void test_bytes_are_shared(void **state)
     kp_free(first);
     kp_free(last);
     kp_store_close(store);
+    kp_metrics_destroy(metrics);
     kp_test_rmdir(dir);
 }
 

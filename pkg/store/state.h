@@ -50,7 +50,7 @@ struct kp_store {
     struct kp_forgotten forgotten;
     uint64_t next_number;
     uint64_t log_bytes, segment_bytes;
-    uint64_t budget; // of bytes, from max_bytes and the file system
+    uint64_t budget; // of bytes, from max_bytes and the file system; written atomically
     bool full;
     struct kp_error trouble; // what the last one that was refused was told
     uint64_t n_given_up;     // profiles dropped for room
@@ -59,7 +59,7 @@ struct kp_store {
     uint64_t n_torn;
 
     struct kp_metric *m_stored, *m_known, *m_failed, *m_quarantined, *m_truncated, *m_dropped, *m_syncs,
-        *m_sealed, *m_as_received, *m_missing;
+        *m_sealed, *m_as_received, *m_missing, *m_given_up;
     struct kp_metric *m_sync_seconds;
 };
 

@@ -55,6 +55,8 @@ static void make_metrics(struct kp_store *store, struct kp_metrics *metrics)
         kp_counter(metrics, "kube_pprof_registry_log_truncations_total", "Torn log tails cut off at start.");
     store->m_dropped = kp_counter(
         metrics, "kube_pprof_registry_profiles_dropped_total", "Profiles dropped by age, bytes or request.");
+    store->m_given_up = kp_counter(metrics, "kube_pprof_registry_profiles_given_up_total",
+        "Profiles dropped before their age, for room.");
     store->m_sealed =
         kp_counter(metrics, "kube_pprof_registry_profiles_sealed_total", "Profiles moved into segments.");
     store->m_as_received = kp_counter(metrics, "kube_pprof_registry_sealed_as_received_total",
@@ -320,6 +322,7 @@ void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret)
     ret->index_bytes = sidecar_bytes(store);
     ret->n_series = store->series.by_id.n;
     ret->full = store->full;
+    ret->limit_bytes = __atomic_load_n(&store->budget, __ATOMIC_RELAXED);
     ret->n_missing = store->n_missing;
     ret->n_torn = store->n_torn;
     ret->n_corrupt = __atomic_load_n(&store->n_corrupt, __ATOMIC_RELAXED);

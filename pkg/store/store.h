@@ -228,6 +228,7 @@ struct kp_store_stats {
     uint64_t n_profiles, log_bytes, segment_bytes, index_bytes, n_series, n_segments, n_sealed;
     uint64_t n_corrupt, n_torn; // since it was opened: damaged pieces put aside, log tails cut off
     uint64_t n_missing;         // segments that were not there when it was opened
+    uint64_t limit_bytes;       // of log, segments and index together: as options and file system have it
     bool full;
 };
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret);
