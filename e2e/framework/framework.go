@@ -87,7 +87,7 @@ func connect() (err error) {
 		return fmt.Errorf("build kp-cluster: %w: %s", err, out)
 	}
 	name := fmt.Sprintf("kpt%d", os.Getpid())
-	up := exec.Command(program, "up", "--name", name, "--owner", fmt.Sprint(os.Getpid()))
+	up := exec.Command(program, "up", "--name", name, "--nodes", "2", "--owner", fmt.Sprint(os.Getpid()))
 	up.Stdout, up.Stderr = os.Stderr, os.Stderr
 	if err := up.Run(); err != nil {
 		return err
@@ -205,6 +205,18 @@ func NeedOwn(t *testing.T) *harness.Cluster {
 		t.Skip("this test kills processes on nodes: it runs on a cluster of its own only (KUBECONFIG is set)")
 	}
 	return env.own
+}
+
+// NeedNodes are the names of the cluster's nodes, Ready all; the test is skipped if there are fewer than n.
+func NeedNodes(t *testing.T, n int) []string {
+	t.Helper()
+	NeedCluster(t)
+	nodes := strings.Fields(K(t, "get", "nodes", "-o",
+		`go-template={{range .items}}{{$name := .metadata.name}}{{range .status.conditions}}{{if and (eq .type "Ready") (eq .status "True")}}{{$name}} {{end}}{{end}}{{end}}`))
+	if len(nodes) < n {
+		t.Skipf("the cluster has %d nodes that are Ready, this needs %d: kp-cluster up --nodes %d", len(nodes), n, n)
+	}
+	return nodes
 }
 
 // Command is a command that sees the cluster: kubectl, helm, or anything that reads KUBECONFIG.
