@@ -134,7 +134,7 @@ static void a_full_spool_costs_the_newest(void **state)
     assert_non_null(strstr(bench->outcomes.items[0].message, "spool is full"));
     assert_true(spooled(dir) <= 200000);
     assert_int_equal(kp_metric_value(kp_gauge(metrics, "kube_pprof_spool_limit_bytes", "")), 200000);
-    assert_true(kp_metric_value(kp_gauge(metrics, "kube_pprof_spool_bytes", "")) > 150000);
+    assert_int_equal(kp_metric_value(kp_gauge(metrics, "kube_pprof_spool_bytes", "")), spooled(dir));
     size_t kept = kp_sink_waiting(bench->sink), lost = bench->outcomes.n;
     assert_int_equal(kept + lost, 40);
     kp_sink_memory_script(bench->memory, &stored);
