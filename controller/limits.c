@@ -11,7 +11,7 @@
 
 struct note {
     char *policy, *message;
-    int64_t time_ms;
+    int64_t told_mono_ms;
     UT_hash_handle hh;
 };
 
@@ -43,7 +43,7 @@ void kp_limit_notes_destroy(struct kp_limit_notes *notes)
     kp_free(notes);
 }
 
-static void add(struct kp_limit_notes *notes, const char *policy, const char *message, int64_t now_ms)
+static void add(struct kp_limit_notes *notes, const char *policy, const char *message, int64_t mono_ms)
 {
     struct note *note;
     HASH_FIND_STR(notes->all, policy, note);
@@ -56,17 +56,17 @@ static void add(struct kp_limit_notes *notes, const char *policy, const char *me
     }
     kp_free(note->message);
     note->message = kp_strdup(message);
-    note->time_ms = now_ms;
+    note->told_mono_ms = mono_ms;
 }
 
 void kp_limit_notes_add(
-    struct kp_limit_notes *notes, const char *policies, const char *message, int64_t now_ms)
+    struct kp_limit_notes *notes, const char *policies, const char *message, int64_t mono_ms)
 {
     kp_auto_free char *copy = kp_strdup(policies ? policies : "");
     char *rest = copy;
     for (char *key = strsep(&rest, ","); key != NULL; key = strsep(&rest, ","))
         if (key[0] != '\0')
-            add(notes, key, message, now_ms);
+            add(notes, key, message, mono_ms);
 }
 
 const char *kp_limit_notes_get(const struct kp_limit_notes *notes, const char *policy_key)
@@ -76,11 +76,11 @@ const char *kp_limit_notes_get(const struct kp_limit_notes *notes, const char *p
     return note ? note->message : NULL;
 }
 
-void kp_limit_notes_forget(struct kp_limit_notes *notes, int64_t now_ms)
+void kp_limit_notes_forget(struct kp_limit_notes *notes, int64_t mono_ms)
 {
     struct note *note;
     struct note *next;
     HASH_ITER (hh, notes->all, note, next)
-        if (now_ms - note->time_ms > TOLD_MS)
+        if (mono_ms - note->told_mono_ms > TOLD_MS)
             drop(notes, note);
 }

@@ -224,7 +224,7 @@ void kp_report_limit(struct kp_report *report, const char *policies, const char 
 {
     if (report == NULL)
         return;
-    kp_limit_notes_add(report->limits, policies, message, kp_now_ms());
+    kp_limit_notes_add(report->limits, policies, message, kp_mono_ms());
     kp_report_touch(report, NULL);
 }
 
@@ -272,7 +272,7 @@ static void on_pass(void *user)
     report->pass_due = false;
     report->n_sampled = report->n_failing = report->n_selected = report->n_left_out = 0;
     forget_ref_problems(report);
-    kp_limit_notes_forget(report->limits, now);
+    kp_limit_notes_forget(report->limits, kp_mono_ms());
     kp_inventory_each_policy(report->options.inventory, add_account, report);
     kp_inventory_each_pod(report->options.inventory, NULL, add_pod, report);
     kp_plan_each_target(report->options.plan, now, add_target, report);

@@ -40,7 +40,7 @@ struct scrape {
     char refusal[240];
     uint8_t *body;
     size_t len, cap;
-    int64_t started_ms, first_byte_mono_ms;
+    int64_t started_ms, started_mono_ms;
     kp_capture_done_fn on_done;
     void *user;
     UT_hash_handle hh;
@@ -133,6 +133,12 @@ static void on_watch(void *user)
 
 // ---- the end ----
 
+// The wall clock may be set while a capture runs: how long it took is told by the other one.
+static int64_t ended_ms(const struct scrape *scrape)
+{
+    return scrape->started_ms + (kp_mono_ms() - scrape->started_mono_ms);
+}
+
 static void scrape_free(struct scrape *scrape)
 {
     struct kp_capturer *capturer = scrape->owner;
@@ -156,7 +162,7 @@ static void finish(struct scrape *scrape, struct kp_capture_result *result)
     void *user = scrape->user;
     result->order_id = scrape->id;
     result->started_ms = scrape->started_ms;
-    result->ended_ms = kp_now_ms();
+    result->ended_ms = ended_ms(scrape);
     scrape_free(scrape);
     on_done(user, result);
     kp_capture_result_finish(result);
@@ -190,7 +196,7 @@ static void on_answer(void *user, const struct kp_http_result *answer)
     result.busy_ms = busy_ms(scrape, answer);
     if (result.outcome == KP_OUTCOME_SUCCEEDED) {
         result.body = kp_blob_ref(body);
-        kp_capture_describe(&scrape->order, scrape->started_ms, kp_now_ms(), &result.record);
+        kp_capture_describe(&scrape->order, scrape->started_ms, ended_ms(scrape), &result.record);
         result.record.size_bytes = body->len;
     }
     kp_blob_unref(body);
@@ -335,7 +341,8 @@ int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
     order->target = NULL; // taken
     scrape->on_done = on_done;
     scrape->user = user;
-    scrape->started_ms = kp_now_ms();
+    scrape->started_ms = capturer->options.now_ms != NULL ? capturer->options.now_ms() : kp_now_ms();
+    scrape->started_mono_ms = kp_mono_ms();
     scrape->state = SCRAPE_ASKING;
     HASH_ADD(hh, capturer->scrapes, id, sizeof scrape->id, scrape);
     if (check_order(scrape, secrets, &refusal) != 0 || send_request(scrape, secrets, &refusal) != 0) {

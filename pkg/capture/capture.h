@@ -31,6 +31,7 @@ struct kp_capture_options {
     // Networks never to be scraped beside loopback, link-local, multicast, unspecified: CIDR texts,
     // NULL-terminated (the API server's service range, node and API server addresses ...).
     const char *const *denied_cidrs;
+    int64_t (*now_ms)(void); // NULL = wall clock
     struct kp_metrics *metrics;
 };
 

@@ -281,6 +281,30 @@ static void services_learned_while_running_get_no_packet(void **state)
     kp_peer_stop(peer);
 }
 
+static int64_t an_hour_ahead(void)
+{
+    return kp_now_ms() + 3600000;
+}
+
+// It began by a clock that was an hour ahead and was set right before the capture ended: its window is as
+// long as it took, or the registry would refuse it as one that ends before it begins.
+static void a_clock_that_is_set_does_not_reach_into_the_window(void **state)
+{
+    static const struct kp_step script[] = {KP_STEP_TEXT(ANSWER("200 OK", FIXTURE_PROFILE)), KP_STEP_CLOSE};
+    struct kp_peer *peer = kp_peer_start_script(script);
+    struct bench *bench = fixture_start((struct kp_capture_options){.now_ms = an_hour_ahead}, true);
+    struct kp_error err = {0};
+    (void)state;
+    bench->target.port = (uint16_t)kp_peer_port(peer);
+    const struct result_seen *seen = fixture_capture(bench, 0, NULL);
+    assert_int_equal(seen->outcome, KP_OUTCOME_SUCCEEDED);
+    if (kp_record_check(&seen->record, &err) != 0)
+        fail_msg("the registry would refuse it: %s", err.text);
+    assert_in_range(seen->record.end_ms - seen->record.start_ms, 0, 30000);
+    fixture_end(bench);
+    kp_peer_stop(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +316,7 @@ int main(void)
         cmocka_unit_test(credentials_want_verified_https),
         cmocka_unit_test(forbidden_addresses_get_no_packet),
         cmocka_unit_test(services_learned_while_running_get_no_packet),
+        cmocka_unit_test(a_clock_that_is_set_does_not_reach_into_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

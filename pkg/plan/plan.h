@@ -31,12 +31,14 @@ struct kp_order {
     uint64_t id;
     const struct kp_target *target; // one reference, the receiver's
     const struct kp_wanted *wanted; // inside target
-    int64_t slot_ms;                // start of the slot: goes into the capture key
-    int64_t start_ms;               // when it was due
-    int64_t interval_ms;            // stretched
-    int64_t duration_ms;            // 0 for snapshots
-    uint32_t sample_k, sample_n;    // of this revision now
-    bool probe;                     // hourly look whether a contended profile is free again
+    // Start of the slot: goes into the capture key. After the clock was set back it is some milliseconds more
+    // in slots that were open before, so that their captures are not taken for those of then.
+    int64_t slot_ms;
+    int64_t start_ms;            // when it was due
+    int64_t interval_ms;         // stretched
+    int64_t duration_ms;         // 0 for snapshots
+    uint32_t sample_k, sample_n; // of this revision now
+    bool probe;                  // hourly look whether a contended profile is free again
 };
 
 struct kp_plan *kp_plan_create(const struct kp_plan_limits *limits, struct kp_metrics *metrics);

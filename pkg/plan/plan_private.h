@@ -147,6 +147,10 @@ struct kp_plan {
     int64_t bytes_in_flight;
     uint64_t next_id, random;
     int64_t last_now_ms, stretch_due_ms;
+    // The clock was set back: slots that begin before lived_ms were open before, in their key they are told
+    // apart by n_lives milliseconds.
+    int64_t lived_ms;
+    int n_lives;
     bool stretch_dirty;
     struct kp_policy_fit *fits;
     struct kp_metric *throttled, *missed, *waiting_gauge;

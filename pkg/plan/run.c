@@ -15,6 +15,14 @@
 
 // ---- orders ----
 
+// The slot as it goes into the key. The registry knows the keys of a slot that was open before the clock was
+// set back, and would take what is captured now for what it has.
+static int64_t slot_of_key(const struct kp_plan *plan, const struct kp_track *track)
+{
+    int64_t start = kp_plan_slot_start(track->group->hash, track->group->interval_ms, track->slot);
+    return start < plan->lived_ms ? start + plan->n_lives : start;
+}
+
 static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now_ms,
     void (*on_order)(void *user, struct kp_order *order), void *user)
 {
@@ -27,7 +35,7 @@ static void give_order(struct kp_plan *plan, struct kp_track *track, int64_t now
         .id = running->id,
         .target = kp_target_ref(track->member->target),
         .wanted = kp_track_wanted(track),
-        .slot_ms = kp_plan_slot_start(group->hash, group->interval_ms, track->slot),
+        .slot_ms = slot_of_key(plan, track),
         .start_ms = due,
         .interval_ms = group->interval_ms * kp_track_every(track),
         .duration_ms = kp_track_wanted(track)->duration_ms,
@@ -88,6 +96,8 @@ static void try_waiting(
 
 static void start_anew(struct kp_plan *plan, int64_t now_ms)
 {
+    plan->lived_ms = plan->last_now_ms > plan->lived_ms ? plan->last_now_ms : plan->lived_ms;
+    plan->n_lives = (plan->n_lives + 1) % 1000;
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             for (size_t i = 0; i < group->tracks.n; i++) {
