@@ -40,6 +40,7 @@ struct registry {
     char files_trouble[240];
     bool stopping;
     char seal_error[256]; // said last
+    bool is_in_trouble;   // profiles cannot be stored: said once, not for each
 };
 
 static const char *env(const char *name)
@@ -127,7 +128,8 @@ static void on_access(
         kp_api_on_access(r->api, x, status, bytes_sent, seconds);
     if (r->auth)
         audit(x, status, bytes_sent);
-    KP_LOG_(status >= 500 && status != 507 ? KP_LOG_WARN : KP_LOG_DEBUG, "request",
+    bool is_said = status == 507 || (status == 503 && r->is_in_trouble);
+    KP_LOG_(status >= 500 && !is_said ? KP_LOG_WARN : KP_LOG_DEBUG, "request",
         KP_S("method", kp_http_method(x)), KP_S("path", kp_http_path(x)), KP_I("status", status),
         KP_I("bytes", (int64_t)bytes_sent), KP_F("seconds", seconds), KP_S("peer", kp_http_peer(x)),
         KP_S("request_id", kp_http_request_id(x)));
@@ -166,6 +168,7 @@ static int serve(struct registry *r, struct kp_error *err)
         return err->code;
     r->serve = kp_serve_create(r->loop, r->metrics);
     kp_serve_add_check(r->serve, "store", kp_api_ready, r->api);
+    kp_serve_add_check(r->serve, "writes", kp_api_writes, r->api);
     fill_routes(r, apart);
     bool tls = o->tls_cert_file[0] != '\0';
     if (r->auth)
@@ -199,6 +202,16 @@ static void on_seal_failed(void *user, const struct kp_error *err)
     kp_copy(r->seal_error, sizeof r->seal_error, err->text);
     KP_LOG_(is_news ? KP_LOG_WARN : KP_LOG_DEBUG,
         "sealing failed and will be tried again; profiles stay where they are", KP_E(err));
+}
+
+static void on_store_trouble(void *user, const struct kp_error *err)
+{
+    struct registry *r = user;
+    r->is_in_trouble = err != NULL;
+    if (err != NULL)
+        KP_ERROR("profiles cannot be stored; it is tried again", KP_E(err));
+    else
+        KP_SAY(KP_LOG_INFO, "profiles are stored again");
 }
 
 static void on_namespaces(void *user, bool told)
@@ -254,6 +267,7 @@ static int build(struct registry *r, struct kp_error *err)
         .store = r->store,
         .metrics = r->metrics,
         .on_seal_failed = on_seal_failed,
+        .on_store_trouble = on_store_trouble,
         .await_namespaces_ms = r->options.await_namespaces_ms,
         .on_namespaces = on_namespaces,
         .user = r,

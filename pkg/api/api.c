@@ -14,18 +14,26 @@
 bool kp_api_ready(void *user, const char **ret_why_not)
 {
     struct kp_api *api = user;
-    bool in_trouble = kp_store_trouble(api->options.store, &api->trouble);
-    if (in_trouble)
+    if (kp_store_trouble(api->options.store, &api->trouble) && api->trouble.code == KP_UNAVAILABLE) {
         *ret_why_not = api->trouble.text;
-    if (in_trouble && api->trouble.code == KP_UNAVAILABLE)
         return false;
-    int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
-    if (!api->writing || for_ms <= STUCK_MS) {
-        if (!in_trouble && kp_told_waits(api->told))
-            *ret_why_not = "reads wait until the controller has told how old the namespaces are";
-        return true;
     }
-    *ret_why_not = "the disk has not finished a write for more than 10 s";
+    if (kp_told_waits(api->told))
+        *ret_why_not = "reads wait until the controller has told how old the namespaces are";
+    return true;
+}
+
+bool kp_api_writes(void *user, const char **ret_why_not)
+{
+    struct kp_api *api = user;
+    int64_t for_ms = kp_loop_mono_ms(api->options.loop) - api->writing_since_ms;
+    bool is_stuck = api->writing && for_ms > STUCK_MS;
+    if (kp_store_trouble(api->options.store, &api->write_trouble))
+        *ret_why_not = api->write_trouble.text;
+    else if (is_stuck)
+        *ret_why_not = "the disk has not finished a write for more than 10 s; what is stored can be read";
+    else
+        return true;
     return false;
 }
 

@@ -33,12 +33,14 @@ struct kp_api_options {
     size_t max_unsent_bytes; // answers that wait for their clients to read; beyond it 429; 0 = 256 MiB
     // Profiles stay in the log because they could not be sealed; it is tried again. NULL = not told.
     void (*on_seal_failed)(void *user, const struct kp_error *err);
+    // Profiles cannot be stored, or for another reason than before; NULL = again they can.
+    void (*on_store_trouble)(void *user, const struct kp_error *err);
     // From the start on nothing of a namespace is shown until POST namespaces has told how old it is, or that
     // of all of them (decisions/0008). After so long who may read all namespaces is shown them all the same;
     // 0 = nobody waits.
     int64_t await_namespaces_ms;
     void (*on_namespaces)(void *user, bool told); // they were told; or not in that time. NULL = not told
-    void *user;                                   // of both
+    void *user;                                   // of all
     bool accept_empty;                            // /api/0 takes profiles without samples
     struct kp_gate gate;                          // who is it, may he; zero = everyone
     const char *namespace; // the registry's own: who may do what to it there may write captures; NULL = ""
@@ -79,9 +81,10 @@ void kp_api_end_watches(struct kp_api *api);
 void kp_api_on_access(
     struct kp_api *api, const struct kp_http_exchange *x, int status, size_t bytes_sent, double seconds);
 
-// A check for kp_serve_add_check() with the api as its user: whether the writer moves and the data folder is
-// there. A store that is full is ready, and says so: it can be read. So is one whose namespaces were not told
-// yet: it takes profiles.
+// Checks for kp_serve_add_check() with the api as its user. ready: the data folder is there, so that profiles
+// can be read; also while it says that namespaces were not told yet. writes: profiles can be stored: the disk
+// is not full, takes writes, and ends them.
 bool kp_api_ready(void *api, const char **ret_why_not);
+bool kp_api_writes(void *api, const char **ret_why_not);
 
 #endif

@@ -20,6 +20,7 @@
 #include "base/strbuf.h"
 #include "http/server.h"
 #include "serve/serve.h"
+#include "store/io.h"
 #include "store/store.h"
 #include "testkit/pprof.h"
 #include "testkit/testkit.h"
@@ -41,6 +42,9 @@ struct bench {
 
 // Of the store of the next bench; its folder is filled in.
 static struct kp_store_options bench_store = {.max_bytes = (uint64_t)1 << 30};
+
+// Its system calls; NULL = the real ones.
+static const struct kp_io *bench_io;
 
 // The last answer; its texts are good until the next request.
 struct bench_answer {
@@ -67,7 +71,7 @@ static inline struct bench *bench_start_for(struct kp_api_options options, size_
         fail_msg("%s", err.text);
     bench_store.dir = b->dir;
     bench_store.now_ms = options.now_ms;
-    if (kp_store_open(&bench_store, &b->store, &err) != 0)
+    if (kp_store_open_io(&bench_store, bench_io ? bench_io : &kp_io_posix, NULL, &b->store, &err) != 0)
         fail_msg("%s", err.text);
     options.loop = b->loop;
     options.store = b->store;

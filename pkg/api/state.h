@@ -31,7 +31,8 @@ struct kp_api {
     bool retains_soon;             // it was set forward
     struct kp_states *states;
     struct kp_sealing *sealing;
-    struct kp_error trouble; // of the store, as readyz says it
+    struct kp_error trouble, write_trouble; // of the store, as readyz says it
+    int told_trouble;                       // what on_store_trouble was told last
     struct kp_watches *watches;
     struct kp_list asking; // at the door: admit.c
     struct kp_list late;   // refusals that wait for their time: admitted.c

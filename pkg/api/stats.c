@@ -32,7 +32,7 @@ void kp_api_stats(struct kp_http_exchange *x, void *user)
 struct gauges {
     struct kp_store *store;
     struct kp_metric *profiles, *sealed, *log_bytes, *segment_bytes, *index_bytes, *series, *segments, *full,
-        *limit_bytes;
+        *limit_bytes, *failing;
 };
 
 static void collect(void *user)
@@ -49,6 +49,9 @@ static void collect(void *user)
     kp_metric_set(g->segments, (double)s.n_segments);
     kp_metric_set(g->full, s.full ? 1 : 0);
     kp_metric_set(g->limit_bytes, (double)s.limit_bytes);
+    struct kp_error trouble;
+    bool is_in_trouble = kp_store_trouble(g->store, &trouble);
+    kp_metric_set(g->failing, is_in_trouble && trouble.code != KP_LIMIT ? 1 : 0);
 }
 
 void kp_api_start_gauges(struct kp_api *api)
@@ -69,6 +72,8 @@ void kp_api_start_gauges(struct kp_api *api)
         .limit_bytes = kp_gauge(m, "kube_pprof_registry_limit_bytes",
             "Bytes the log, segments and index may have together: max-bytes, or what the volume leaves."),
         .full =
-            kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space.")};
+            kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space."),
+        .failing = kp_gauge(m, "kube_pprof_registry_store_failing",
+            "1 while profiles are refused because the disk cannot be written or the folder is gone.")};
     kp_metrics_on_collect(m, collect, api->gauges);
 }

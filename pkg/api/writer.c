@@ -36,7 +36,8 @@ static void take_result(struct kp_upload *u, const struct kp_append *a)
         int code, status;
         const char *reason;
     } rows[] = {{KP_LIMIT, 507, "StoreFull"}, {KP_INVALID, 422, "Invalid"},
-        {KP_THROTTLED, 429, KP_API_LIMIT_REASON}, {KP_UNAVAILABLE, 503, "Unavailable"}};
+        {KP_THROTTLED, 429, KP_API_LIMIT_REASON}, {KP_UNAVAILABLE, 503, "Unavailable"},
+        {KP_INTERNAL, 503, "Unavailable"}}; // the disk: it may be mended
     u->error = a->error;
     u->status = 500;
     u->reason = "InternalError";
@@ -49,12 +50,26 @@ static void take_result(struct kp_upload *u, const struct kp_append *a)
         kp_limits_count(u->api, "store");
 }
 
+// Sizes and times in the sentence change with every try: only another kind of trouble is news.
+static void tell_trouble(struct kp_api *api)
+{
+    struct kp_error trouble;
+    bool is_in = kp_store_trouble(api->options.store, &trouble);
+    int code = is_in ? trouble.code : 0;
+    if (code == api->told_trouble)
+        return;
+    api->told_trouble = code;
+    if (api->options.on_store_trouble)
+        api->options.on_store_trouble(api->options.user, is_in ? &trouble : NULL);
+}
+
 static void committed(void *arg)
 {
     struct batch *b = arg;
     struct kp_api *api = b->api;
     api->writing = false;
     write_next(api); // the disk first, then the answers
+    tell_trouble(api);
     if (!api->retains_soon && kp_timer_active(api->retain_timer) &&
         kp_store_wants_retain(api->options.store)) {
         api->retains_soon = true;
@@ -171,6 +186,7 @@ static void retain_done(void *arg)
     struct kp_api *api = r->api;
     if (r->error.code != 0)
         KP_DEBUG("retention did not get on", KP_E(&r->error));
+    tell_trouble(api);
     // a small pause, so that uploads get their turn
     bool soon = api->should_retain || (r->more && r->error.code == 0);
     kp_timer_start(api->retain_timer, soon ? 10 : api->options.retain_every_ms, 0);

@@ -17,6 +17,7 @@ void kp_serve_destroy(struct kp_serve *serve); // NULL is fine
 
 // A check of /readyz, asked at every request: must answer at once. name is copied. On false *ret_why_not is a
 // sentence (borrowed until the next call). On true it may be one too: ready, but something is wrong.
+// /readyz?exclude=NAME leaves one out of account, but tells it.
 typedef bool (*kp_serve_check_fn)(void *user, const char **ret_why_not);
 void kp_serve_add_check(struct kp_serve *serve, const char *name, kp_serve_check_fn check, void *user);
 

@@ -251,7 +251,10 @@ static int write_durably(
     }
     if (is_full(e))
         return kp_store_fail_full(store, err);
-    return kp_fail(err, KP_INTERNAL, "cannot write to '%s': %s", file->path, strerrordesc_np(e));
+    return kp_fail(err, KP_INTERNAL,
+        "cannot write to '%s': %s; what is stored can be read, writing goes on by "
+        "itself when the disk is mended",
+        file->path, strerrordesc_np(e));
 }
 
 // Whether what was written can be found again: nobody took the file, or the folder, away beneath.
@@ -327,8 +330,7 @@ static void fail_all(struct chunk *chunk, const struct kp_error *err)
     }
     pthread_rwlock_wrlock(&store->lock);
     store->full = store->full || err->code == KP_LIMIT;
-    if (err->code == KP_LIMIT || err->code == KP_UNAVAILABLE)
-        store->trouble = *err;
+    store->trouble = *err;
     pthread_rwlock_unlock(&store->lock);
 }
 

@@ -127,6 +127,15 @@ static void test_space_again(void **state)
     assert_true(kp_store_trouble(store, &trouble));
     assert_int_equal(kp_store_retain(store, &more, NULL), 0);
     assert_false(kp_store_trouble(store, &trouble));
+    fault.write_errno = fault.sync_errno = EROFS; // the same of a disk that could not be written
+    refused(store, "k", KP_INTERNAL, "Read-only file system");
+    assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+    assert_true(kp_store_trouble(store, &trouble));
+    fault.write_errno = fault.sync_errno = 0;
+    assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+    assert_false(kp_store_trouble(store, &trouble));
+    kp_auto_free char *probe = kp_asprintf("%s/log/probe", dir);
+    assert_int_not_equal(access(probe, F_OK), 0);
     kp_store_close(store);
     kp_test_rmdir(dir);
 }

@@ -3,8 +3,10 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -256,12 +258,26 @@ int kp_store_fail_full(struct kp_store *store, struct kp_error *err)
         store->n_given_up);
 }
 
-// Also where nobody tries to store anything.
-static void look_for_space(struct kp_store *store)
+static bool has_space(const struct kp_store *store)
 {
     struct statvfs fs;
-    if (!store->full || over(store, 0) || statvfs(store->log_dir, &fs) != 0 ||
-        (uint64_t)fs.f_bavail * fs.f_frsize < KP_MIB)
+    return !over(store, 0) && statvfs(store->log_dir, &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_frsize >= KP_MIB;
+}
+
+static bool can_write(const struct kp_store *store)
+{
+    kp_auto_free char *path = kp_asprintf("%s/probe", store->log_dir);
+    int rc = kp_file_write_atomic(path, "", 0, 0600, NULL);
+    return rc == 0 && unlink(path) == 0 && store->io->fdatasync(kp_store_active(store)->fd) == 0;
+}
+
+// Also where nobody tries to store anything.
+static void look_whether_mended(struct kp_store *store)
+{
+    int code = store->trouble.code; // only this thread sets it
+    if (code == 0 || (store->full && !has_space(store)) || (code == KP_INTERNAL && !can_write(store)) ||
+        code == KP_UNAVAILABLE)
         return;
     pthread_rwlock_wrlock(&store->lock);
     store->full = false;
@@ -327,7 +343,7 @@ static int keep_within_limits(struct kp_store *store, int64_t now_ms, bool *ret_
         kp_store_build_keys(store);
     rc = kp_store_make_room(store, 0, err);
     if (rc == 0)
-        look_for_space(store);
+        look_whether_mended(store);
     return rc;
 }
 

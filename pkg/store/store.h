@@ -232,8 +232,9 @@ struct kp_store_stats {
     bool full;
 };
 void kp_store_get_stats(struct kp_store *store, struct kp_store_stats *ret);
-// What keeps profiles from being stored since the last was refused: KP_LIMIT (full), KP_UNAVAILABLE (somebody
-// took the folder away). False: nothing does. Any thread, at once.
+// What keeps profiles from being stored since the last was refused: KP_LIMIT (full), KP_INTERNAL (the disk
+// cannot be written), KP_UNAVAILABLE (somebody took the folder away: nothing can be read either). False:
+// nothing does. Any thread, at once.
 bool kp_store_trouble(struct kp_store *store, struct kp_error *ret);
 
 #endif
