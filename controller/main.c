@@ -13,6 +13,8 @@ static const struct {
     {"controller", "watch policies and pods, capture profiles, write status", kp_controller_main},
     {"registry", "check, store and serve profiles", kp_registry_main},
     {"remove-api-service", "before uninstalling: take the APIService away", kp_apiservice_remove_main},
+    {"apply-policy", "after installing: apply the chart's policy", kp_policy_apply_main},
+    {"check", "ask whether URLs answer: helm test", kp_check_main},
 };
 
 static void usage(FILE *out)

@@ -6,6 +6,9 @@
 int kp_controller_main(int argc, char **argv);
 int kp_registry_main(int argc, char **argv);
 
+// What the chart runs.
 int kp_apiservice_remove_main(int argc, char **argv);
+int kp_policy_apply_main(int argc, char **argv);
+int kp_check_main(int argc, char **argv);
 
 #endif
