@@ -35,6 +35,20 @@ static const struct {
     {"::1/128", "loopback"},
     {"fe80::/10", "link-local"},
     {"ff00::/8", "multicast"},
+    // What carries an IPv4 address on: a translator or a tunnel would lead to any of the above. No pod has
+    // one.
+    {"::/96", "IPv4-compatible"},
+    {"::ffff:0:0:0/96", "translated IPv4"},
+    {"64:ff9b::/96", "NAT64"},
+    {"64:ff9b:1::/48", "NAT64"},
+    {"2002::/16", "6to4"},
+    {"2001::/32", "Teredo"},
+    // Metadata of clouds that is not link-local: whoever asks from a node gets the node's credentials.
+    {"100.100.100.200/32", "a cloud's metadata"},
+    {"168.63.129.16/32", "a cloud's metadata"},
+    {"192.0.0.192/32", "a cloud's metadata"},
+    {"fd00:ec2::254/128", "a cloud's metadata"},
+    {"fd20:ce::254/128", "a cloud's metadata"},
 };
 
 static const unsigned char mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

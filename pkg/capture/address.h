@@ -11,7 +11,8 @@ struct sockaddr;
 struct kp_denylist; // networks never to be scraped
 
 // CIDR texts ("10.96.0.0/16", "fd00::/8"), NULL-terminated; NULL = none. Loopback, link-local, multicast,
-// unspecified and broadcast are always in.
+// unspecified, reserved and broadcast, the metadata addresses of clouds, and IPv6 that stands for an IPv4
+// address (NAT64, 6to4, Teredo, IPv4-compatible, translated) are always in.
 KP_MUST_CHECK int kp_denylist_create(
     const char *const *cidrs, struct kp_denylist **ret, struct kp_error *err);
 void kp_denylist_destroy(struct kp_denylist *list);

@@ -33,6 +33,65 @@ static void test_always_denied(void **state)
     kp_denylist_destroy(list);
 }
 
+// Each of these can end as an IPv4 address of the node's network: by a translator, a tunnel, or as a cloud's
+// metadata.
+static void test_roundabout_ways_are_denied(void **state)
+{
+    static const struct {
+        const char *ip, *what;
+    } ways[] = {
+        {"::ffff:7f00:1", "loopback"},
+        {"0:0:0:0:0:ffff:a9fe:a9fe", "link-local"},
+        {"::127.0.0.1", "IPv4-compatible"},
+        {"::a00:1", "IPv4-compatible"},
+        {"::ffff:0:127.0.0.1", "translated IPv4"},
+        {"64:ff9b::169.254.169.254", "NAT64"},
+        {"64:ff9b::a60:1", "NAT64"},
+        {"64:ff9b:1:7f00:0:100::", "NAT64"},
+        {"2002:7f00:1::", "6to4"},
+        {"2002:a9fe:a9fe::1", "6to4"},
+        {"2001:0:4136:e378:8000:63bf:5601:5601", "Teredo"},
+        {"100.100.100.200", "metadata"},
+        {"168.63.129.16", "metadata"},
+        {"192.0.0.192", "metadata"},
+        {"::ffff:168.63.129.16", "metadata"},
+        {"fd00:ec2::254", "metadata"},
+        {"fd20:ce::254", "metadata"},
+    };
+    static const char *const neighbours[] = {
+        "2001:1::1", "2003::1", "64:ff9a::1", "64:ff9b:2::1", "100.100.100.201", "fd00:ec2::1", "1::1"};
+    struct kp_denylist *list;
+    (void)state;
+    assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct kp_error err = {0};
+        if (kp_denylist_check_text(list, ways[i].ip, &err) != KP_DENIED ||
+            strstr(err.text, ways[i].what) == NULL)
+            fail_msg("%s: %s", ways[i].ip, err.text);
+    }
+    for (size_t i = 0; i < sizeof neighbours / sizeof neighbours[0]; i++)
+        if (check(list, neighbours[i]) != 0)
+            fail_msg("%s is denied", neighbours[i]);
+    kp_denylist_destroy(list);
+}
+
+// What other programs read as an address is none here: nothing is guessed.
+static void test_loose_forms_are_no_addresses(void **state)
+{
+    static const char *const loose[] = {"2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "127.1",
+        "127.0.1", "010.244.1.7", "10.244.1.007", " 10.0.0.1", "10.0.0.1 ", "10.0.0.1\n", "[fd00::7]",
+        "fe80::1%eth0", "fd00::7%1", "10.0.0.1:80", "10.0.0.1/", "10.0.0.1#", "x@10.0.0.1",
+        "10.0.0.1@10.0.0.2", "10.0.0.1\r\nHost: x", "localhost", "kubernetes.default",
+        "\xef\xbc\x91\x2e\x30.0.1", "::ffff:0x7f000001", "::ffff:127.1", ""};
+    struct kp_denylist *list;
+    (void)state;
+    assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
+    for (size_t i = 0; i < sizeof loose / sizeof loose[0]; i++)
+        if (check(list, loose[i]) != KP_INVALID)
+            fail_msg("'%s' is read as an address", loose[i]);
+    kp_denylist_destroy(list);
+}
+
 static void test_configured(void **state)
 {
     static const char *const cidrs[] = {"10.96.0.0/16", "fd00:1::/32", "10.0.0.9", NULL};
@@ -111,6 +170,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_always_denied),
+        cmocka_unit_test(test_roundabout_ways_are_denied),
+        cmocka_unit_test(test_loose_forms_are_no_addresses),
         cmocka_unit_test(test_configured),
         cmocka_unit_test(test_wrong_networks),
         cmocka_unit_test(test_learned),

@@ -112,7 +112,7 @@ static void networks_hold_what_lies_in_them(void **state)
     } rows[] = {{"10.95.255.255", 0}, {"10.96.0.0", KP_DENIED}, {"10.111.255.255", KP_DENIED},
         {"10.112.0.0", 0}, {"::ffff:10.100.0.1", KP_DENIED}, {"fd00:1:7fff::1", KP_DENIED},
         {"fd00:1:8000::1", 0}, {"192.0.2.7", KP_DENIED}, {"192.0.2.8", 0}, {"febf::1", KP_DENIED},
-        {"fec0::1", 0}, {"::2", 0}, {"168.254.0.1", 0}, {"10.1.2.3.4", KP_INVALID},
+        {"fec0::1", 0}, {"::2", KP_DENIED}, {"168.254.0.1", 0}, {"10.1.2.3.4", KP_INVALID},
         {"10.1.2.3:80", KP_INVALID}};
     struct kp_denylist *list = NULL;
     (void)state;
