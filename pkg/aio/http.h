@@ -49,6 +49,7 @@ struct kp_http_result {
     char peer_ip[46];
     int64_t connect_us, first_byte_us, total_us; // since start; 0 = not reached
     size_t bytes_received;                       // of the body
+    bool head_too_large; // the call was ended since its headers took more than KP_MAX_ANSWER_HEAD (KP_LIMIT)
 };
 
 struct kp_http_request {

@@ -11,6 +11,7 @@
 #include "base/banned.h"
 
 #define ERROR_BODY_BYTES (64 * KP_KIB)
+#define HEAD_TOO_LARGE   "%s: the answer's headers take more than %zu bytes"
 
 static bool is_success(const struct kp_http_call *call)
 {
@@ -82,6 +83,13 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     size_t len = size * n;
     if (call->why.code != 0)
         return 0;
+    // curl keeps each header until the call is over
+    call->head_len += len;
+    if (call->head_len > KP_MAX_ANSWER_HEAD) {
+        call->head_too_large = true;
+        kp_http_call_end(call, KP_LIMIT, HEAD_TOO_LARGE, call->what, (size_t)KP_MAX_ANSWER_HEAD);
+        return 0;
+    }
     if (call->upgrade != NULL)
         return len; // of the proxy
     if (len > 9 && strncmp(line, "HTTP/", 5) == 0) {
@@ -250,6 +258,11 @@ void kp_http_call_result(struct kp_http_call *call, CURLcode code, struct kp_htt
 {
     curl_off_t connect = 0, first = 0, total = 0;
     const char *ip = NULL;
+    if (code == CURLE_OUT_OF_MEMORY && !call->head_over && call->why.code == 0) {
+        call->head_too_large = true; // one line was too much for curl
+        kp_fail(&call->why, KP_LIMIT, HEAD_TOO_LARGE, call->what, (size_t)KP_MAX_ANSWER_HEAD);
+    }
+    ret->head_too_large = call->head_too_large;
     curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connect);
     curl_easy_getinfo(call->easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
     curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total);

@@ -50,7 +50,8 @@ struct kp_http_call {
     struct kp_timer *idle;
     // the answer
     int status;
-    bool head_over, has_length;
+    bool head_over, has_length, head_too_large;
+    size_t head_len; // of all headers, those of interim answers and trailers too
     char content_type[128], peer_ip[46];
     int retry_after_s;
     uint8_t *body;

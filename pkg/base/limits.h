@@ -10,8 +10,9 @@
 #define KP_MAX_INFLATE_RATIO      200
 #define KP_MAX_WATCH_OBJECT_BYTES (8 * KP_MIB) // one object of a list or watch
 #define KP_MAX_JSON_BYTES         (16 * KP_MIB)
-#define KP_MAX_LABELS             64  // of one series
-#define KP_MAX_LABEL_KEY          317 // 253/63
+#define KP_MAX_ANSWER_HEAD        (256 * KP_KIB) // headers of an answer that a client reads, interim ones too
+#define KP_MAX_LABELS             64             // of one series
+#define KP_MAX_LABEL_KEY          317            // 253/63
 #define KP_MAX_LABEL_VALUE        1024
 #define KP_MAX_SERVICE_NAME       253
 #define KP_MAX_TYPE_NAME          63

@@ -152,6 +152,9 @@ enum kp_outcome kp_scrape_judge(const struct kp_scrape_facts *facts, const struc
     if (facts->cancelled != KP_OUTCOME_NONE)
         return say(message, facts->cancelled,
             "the capture was called off: the policy changed or the controller stops");
+    if (answer->head_too_large)
+        return say(message, KP_OUTCOME_NOT_PPROF,
+            "%s sends headers without end: is that the right port and path?", facts->where);
     if (facts->ended_too_large || answer->code == KP_LIMIT) {
         char cap[KP_QUANTITY_TEXT];
         return say(message, KP_OUTCOME_TOO_LARGE, "%s gave more than %s (budget.profileBytes)", facts->where,

@@ -175,7 +175,21 @@ static void test_answers(void **state)
     static const struct kp_step hang[] = {KP_STEP_HANG, KP_STEP_END};
     static const struct kp_step huge[] = {KP_STEP_TEXT("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" GZ),
         KP_STEP_REPEAT("0123456789", 10, 1u << 30), KP_STEP_CLOSE, KP_STEP_END};
+    static const struct kp_step headers[] = {KP_STEP_TEXT("HTTP/1.1 200 OK\r\n"),
+        KP_STEP_REPEAT("X-More: 0123456789abcdef\r\n", 26, 1u << 30), KP_STEP_CLOSE, KP_STEP_END};
+    static const struct kp_step long_header[] = {KP_STEP_TEXT("HTTP/1.1 200 OK\r\nX-Long: "),
+        KP_STEP_REPEAT("0123456789", 10, 1u << 30), KP_STEP_CLOSE, KP_STEP_END};
+    static const struct kp_step interim[] = {
+        KP_STEP_REPEAT("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 40, 1u << 30), KP_STEP_CLOSE,
+        KP_STEP_END};
+    static const struct kp_step trailers[] = {
+        KP_STEP_TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\x1f\x8b\r\n0\r\n"),
+        KP_STEP_REPEAT("X-More: 0123456789abcdef\r\n", 26, 1u << 30), KP_STEP_CLOSE, KP_STEP_END};
     (void)state;
+    expect(headers, HEAP, KP_OUTCOME_NOT_PPROF, "headers without end");
+    expect(long_header, HEAP, KP_OUTCOME_NOT_PPROF, "headers without end");
+    expect(interim, HEAP, KP_OUTCOME_NOT_PPROF, "headers without end");
+    expect(trailers, HEAP, KP_OUTCOME_NOT_PPROF, "headers without end");
     expect(not_found, HEAP, KP_OUTCOME_NOT_SERVED, "404");
     expect(denied, HEAP, KP_OUTCOME_DENIED, "credentials");
     expect(forbidden, HEAP, KP_OUTCOME_DENIED, "403");
