@@ -86,6 +86,17 @@ bool kp_log_head_get(const uint8_t in[KP_LOG_HEAD_BYTES], struct kp_log_head *re
     return true;
 }
 
+bool kp_log_head_is_newer(const uint8_t in[KP_LOG_HEAD_BYTES], unsigned *ret_format)
+{
+    const uint64_t digit = UINT64_C(0xff) << 56;
+    unsigned format = in[7] - (unsigned)'0';
+    if ((get64(in) & ~digit) != (LOG_MAGIC & ~digit) || in[7] <= '1' || in[7] > 'z' ||
+        get32(in + 32) != kp_crc32c(0, in, 32))
+        return false;
+    *ret_format = format;
+    return true;
+}
+
 // ---- scan ----
 
 enum found { FOUND_GOOD, FOUND_BAD_BODY, FOUND_NOTHING };

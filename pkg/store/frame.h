@@ -41,6 +41,8 @@ bool kp_frame_get(const uint8_t in[KP_FRAME_HEAD_BYTES], struct kp_frame *ret);
 
 void kp_log_head_put(uint8_t out[KP_LOG_HEAD_BYTES], const struct kp_log_head *head);
 bool kp_log_head_get(const uint8_t in[KP_LOG_HEAD_BYTES], struct kp_log_head *ret);
+// Whether it is the head of a log file in a form that came after this one.
+bool kp_log_head_is_newer(const uint8_t in[KP_LOG_HEAD_BYTES], unsigned *ret_format);
 
 // Walks a log file's bytes (behind the log head). Calls good for each whole frame whose sums are right
 // (payload: record and body) and bad for each stretch that is not, unless nothing whole follows it: that is

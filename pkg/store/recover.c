@@ -25,14 +25,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// "00000012.log" -> 12; what is neither log nor sidecar nor put aside was being written when the process
-// ended.
+// "00000012.log" -> 12. What was being written when the process ended goes; what this program does not know
+// stays, it may be another's.
 static void take_name(struct kp_store *store, const char *name, struct numbers *ret)
 {
     size_t digits = strspn(name, "0123456789");
     if (digits > 0 && digits <= 18 && kp_streq(name + digits, ".log")) {
         *kp_array_add(&ret->list) = strtoull(name, NULL, 10);
-    } else if (digits == 0 || (!kp_streq(name + digits, ".idx") && !kp_ends_with(name, ".bad"))) {
+    } else if (kp_ends_with(name, ".tmp") || kp_streq(name, "probe")) {
         kp_auto_free char *path = kp_asprintf("%s/%s", store->log_dir, name);
         unlink(path);
     }

@@ -69,8 +69,10 @@ int kp_segment_head_get(
     uint32_t version = get32(&p);
     if (version != KP_SEGMENT_VERSION)
         return kp_fail(err, KP_INVALID,
-            "written in format %u, which this version cannot read (it knows %d): use a newer one", version,
-            KP_SEGMENT_VERSION);
+            "it is in format %u, this program (%s) reads up to %d: a newer one wrote it; start that again, "
+            "or "
+            "restore a backup; nothing was changed",
+            version, KP_VERSION, KP_SEGMENT_VERSION);
     ret->footer_crc = get32(&p);
     ret->file_bytes = get64(&p);
     ret->footer_offset = get64(&p);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "store/format.h"
 #include "store/tier.h"
 #include "base/banned.h"
 
@@ -103,6 +104,8 @@ static int set_up(struct kp_store *store, struct kp_error *err)
         limit_log_files(store);
         rc = take_lock(store, err);
     }
+    if (rc == 0)
+        rc = kp_format_check(store->dir, store->log_dir, err);
     if (rc == 0 && store->storage.ops == NULL)
         rc = open_storage(store, err);
     if (rc == 0)
@@ -113,9 +116,11 @@ static int set_up(struct kp_store *store, struct kp_error *err)
         rc = kp_store_recover(store, fresh, err);
     if (rc == 0)
         rc = kp_id_form_load(store->dir, store->next_number, &store->id_form, err);
-    if (rc == 0)
-        kp_store_measure(store);
-    return rc;
+    if (rc != 0)
+        return rc;
+    kp_format_note(store->dir);
+    kp_store_measure(store);
+    return 0;
 }
 
 int kp_store_open_io(const struct kp_store_options *options, const struct kp_io *io,
