@@ -40,6 +40,7 @@ struct registry {
     char files_trouble[240];
     bool stopping;
     char seal_error[256]; // said last
+    uint64_t n_corrupt;   // damaged pieces that were said
     bool is_in_trouble;   // profiles cannot be stored: said once, not for each
 };
 
@@ -87,6 +88,24 @@ static void look_at_files(void *user)
     kp_copy(r->files_trouble, sizeof r->files_trouble, err.text);
     if (r->auth)
         kp_registry_auth_reload(r->auth);
+}
+
+// Damage that was found since: in what was read, or by sealing.
+static void look_at_store(struct registry *r)
+{
+    struct kp_store_stats stats;
+    kp_store_get_stats(r->store, &stats);
+    if (stats.n_corrupt > r->n_corrupt)
+        KP_WARN("damage was found in the folder: what is damaged is put aside and not served, the index is "
+                "made anew; the disk may be losing bits, 'registry verify' names it",
+            KP_I("damaged", (int64_t)(stats.n_corrupt - r->n_corrupt)));
+    r->n_corrupt = stats.n_corrupt;
+}
+
+static void on_files(void *user)
+{
+    look_at_files(user);
+    look_at_store(user);
 }
 
 static void on_hangup(void *user)
@@ -248,6 +267,7 @@ static int build(struct registry *r, struct kp_error *err)
     kp_store_get_stats(r->store, &stats);
     KP_INFO("store open", KP_S("folder", r->options.data_dir), KP_I("profiles", (int64_t)stats.n_profiles),
         KP_I("bytes", (int64_t)(stats.log_bytes + stats.segment_bytes)));
+    r->n_corrupt = stats.n_corrupt;
     if (stats.n_corrupt > 0 || stats.n_torn > 0)
         KP_WARN(
             "damage in the folder: what is damaged is put aside and not served; 'registry verify' names it, "
@@ -281,7 +301,7 @@ static int build(struct registry *r, struct kp_error *err)
     rc = serve(r, err);
     if (rc != 0)
         return rc;
-    r->files = kp_timer_create(r->loop, look_at_files, r);
+    r->files = kp_timer_create(r->loop, on_files, r);
     kp_timer_start(r->files, FILES_EVERY_MS, FILES_EVERY_MS);
     return 0;
 }

@@ -401,6 +401,49 @@ static void test_damaged_index(void **state)
     kp_test_rmdir(dir);
 }
 
+// The same while it is open: nothing is lost, it is made anew by upkeep, and the next start finds it whole.
+static void test_index_goes_while_running(void **state)
+{
+    (void)state;
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (int how = 0; how < 3; how++) {
+        char *dir = kp_test_tmpdir();
+        const struct kp_store_options options = {.log_file_bytes = 4000};
+        struct kp_store *store = open_store(dir, options);
+        char *ids[10];
+        for (int i = 0; i < 10; i++) {
+            ids[i] = put(store, (struct what){.service = i % 2 ? "a" : "b", .start_ms = T0 + i});
+            for (size_t k = 0; i == 4 && k < KP_COUNT(suffixes); k++) {
+                kp_auto_free char *name = kp_asprintf("index.db%s", suffixes[k]);
+                kp_auto_free char *path = kp_asprintf("%s/%s", dir, name);
+                if (how == 0)
+                    assert_int_equal(unlink(path), 0);
+                else if (how == 2 || k == 0)
+                    write_file(dir, name, "this is not a database, though it has that name");
+            }
+        }
+        kp_free(put(store, (struct what){.service = "new", .start_ms = T0 + 20}));
+        bool more = true;
+        while (more)
+            assert_int_equal(kp_store_retain(store, &more, NULL), 0);
+        struct kp_store_stats stats;
+        kp_store_get_stats(store, &stats);
+        if (how != 1) // what the cache has of the pages is enough
+            assert_int_equal(stats.n_corrupt, 1);
+        for (int i = 0; i < 10; i++)
+            assert_true(is_here(store, ids[i]));
+        kp_store_close(store);
+        store = open_store(dir, options);
+        for (int i = 0; i < 10; i++) {
+            assert_true(is_here(store, ids[i]));
+            kp_free(ids[i]);
+        }
+        assert_int_equal(count(store, (struct kp_store_query){.service = "new"}, NULL), 1);
+        kp_store_close(store);
+        kp_test_rmdir(dir);
+    }
+}
+
 // A start writes nothing into an index that has nothing new to note: it works on a full disk, too.
 static void test_start_writes_nothing(void **state)
 {
@@ -438,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_rots_while_running),
         cmocka_unit_test(test_odd_files),
         cmocka_unit_test(test_damaged_index),
+        cmocka_unit_test(test_index_goes_while_running),
         cmocka_unit_test(test_start_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

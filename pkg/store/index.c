@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -36,6 +37,10 @@ static const char *const texts[N_QUERIES] = {
 
 struct kp_index {
     sqlite3 *db;
+    char *path;
+    dev_t dev; // of the file that is open
+    ino_t ino;
+    bool is_corrupt;
     sqlite3_stmt *queries[N_QUERIES];
 };
 
@@ -45,6 +50,7 @@ static int fail(struct kp_index *index, const char *what, struct kp_error *err)
     int code = rc == SQLITE_FULL                             ? KP_LIMIT
                : rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? KP_CORRUPT
                                                              : KP_INTERNAL;
+    index->is_corrupt |= code == KP_CORRUPT;
     return kp_fail(err, code, "index: cannot %s: %s", what, sqlite3_errmsg(index->db));
 }
 
@@ -60,6 +66,7 @@ void kp_index_close(struct kp_index *index)
     for (int i = 0; i < N_QUERIES; i++)
         sqlite3_finalize(index->queries[i]);
     sqlite3_close(index->db);
+    kp_free(index->path);
     kp_free(index);
 }
 
@@ -120,11 +127,24 @@ static int open_once(const char *path, struct kp_index **ret, bool *ret_fresh, s
         rc = set_up(index, ret_fresh, err);
     if (rc == 0)
         rc = check(index, err);
-    if (rc != 0)
+    if (rc != 0) {
         kp_index_close(index);
-    else
-        *ret = index;
-    return rc;
+        return rc;
+    }
+    struct stat st = {0};
+    (void)!stat(path, &st); // else it is lost from the start
+    index->path = kp_strdup(path);
+    index->dev = st.st_dev;
+    index->ino = st.st_ino;
+    *ret = index;
+    return 0;
+}
+
+bool kp_index_is_lost(const struct kp_index *index)
+{
+    struct stat st;
+    return index->is_corrupt || stat(index->path, &st) != 0 || st.st_dev != index->dev ||
+           st.st_ino != index->ino;
 }
 
 static void put_aside(const char *path)

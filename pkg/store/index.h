@@ -16,6 +16,9 @@ struct kp_index;
 KP_MUST_CHECK int kp_index_open(
     const char *path, struct kp_index **ret, bool *ret_fresh, struct kp_error *err);
 void kp_index_close(struct kp_index *index); // NULL is fine
+// Whether damage was found since it was opened, or its file is not there any more: what is noted in it from
+// now on is not found again.
+bool kp_index_is_lost(const struct kp_index *index);
 
 KP_MUST_CHECK int kp_index_load_series(
     struct kp_index *index, struct kp_series_table *table, struct kp_error *err);

@@ -353,6 +353,7 @@ int kp_store_retain(struct kp_store *store, bool *ret_more, struct kp_error *err
     struct kp_error why = {0};
     *ret_more = false;
     kp_store_measure(store);
+    kp_store_mend_index(store);
     if (!store->id_form.is_saved)
         (void)!kp_id_form_save(store->dir, &store->id_form, NULL); // again with the next upkeep
     for (size_t f = 0; f < store->files.n; f++)

@@ -1,6 +1,8 @@
 // From one log file to the next.
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "store/state.h"
 #include "base/banned.h"
@@ -75,6 +77,50 @@ int kp_store_begin_file(struct kp_store *store, struct kp_error *err)
     store->log_bytes += file->size;
     pthread_rwlock_unlock(&store->lock);
     return 0;
+}
+
+// All that it would know. Where a part fails the next start looks for itself.
+static int fill_index(struct kp_store *store, struct kp_error *err)
+{
+    int rc = kp_index_begin(store->index, err);
+    for (size_t i = 0; rc == 0 && i < store->series.by_id.n; i++)
+        rc = kp_index_put_series(store->index, store->series.by_id.items[i], err);
+    for (size_t i = 0; rc == 0 && i < store->files.n; i++)
+        if (store->files.items[i]->closed)
+            rc = kp_index_close_log(
+                store->index, store->files.items[i]->head.number, store->files.items[i]->size, err);
+    for (size_t i = 0; rc == 0 && i < store->sealed.n; i++)
+        if (store->sealed.items[i]->noted)
+            rc = kp_index_put_segment(store->index, store->sealed.items[i]->segment->name,
+                store->sealed.items[i]->segment->file_bytes, err);
+    if (rc == 0)
+        rc = kp_index_commit(store->index, true, err);
+    if (rc != 0)
+        kp_index_rollback(store->index);
+    else
+        store->pending_series.n = 0;
+    return rc;
+}
+
+void kp_store_mend_index(struct kp_store *store)
+{
+    struct kp_error err = {0};
+    bool fresh;
+    if (!kp_index_is_lost(store->index))
+        return;
+    kp_auto_free char *path = kp_asprintf("%s/index.db", store->dir);
+    if (!store->index_in_memory) // of that it was said
+        kp_store_count_corrupt(store);
+    kp_index_close(kp_take(store->index)); // first: it would remove the write-ahead log of the new one
+    int rc = kp_index_open(path, &store->index, &fresh, &err);
+    store->index_in_memory = rc != 0; // until the next time
+    if (rc != 0)
+        rc = kp_index_open(":memory:", &store->index, &fresh, NULL);
+    if (rc != 0)
+        abort(); // only for lack of memory
+    rc = fill_index(store, &err);
+    KP_DEBUG(
+        "the index was damaged or gone and is made anew", KP_S("index", path), KP_I("code", rc), KP_E(&err));
 }
 
 int kp_store_rotate(struct kp_store *store, struct kp_error *err)

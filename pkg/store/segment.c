@@ -70,8 +70,7 @@ int kp_segment_head_get(
     if (version != KP_SEGMENT_VERSION)
         return kp_fail(err, KP_INVALID,
             "it is in format %u, this program (%s) reads up to %d: a newer one wrote it; start that again, "
-            "or "
-            "restore a backup; nothing was changed",
+            "or restore a backup; nothing was changed",
             version, KP_VERSION, KP_SEGMENT_VERSION);
     ret->footer_crc = get32(&p);
     ret->file_bytes = get64(&p);

@@ -30,6 +30,7 @@ struct kp_store {
     int lock_fd;
     const struct kp_io *io;
     struct kp_index *index;
+    bool index_in_memory; // it was lost and could not be made anew
     struct kp_id_form id_form;
     KP_ARRAY(uint32_t) pending_series; // not in the index yet
     int64_t keys_built_ms;
@@ -87,6 +88,8 @@ void kp_store_close_file(struct kp_store *store, struct kp_logfile *file);
 
 // Brings new series into the index; what fails stays pending.
 KP_MUST_CHECK int kp_store_flush_series(struct kp_store *store, struct kp_error *err);
+// Where it was damaged or removed while the store is open: a new one, with all that is known.
+void kp_store_mend_index(struct kp_store *store);
 
 // compact.c: replaces a closed file by one with its live profiles only, or removes it.
 KP_MUST_CHECK int kp_store_compact(struct kp_store *store, size_t at, struct kp_error *err);
