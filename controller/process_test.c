@@ -73,6 +73,55 @@ static void test_the_registry_takes_signals(void **state)
     kp_test_rmdir(dir);
 }
 
+// With a listener for its health it stays and says why, until the folder can be opened.
+static void test_the_registry_waits_for_its_folder(void **state)
+{
+    char *dir = kp_test_tmpdir();
+    char answer[2048];
+    struct process first, p;
+    (void)state;
+    kp_auto_free char *data = kp_asprintf("--data-dir=%s/data", dir);
+    kp_auto_free char *format = kp_asprintf("%s/data/format", dir);
+    kp_auto_free char *other = kp_asprintf("%s/o", dir), *socket_path = kp_asprintf("%s/s", dir),
+                      *health = kp_asprintf("%s/h", dir);
+    kp_auto_free char *listen_other = kp_asprintf("--listen=unix:%s", other),
+                      *listen_flag = kp_asprintf("--listen=unix:%s", socket_path),
+                      *health_flag = kp_asprintf("--metrics-listen=unix:%s", health);
+    start(&first, (const char *const[]){"kube-pprof", "registry", data, listen_other, NULL});
+    until_it_is_well(&first, other);
+    const char *argv[] = {"kube-pprof", "registry", data, listen_flag, health_flag, NULL};
+    start(&p, argv);
+    until_it_says(&p, "is in use by process");
+    until_it_is_well(&p, health);
+    assert_int_equal(ask_for(health, "/readyz", "", answer, sizeof answer), 503);
+    assert_non_null(strstr(answer, "[-]store failed: data directory '"));
+    assert_int_equal(ask_for(health, "/metrics", "", answer, sizeof answer), 200);
+    kill(first.pid, SIGTERM);
+    assert_int_equal(ends(&first), 0);
+    until_it_says(&p, "store open");
+    until_it_is_well(&p, socket_path);
+    assert_int_equal(ask(health, "/readyz"), 200);
+    assert_int_equal(ask(health, "/metrics"), 200);
+    kill(p.pid, SIGTERM);
+    assert_int_equal(ends(&p), 0);
+    write_file(format, "kube-pprof data 2 by 9.8.7 f3d9b47b\n");
+    start(&p, argv);
+    until_it_says(&p, "in format 2 of kube-pprof 9.8.7");
+    until_it_is_well(&p, health);
+    assert_int_equal(ask_for(health, "/readyz", "", answer, sizeof answer), 503);
+    assert_non_null(strstr(answer, "start the newer one again"));
+    kill(p.pid, SIGTERM);
+    assert_int_equal(ends(&p), 0); // asked to end, it does
+    assert_null(strstr(p.said, "cannot start"));
+    start(&p, argv);
+    until_it_says(&p, "in format 2 of kube-pprof 9.8.7");
+    assert_int_equal(unlink(format), 0);
+    until_it_says(&p, "listening");
+    kill(p.pid, SIGTERM);
+    assert_int_equal(ends(&p), 0);
+    kp_test_rmdir(dir);
+}
+
 static void test_the_controller_waits_for_the_api_server(void **state)
 {
     char *dir = kp_test_tmpdir();
@@ -111,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_on_the_command_line),
         cmocka_unit_test(test_the_registry_takes_signals),
+        cmocka_unit_test(test_the_registry_waits_for_its_folder),
         cmocka_unit_test(test_the_controller_waits_for_the_api_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "controller/registry_auth.h"
 #include "controller/registry_options.h"
 #include "controller/registry_tools.h"
+#include "controller/registry_wait.h"
 #include "controller/role.h"
 #include "http/server.h"
 #include "serve/serve.h"
@@ -260,7 +261,7 @@ static int build(struct registry *r, struct kp_error *err)
         .seal_after_ms = r->options.seal_after_ms,
         .keep_original = keep_original(r->options.keep_original),
         .metrics = r->metrics};
-    int rc = kp_store_open(&store, &r->store, err);
+    int rc = kp_registry_open_store(&store, r->options.metrics_listen, &r->store, err);
     if (rc != 0)
         return rc;
     struct kp_store_stats stats;
@@ -349,10 +350,10 @@ static int run_registry(int argc, char **argv)
     rc = build(&r, &err);
     if (rc == 0)
         kp_loop_run(r.loop);
-    else
+    else if (rc != KP_CANCELED)
         KP_ERROR("the registry cannot start", KP_E(&err));
     tear_down(&r);
-    return rc == 0 ? 0 : 1;
+    return rc == 0 || rc == KP_CANCELED ? 0 : 1;
 }
 
 int kp_registry_main(int argc, char **argv)

@@ -87,4 +87,9 @@ void kp_api_on_access(
 bool kp_api_ready(void *api, const char **ret_why_not);
 bool kp_api_writes(void *api, const char **ret_why_not);
 
+// A gauge of the api, for who has to tell the same before there is one.
+#define KP_STORE_FAILING_METRIC "kube_pprof_registry_store_failing"
+#define KP_STORE_FAILING_HELP                                                                                \
+    "1 while profiles are refused because the data folder cannot be written, cannot be opened, or is gone."
+
 #endif

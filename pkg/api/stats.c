@@ -73,7 +73,6 @@ void kp_api_start_gauges(struct kp_api *api)
             "Bytes the log, segments and index may have together: max-bytes, or what the volume leaves."),
         .full =
             kp_gauge(m, "kube_pprof_registry_store_full", "1 while profiles are refused for lack of space."),
-        .failing = kp_gauge(m, "kube_pprof_registry_store_failing",
-            "1 while profiles are refused because the disk cannot be written or the folder is gone.")};
+        .failing = kp_gauge(m, KP_STORE_FAILING_METRIC, KP_STORE_FAILING_HELP)};
     kp_metrics_on_collect(m, collect, api->gauges);
 }
