@@ -208,7 +208,7 @@ int kp_policy_apply_main(int argc, char **argv)
     struct apply_options o = {0};
     struct kp_kube_config config = {0};
     struct kp_error err = {0};
-    json_t *policy;
+    json_t *policy = NULL;
     struct kp_options_source source = {.argc = argc, .argv = argv, .env = env};
     int code = kp_options_load(rows, KP_COUNT(rows), &source, &o, &err);
     if (code == KP_OPTIONS_HELP) {
