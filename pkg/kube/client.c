@@ -108,6 +108,8 @@ struct kp_kube *kp_kube_create(
         kube->on_exchange = options->on_exchange;
         kube->exchange_user = options->exchange_user;
         kube->exchange_max_body = options->exchange_max_body;
+        kube->may_write = options->may_write;
+        kube->may_write_user = options->may_write_user;
     }
     kube->metrics = options ? options->metrics : NULL;
     make_metrics(kube, kube->metrics);
@@ -172,8 +174,19 @@ static bool on_http_data(void *user, const uint8_t *data, size_t len)
 
 static void on_http_done(void *user, const struct kp_http_result *result);
 
+// Whether it would change something that we may not change now: it may have waited for long.
+static bool is_forbidden(const struct kp_kube_call *call)
+{
+    const struct kp_kube *kube = call->kube;
+    bool is_write = strcmp(call->method, "GET") != 0 && !call->harmless && !call->urgent;
+    return is_write && kube->may_write && !kube->may_write(kube->may_write_user);
+}
+
 static int enter_running(struct kp_kube_call *call, struct kp_error *err)
 {
+    if (is_forbidden(call))
+        return kp_fail(err, KP_CANCELED, "%s %s: not written, since this replica does not lead", call->method,
+            call->path);
     struct kp_http_request http = {
         .method = call->method,
         .body = call->body,

@@ -25,6 +25,10 @@ struct kp_kube_options {
     void (*on_exchange)(void *user, const struct kp_kube_exchange *exchange);
     void *exchange_user;
     size_t exchange_max_body; // bytes kept of each body for on_exchange; 0 = none
+    // Asked each time a write is about to go out, repeats as well: whatever is no GET, not harmless and not
+    // urgent. Where it says no the request ends with KP_CANCELED. NULL = all may.
+    bool (*may_write)(void *user);
+    void *may_write_user;
 };
 
 // config is copied. Never fails because the API server is away.

@@ -27,6 +27,8 @@ struct kp_kube {
     void (*on_exchange)(void *user, const struct kp_kube_exchange *exchange); // NULL = nobody wants to know
     void *exchange_user;
     size_t exchange_max_body;
+    bool (*may_write)(void *user); // NULL = always
+    void *may_write_user;
     struct kp_metrics *metrics;                              // NULL = none
     struct kp_metric_family *requests, *durations, *retries; // NULL = none
 };

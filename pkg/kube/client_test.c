@@ -253,6 +253,58 @@ static void test_writes_are_spread(void **state)
     end(&f);
 }
 
+static bool ask_whether_leading(void *user)
+{
+    int *left = user;
+    return (*left)-- > 0;
+}
+
+static void start_anew(struct fixture *f, struct kp_kube_request request)
+{
+    f->wanted = f->answers = 0;
+    f->done = false;
+    start(f, request);
+}
+
+// Who does not lead any more writes nothing, also not what he began to write before.
+static void test_writes_end_with_the_right_to(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"PATCH /first", 200, NULL, "{}", 0, 0, PEER_WHOLE},
+        {"PATCH /again", 503, "Retry-After: 1\r\n", "{}", 0, 0, PEER_WHOLE},
+        {"GET /read", 200, NULL, "{}", 0, 0, PEER_WHOLE},
+        {"POST /review", 200, NULL, "{}", 0, 0, PEER_WHOLE},
+        {"PUT /lease", 200, NULL, "{}", 0, 0, PEER_WHOLE},
+    };
+    struct fixture f;
+    int left = 2;
+    begin(&f, steps, KP_COUNT(steps));
+    kp_kube_destroy(f.kube);
+    kp_auto_free char *server = kp_asprintf("http://127.0.0.1:%d", f.peer->port);
+    f.kube = kp_kube_create(f.loop, &(struct kp_kube_config){.server = server},
+        &(struct kp_kube_options){.may_write = ask_whether_leading, .may_write_user = &left});
+    start_anew(&f, (struct kp_kube_request){.method = "PATCH", .path = "/first"});
+    wait(&f);
+    assert_int_equal(f.status, 200);
+    start_anew(&f, (struct kp_kube_request){.method = "PATCH", .path = "/again"});
+    wait(&f);
+    assert_int_equal(f.error.code, KP_CANCELED);
+    assert_non_null(strstr(f.error.text, "does not lead"));
+    struct kp_error err = {0};
+    struct kp_kube_request request = {.method = "DELETE", .path = "/never", .on_done = on_done, .user = &f};
+    assert_int_equal(kp_kube_start(f.kube, &request, NULL, &err), KP_CANCELED);
+    start_anew(&f, (struct kp_kube_request){.method = "GET", .path = "/read"});
+    wait(&f);
+    start_anew(&f, (struct kp_kube_request){.method = "POST", .path = "/review", .harmless = true});
+    wait(&f);
+    start_anew(&f, (struct kp_kube_request){.method = "PUT", .path = "/lease", .urgent = true});
+    wait(&f);
+    assert_int_equal(f.status, 200);
+    assert_int_equal(peer_seen(f.peer), KP_COUNT(steps));
+    end(&f);
+}
+
 static void test_apply(void **state)
 {
     (void)state;
@@ -302,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_destroy_cancels),
         cmocka_unit_test(test_writes_are_spread),
+        cmocka_unit_test(test_writes_end_with_the_right_to),
         cmocka_unit_test(test_apply),
         cmocka_unit_test(test_nobody_there),
     };
