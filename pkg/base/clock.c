@@ -30,6 +30,11 @@ int64_t kp_mono_us(void)
     return read_us(CLOCK_MONOTONIC);
 }
 
+int64_t kp_boot_ms(void)
+{
+    return read_us(CLOCK_BOOTTIME) / 1000;
+}
+
 // Floor division: times before 1970 are fine too.
 static void split(int64_t ms, time_t *ret_s, int *ret_ms)
 {

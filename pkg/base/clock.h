@@ -11,6 +11,7 @@
 int64_t kp_now_ms(void);  // wall clock
 int64_t kp_mono_ms(void); // never goes back
 int64_t kp_mono_us(void);
+int64_t kp_boot_ms(void); // as kp_mono_ms(), but goes on while the machine is suspended
 
 #define KP_TIME_TEXT 32
 // RFC 3339, UTC: "2026-11-24T13:00:00Z" (milliseconds are dropped) or with six decimals (MicroTime).

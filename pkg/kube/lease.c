@@ -1,6 +1,6 @@
 // One attempt at a time: as leader a PUT with the version last seen, otherwise a GET and, if the lease is
-// free, a PUT or POST. Another's lease counts from the moment we saw it change, on our own monotonic clock;
-// clocks are never compared. Ours counts from the moment the renewal was asked for, so that we stop before
+// free, a PUT or POST. Another's lease counts from the moment we saw it change, on our own clock; clocks are
+// never compared. Ours counts from the moment the renewal was asked for, so that we stop before
 // anybody else may begin.
 #include "kube/lease.h"
 
@@ -29,12 +29,12 @@ struct kp_lease {
     struct kp_timer *retry, *deadline;
     uint64_t random;
     struct kp_metric *master;
-    bool started, leading, closing;
+    bool started, leading, closing, ever_held;
     int busy; // in on_done: what the owner destroys meanwhile is freed at its end
 
     json_t *object;     // as last seen or written; NULL = none seen
     char *seen;         // its spec, to notice changes
-    int64_t seen_ms;    // when it changed, monotonic
+    int64_t seen_ms;    // when it changed; times are kp_boot_ms()
     int64_t renewed_ms; // when our last renewal that went well was asked for
 
     enum request request; // that is out
@@ -46,13 +46,8 @@ struct kp_lease {
     void *released_user;
 };
 
-static void attempt(struct kp_lease *lease);
-
-static void on_retry(void *user)
-{
-    attempt(user);
-}
-
+static void lease_free(struct kp_lease *lease);
+static void on_retry(void *user);
 static void on_deadline(void *user);
 
 static int64_t or_default(int64_t ms, int64_t usual)
@@ -89,7 +84,13 @@ struct kp_lease *kp_lease_create(struct kp_kube *kube, const struct kp_lease_opt
 bool kp_lease_leading(const struct kp_lease *lease)
 {
     // The timer may be late: what counts is the clock.
-    return lease->leading && kp_mono_ms() - lease->renewed_ms < lease->deadline_ms;
+    return lease->leading && kp_boot_ms() - lease->renewed_ms < lease->deadline_ms;
+}
+
+int64_t kp_lease_left_ms(const struct kp_lease *lease)
+{
+    int64_t left = lease->renewed_ms + lease->duration_ms - kp_boot_ms();
+    return lease->ever_held && left > 0 ? left : 0;
 }
 
 static void set_leading(struct kp_lease *lease, bool leading, bool tell)
@@ -123,14 +124,20 @@ static const char *holder_of(const struct kp_lease *lease)
     return holder ? holder : "";
 }
 
-static bool free_to_take(const struct kp_lease *lease)
+const char *kp_lease_holder(const struct kp_lease *lease)
+{
+    return holder_of(lease);
+}
+
+// Until the lease of somebody else may be taken; 0 or less = now.
+static int64_t until_free_ms(const struct kp_lease *lease)
 {
     int64_t seconds = json_integer_value(json_object_get(spec_of(lease), "leaseDurationSeconds"));
     if (*holder_of(lease) == '\0' || strcmp(holder_of(lease), lease->identity) == 0)
-        return true;
+        return 0;
     if (seconds < 1 || seconds > 3600)
         seconds = lease->duration_ms / 1000;
-    return kp_mono_ms() - lease->seen_ms >= seconds * 1000;
+    return lease->seen_ms + seconds * 1000 - kp_boot_ms();
 }
 
 static void saw(struct kp_lease *lease, json_t *object)
@@ -141,7 +148,7 @@ static void saw(struct kp_lease *lease, json_t *object)
     lease->object = json_deep_copy(object);
     json_object_del(json_object_get(lease->object, "metadata"), "managedFields");
     if (changed)
-        lease->seen_ms = kp_mono_ms();
+        lease->seen_ms = kp_boot_ms();
     free(lease->seen);
     lease->seen = spec;
 }
@@ -211,7 +218,7 @@ static int send(struct kp_lease *lease, enum request kind, const char *method, j
         .user = lease,
     };
     lease->request = kind;
-    lease->asked_ms = kp_mono_ms();
+    lease->asked_ms = kp_boot_ms();
     int code = kp_kube_start(lease->kube, &request, &lease->call, NULL);
     if (code < 0) {
         lease->request = REQUEST_NONE;
@@ -225,13 +232,19 @@ static int send(struct kp_lease *lease, enum request kind, const char *method, j
 
 // ---- the course of things ----
 
+// Those who wait do not all come at once.
+static int64_t follower_wait_ms(struct kp_lease *lease)
+{
+    int64_t usual = lease->retry_ms / 2, spread = lease->retry_ms / 4;
+    int64_t free = lease->object ? until_free_ms(lease) : 0;
+    if (free > 0 && free < usual)
+        usual = free, spread = lease->retry_ms / 8;
+    return usual + (int64_t)(kp_random_next(&lease->random) % (uint64_t)(spread + 1));
+}
+
 static void try_later(struct kp_lease *lease)
 {
-    int64_t wait = lease->retry_ms;
-    if (!lease->leading) // so that those who wait do not all come at once
-        wait +=
-            (int64_t)(kp_random_next(&lease->random) % (uint64_t)(lease->retry_ms + lease->retry_ms / 5 + 1));
-    kp_timer_start(lease->retry, wait, 0);
+    kp_timer_start(lease->retry, lease->leading ? lease->retry_ms : follower_wait_ms(lease), 0);
 }
 
 static void take(struct kp_lease *lease)
@@ -249,6 +262,18 @@ static void attempt(struct kp_lease *lease)
         take(lease);
     else if (send(lease, REQUEST_GET, "GET", NULL) < 0)
         try_later(lease);
+}
+
+static void on_retry(void *user)
+{
+    struct kp_lease *lease = user;
+    lease->busy++;
+    if (lease->leading && !kp_lease_leading(lease)) // the timer of the deadline is late
+        set_leading(lease, false, true);
+    attempt(lease);
+    lease->busy--;
+    if (lease->closing && !lease->call)
+        lease_free(lease);
 }
 
 void kp_lease_start(struct kp_lease *lease)
@@ -269,7 +294,7 @@ static void handle_get(struct kp_lease *lease, const struct kp_error *err)
         json_decref(lease->object);
         lease->object = NULL;
     }
-    if (!lease->object || free_to_take(lease))
+    if (!lease->object || until_free_ms(lease) <= 0)
         take(lease);
     else
         try_later(lease);
@@ -285,7 +310,8 @@ static void handle_taken(struct kp_lease *lease, const struct kp_error *err)
     }
     if (!err) {
         lease->renewed_ms = lease->asked_ms;
-        int64_t left = lease->deadline_ms - (kp_mono_ms() - lease->asked_ms);
+        lease->ever_held = true;
+        int64_t left = lease->deadline_ms - (kp_boot_ms() - lease->asked_ms);
         if (left > 0) {
             kp_timer_start(lease->deadline, left, 0);
             set_leading(lease, true, true);
@@ -303,7 +329,6 @@ static void lose_if_others(struct kp_lease *lease)
 
 static void released(struct kp_lease *lease);
 static void release_now(struct kp_lease *lease);
-static void lease_free(struct kp_lease *lease);
 
 static void handle_done(
     struct kp_lease *lease, enum request request, json_t *json, const struct kp_error *err)

@@ -159,7 +159,7 @@ static void test_taken_over_when_it_runs_out(void **state)
     };
     struct fixture f;
     int64_t began = kp_mono_ms();
-    begin(&f, steps, KP_COUNT(steps), 8000); // asks again every 400 to 880 ms
+    begin(&f, steps, KP_COUNT(steps), 16000); // asks again every 400 to 600 ms
     run_until(&f, true, 4);
     assert_true(kp_mono_ms() - began >= 1400);
     size_t n = peer_seen(f.peer);
@@ -236,6 +236,69 @@ static void test_deadline(void **state)
     end(&f);
 }
 
+// A stopped process does not run its timers; when it goes on the first one that is due may be any.
+static void on_first_after_the_stop(void *user)
+{
+    struct fixture *f = user;
+    assert_true(f->leading); // nobody was told yet
+    assert_false(kp_lease_leading(f->lease));
+    f->released = true;
+}
+
+static void test_a_stop_beyond_the_deadline_is_noticed_by_the_clock(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"GET", 200, NULL, LEASE("", "1", 1, "a", 4), 0, 0, PEER_WHOLE},
+        {"PUT", 200, NULL, LEASE("me", "2", 1, "b", 5), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("other", "3", 600, "c", 6), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("other", "3", 600, "c", 6), 0, 0, PEER_WHOLE},
+    };
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), 600);
+    assert_int_equal(kp_lease_left_ms(f.lease), 0);
+    run_until(&f, true, 2);
+    assert_true(kp_lease_left_ms(f.lease) > 0 && kp_lease_left_ms(f.lease) <= 600);
+    assert_string_equal(kp_lease_holder(f.lease), "me");
+    struct kp_timer *timer = kp_timer_create(f.loop, on_first_after_the_stop, &f);
+    kp_timer_start(timer, 1, 0); // before the renewal and the deadline
+    usleep(700000);
+    assert_int_equal(kp_lease_left_ms(f.lease), 0);
+    assert_true(kp_loop_run_until(f.loop, &f.released, 20000));
+    run_until(&f, false, 3);
+    assert_false(kp_lease_leading(f.lease));
+    run_until(&f, false, 4);
+    assert_string_equal(kp_lease_holder(f.lease), "other");
+    kp_timer_destroy(timer);
+    end(&f);
+}
+
+static void on_marker(void *user)
+{
+    *(bool *)user = true;
+}
+
+// What is given back is taken soon: it is asked for more often than a leader renews.
+static void test_given_back_is_asked_for_within_a_retry(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"GET", 200, NULL, LEASE("other", "1", 600, "a", 4), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("", "2", 1, "b", 4), 0, 0, PEER_WHOLE},
+        {"PUT", 200, NULL, LEASE("me", "3", 600, "c", 5), 0, 0, PEER_WHOLE},
+    };
+    struct fixture f;
+    bool passed = false;
+    begin(&f, steps, KP_COUNT(steps), 60000); // a leader renews every 3 s
+    run_until(&f, false, 1);
+    struct kp_timer *marker = kp_timer_create(f.loop, on_marker, &passed);
+    kp_timer_start(marker, 3000, 0);
+    run_until(&f, true, 3);
+    assert_false(passed);
+    kp_timer_destroy(marker);
+    end(&f);
+}
+
 static void test_destroyed_from_its_own_callback(void **state)
 {
     (void)state;
@@ -261,6 +324,8 @@ int main(void)
         cmocka_unit_test(test_lost_race),
         cmocka_unit_test(test_taken_away),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_a_stop_beyond_the_deadline_is_noticed_by_the_clock),
+        cmocka_unit_test(test_given_back_is_asked_for_within_a_retry),
         cmocka_unit_test(test_destroyed_from_its_own_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
