@@ -60,6 +60,10 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
 int64_t kp_plan_run(
     struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user);
 
+// Another replica ran the schedule until now, with a plan of its own: what was due meanwhile is not made up
+// for and not counted as missed, only a pod that just came is still captured soon. What is to come stays.
+void kp_plan_take_over(struct kp_plan *plan, int64_t now_ms);
+
 // The capture is over: frees its place, learns size and time for the overhead estimate. bytes, busy_ms: of
 // the target's work.
 void kp_plan_finish(struct kp_plan *plan, uint64_t order_id, size_t bytes, int64_t busy_ms, int64_t now_ms);

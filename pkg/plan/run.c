@@ -112,6 +112,22 @@ static void start_anew(struct kp_plan *plan, int64_t now_ms)
     plan->stretch_due_ms = now_ms;
 }
 
+static void forget_what_is_past(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
+{
+    bool waits = !kp_list_empty(&track->waiting);
+    bool past = track->node.place != 0 && track->node.due_ms < now_ms;
+    if (waits || (past && !(track->soon && now_ms - track->node.due_ms <= LATE_MS)))
+        kp_track_unschedule(plan, track);
+}
+
+void kp_plan_take_over(struct kp_plan *plan, int64_t now_ms)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
+            for (size_t i = 0; i < group->tracks.n; i++)
+                forget_what_is_past(plan, group->tracks.items[i], now_ms);
+}
+
 static enum kp_node_kind kind_of(const struct kp_heap_node *node)
 {
     // groups and tracks both begin with their kind, and hold their node right behind it
