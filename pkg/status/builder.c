@@ -66,12 +66,19 @@ void kp_policy_status_adopt(struct kp_policy_status *status, const json_t *objec
         if (counts == NULL)
             continue;
         counts->last_success_ms = later(counts->last_success_ms, time_of(item, "lastSuccessTime"));
-        if (result != NULL && counts->last_result == KP_OUTCOME_NONE)
+        if (result != NULL)
             (void)kp_outcome_parse(result, &counts->last_result);
     }
 }
 
 // ---- counting ----
+
+void kp_policy_status_restart(struct kp_policy_status *status, int64_t now_ms)
+{
+    status->since_ms = now_ms;
+    for (size_t i = 0; i < status->n_types; i++)
+        status->types[i].succeeded = status->types[i].failed = status->types[i].skipped = 0;
+}
 
 void kp_policy_status_set_types(struct kp_policy_status *status, const struct kp_policy *policy)
 {

@@ -48,6 +48,9 @@ const char *kp_condition_name(enum kp_condition condition);
 // server has it: at first sight, and again while another replica writes.
 void kp_policy_status_adopt(struct kp_policy_status *status, const json_t *object);
 
+// This replica begins to count: what it counted before is not what was captured since.
+void kp_policy_status_restart(struct kp_policy_status *status, int64_t now_ms);
+
 // The types of the policy, in its order; counts of those that stay are kept.
 void kp_policy_status_set_types(struct kp_policy_status *status, const struct kp_policy *policy);
 void kp_policy_status_count(

@@ -310,6 +310,8 @@ void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing)
         kp_list_remove(&entry->in_queue);
         json_decref(kp_take(entry->wanted));
         entry->written_ms = 0; // somebody else wrote meanwhile, or will
+        if (writing)
+            kp_policy_status_restart(&entry->status, kp_now_ms());
     }
     check_flushed(statuses);
 }

@@ -247,6 +247,7 @@ static void test_only_who_writes_judges(void **state)
     struct fixture f;
     begin(&f, steps, KP_COUNT(steps), false);
     kp_statuses_set_writing(f.statuses, false);
+    bool never = false;
     add(&f, "{}");
     struct kp_policy_summary summary = fixture_summary();
     int64_t now = kp_now_ms();
@@ -254,13 +255,23 @@ static void test_only_who_writes_judges(void **state)
     run_until(&f, 0);
     // the leader wrote meanwhile
     add(&f, "{'status': {'conditions': [{'type': 'Ready', 'status': 'True', 'reason': 'Ready', "
-            "'lastTransitionTime': '2020-01-01T00:00:00Z'}], 'lastCaptureTime': '2021-01-01T00:00:00Z'}}");
+            "'lastTransitionTime': '2020-01-01T00:00:00Z'}], 'lastCaptureTime': '2021-01-01T00:00:00Z', "
+            "'profiles': [{'type': 'cpu', 'lastResult': 'Timeout'}]}}");
+    kp_statuses_count(f.statuses, "shop/p", "cpu", KP_OUTCOME_CANCELLED, 0); // of when it led once
+    add(&f, "{'status': {'profiles': [{'type': 'cpu', 'lastResult': 'Unreachable'}]}}");
+    (void)kp_loop_run_until(f.loop, &never, 1100);
+    char since[2][KP_TIME_TEXT];
+    kp_time_format(since[0], kp_now_ms());
     kp_statuses_set_writing(f.statuses, true);
+    kp_time_format(since[1], kp_now_ms());
     run_until(&f, 0);
     kp_statuses_update(f.statuses, "shop/p", &summary, now);
     run_until(&f, 1);
     assert_true(has(&f, 0, "\"lastTransitionTime\":\"2020-01-01T00:00:00Z\""));
     assert_true(has(&f, 0, "\"lastCaptureTime\":\"2021-01-01T00:00:00Z\""));
+    assert_true(has(&f, 0, "\"lastResult\":\"Unreachable\""));
+    assert_true(has(&f, 0, "\"skipped\":0,"));
+    assert_true(has(&f, 0, since[0]) || has(&f, 0, since[1]));
     end(&f);
 }
 
