@@ -30,6 +30,7 @@ enum which { SECRET_CA, SECRET_TLS };
 struct kp_certificates {
     struct kp_pki_pair client; // told
     struct kp_certificates_options options;
+    enum kp_certificates_mode mode;
     enum state state;
     struct kp_timer *timer;
     struct kp_kube_call *call;
@@ -203,6 +204,11 @@ static void write_secret(struct kp_certificates *c, enum which which)
         failed(c, &err);
 }
 
+static int64_t every_ms(const struct kp_certificates *c)
+{
+    return c->options.every_ms != 0 ? c->options.every_ms : EVERY_MS;
+}
+
 static void act(struct kp_certificates *c)
 {
     struct kp_error err = {0};
@@ -213,8 +219,7 @@ static void act(struct kp_certificates *c)
             KP_SAY(KP_LOG_INFO, "the registry's certificates are kept again");
         c->told_failure = false;
         kp_backoff_reset(&c->backoff);
-        int64_t every = c->options.every_ms != 0 ? c->options.every_ms : EVERY_MS;
-        wait_for(c, c->doing.again_ms - now < every ? c->doing.again_ms - now : every);
+        wait_for(c, c->doing.again_ms - now < every_ms(c) ? c->doing.again_ms - now : every_ms(c));
         return;
     }
     static const char *const steps[] = {"", "makes a new CA", "drops the old CA", "publishes the CA bundle",
@@ -255,7 +260,10 @@ static void on_read(void *user, int http_status, json_t *json, const struct kp_e
     }
     take_data(c);
     note_bundle(c);
-    act(c);
+    if (c->mode == KP_CERTIFICATES_KEEP)
+        act(c);
+    else
+        wait_for(c, every_ms(c));
 }
 
 static void read_secret(struct kp_certificates *c, enum which which)
@@ -313,15 +321,16 @@ struct kp_certificates *kp_certificates_create(
     return c;
 }
 
-void kp_certificates_set_running(struct kp_certificates *c, bool running)
+void kp_certificates_set_running(struct kp_certificates *c, enum kp_certificates_mode mode)
 {
-    if (running == (c->state != STATE_STOPPED))
+    if (c->mode == mode)
         return;
+    c->mode = mode;
     kp_kube_forget(kp_take(c->call));
     kp_timer_stop(c->timer);
     c->state = STATE_STOPPED;
     kp_free(kp_take(c->published));
-    if (running)
+    if (mode != KP_CERTIFICATES_STOP)
         wait_for(c, 0);
     else
         forget(c);
@@ -331,7 +340,7 @@ void kp_certificates_destroy(struct kp_certificates *c)
 {
     if (c == NULL)
         return;
-    kp_certificates_set_running(c, false);
+    kp_certificates_set_running(c, KP_CERTIFICATES_STOP);
     kp_timer_destroy(c->timer);
     for (int i = 0; i < 2; i++) {
         kp_free(c->names[i]);

@@ -2,7 +2,8 @@
 // namespace: NAME-ca (ca.crt, ca.key, previous.crt; only the controller reads it) and NAME-tls (tls.crt,
 // tls.key, ca.crt; the registry mounts it). The chart makes them, empty: who may create Secrets may have
 // tokens of any ServiceAccount put into one. The leader fills, adopts, repairs and renews them (renewal.h
-// says when). Keys go nowhere else: not into the log, not into an error.
+// says when), the others read them, since they may have something to deliver too. Keys go nowhere else: not
+// into the log, not into an error.
 #ifndef KP_CONTROLLER_CERTIFICATES_H
 #define KP_CONTROLLER_CERTIFICATES_H
 
@@ -32,8 +33,12 @@ struct kp_certificates_options {
 // Texts and lists in options are borrowed for its life.
 struct kp_certificates *kp_certificates_create(
     struct kp_loop *loop, const struct kp_certificates_options *options);
-// Only while this replica leads.
-void kp_certificates_set_running(struct kp_certificates *certificates, bool running);
+enum kp_certificates_mode {
+    KP_CERTIFICATES_STOP, // as created
+    KP_CERTIFICATES_READ, // tells what others keep
+    KP_CERTIFICATES_KEEP, // only while this replica leads
+};
+void kp_certificates_set_running(struct kp_certificates *certificates, enum kp_certificates_mode mode);
 void kp_certificates_destroy(struct kp_certificates *certificates); // before the kube client
 
 #endif

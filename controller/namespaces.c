@@ -124,6 +124,10 @@ static void on_timer(void *user)
     kp_auto_strbuf text;
     if (!n->posting || n->busy || !(n->tells_all || n->asks || count_due(n) > 0))
         return;
+    if (n->options.may_post != NULL && !n->options.may_post(n->options.user)) {
+        kp_timer_start(n->timer, RETRY_MS, 0);
+        return;
+    }
     kp_strbuf_init(&text, MAX_BODY);
     kp_strbuf_adds(&text, "{\"items\":[");
     bool more = add_items(n, &text);

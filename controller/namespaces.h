@@ -22,7 +22,8 @@ typedef void (*kp_namespaces_post_fn)(
 
 struct kp_namespaces_options {
     kp_namespaces_post_fn post;
-    void (*on_new)(void *user); // the registry has started anew: it wants to be told all. NULL = not told
+    void (*on_new)(void *user);   // the registry has started anew: it wants to be told all. NULL = not told
+    bool (*may_post)(void *user); // asked before each post; false: asked again in a while. NULL = always
     void *user;
     size_t max_batch; // 0 = 1000
 };

@@ -142,6 +142,12 @@ static void post(void *user, struct kp_blob *body, kp_namespaces_posted_fn on_do
         link->options.registry, "POST", "/api/v1/namespaces", "application/json", body, on_asked, asking);
 }
 
+static bool may_post(void *user)
+{
+    const struct kp_registrylink *link = user;
+    return link->options.may_post == NULL || link->options.may_post(link->options.user);
+}
+
 // ---- life ----
 
 static void create_certificates(struct kp_registrylink *link, struct kp_loop *loop)
@@ -184,7 +190,8 @@ struct kp_registrylink *kp_registrylink_create(
         .on_answers = on_answers,
         .user = link};
     link->apiservice = kp_apiservice_create(loop, &api);
-    const struct kp_namespaces_options namespaces = {.post = post, .on_new = on_new, .user = link};
+    const struct kp_namespaces_options namespaces = {
+        .post = post, .may_post = may_post, .on_new = on_new, .user = link};
     link->namespaces = kp_namespaces_create(loop, &namespaces);
     if (options->config->manage_certificates)
         create_certificates(link, loop);
@@ -200,8 +207,10 @@ bool kp_registrylink_usable(const struct kp_registrylink *link)
 
 void kp_registrylink_set_leading(struct kp_registrylink *link, bool leading)
 {
+    // Who does not lead has captures to deliver as well, from before or from before its last start.
     if (link->certificates != NULL)
-        kp_certificates_set_running(link->certificates, leading);
+        kp_certificates_set_running(
+            link->certificates, leading ? KP_CERTIFICATES_KEEP : KP_CERTIFICATES_READ);
     kp_apiservice_set_running(link->apiservice, leading);
 }
 
@@ -220,6 +229,8 @@ void kp_registrylink_stop(struct kp_registrylink *link)
     if (link == NULL)
         return;
     kp_registrylink_set_leading(link, false);
+    if (link->certificates != NULL)
+        kp_certificates_set_running(link->certificates, KP_CERTIFICATES_STOP);
     kp_registrylink_set_posting(link, false);
 }
 

@@ -27,6 +27,7 @@ struct kp_registrylink_options {
     const char *namespace; // of the registry, which is our own
     void *registry;        // of kp_sink_registry_create(); closed before kp_registrylink_destroy()
     struct kp_metrics *metrics;
+    bool (*may_post)(void *user);  // by the clock, asked before each post; NULL = always
     void (*on_usable)(void *user); // the registry's CA is known: deliveries may begin; once
     void (*on_back)(void *user);   // the registry answers (again), or it was started anew
     void *user;

@@ -399,15 +399,26 @@ static void a_fresh_cluster_gets_everything(void **state)
 static void what_is_there_is_adopted(void **state)
 {
     struct bench b;
+    const bool never = false;
     (void)state;
     bench_open(&b);
     for (int round = 0; round < 2; round++) { // the second controller finds what the first has made
         b.usable = false;
         bench_link(&b, "https://localhost:1");
+        kp_registrylink_set_leading(b.link, false);
+        kp_loop_run_until(b.loop, &never, 200);
+        assert_int_equal(b.writes[OBJECT_CA] + b.writes[OBJECT_TLS], 2 * round);
         kp_registrylink_set_leading(b.link, true);
         until(&b, has_tls);
         bench_unlink(&b);
     }
+    // one that does not lead knows by whom to know the registry: it may have something to deliver
+    b.usable = false;
+    bench_link(&b, "https://localhost:1");
+    kp_registrylink_set_leading(b.link, false);
+    until(&b, has_tls);
+    kp_registrylink_set_leading(b.link, true);
+    bench_unlink(&b);
     assert_int_equal(b.writes[OBJECT_CA], 1);
     assert_int_equal(b.writes[OBJECT_TLS], 1);
     bench_close(&b);
