@@ -20,9 +20,10 @@
 #include "status/status.h"
 #include "base/banned.h"
 
-#define FIELD_MANAGER "kube-pprof-controller"
-#define REFRESH_MS    600000
-#define SPOOL_BYTES   (512ull << 20)
+#define FIELD_MANAGER  "kube-pprof-controller"
+#define REFRESH_MS     600000
+#define SPOOL_BYTES    (512ull << 20)
+#define LAST_STATUS_MS 300 // others take over within 2 s of our being told to go
 
 enum state {
     STATE_STARTING, // caches are not complete
@@ -51,7 +52,7 @@ struct kp_controller {
     struct kp_registrylink *link;
     struct kp_pipeline *pipeline;
     struct kp_report *report;
-    struct kp_timer *refresh, *stopping;
+    struct kp_timer *refresh, *stopping, *lease_over;
     struct kp_metric *leader, *up;
     int stop_steps; // that have not ended
     kp_loop_fn on_stopped;
@@ -65,13 +66,25 @@ static bool leading(const struct kp_controller *controller)
     return controller->lease == NULL || kp_lease_leading(controller->lease);
 }
 
+// For those who are about to act: the timer that ends our lead may be late, the clock is not.
+static bool may_act(void *user)
+{
+    return leading(user);
+}
+
+static bool may_go_on(void *user)
+{
+    const struct kp_controller *controller = user;
+    return leading(controller) || kp_lease_left_ms(controller->lease) > 0;
+}
+
 static void decide(struct kp_controller *controller)
 {
     bool act = controller->state == STATE_RUNNING && leading(controller);
     kp_pipeline_set_running(controller->pipeline, act);
     kp_statuses_set_writing(controller->statuses, leading(controller) && controller->state != STATE_STOPPED);
     kp_report_set_posting(controller->report, act);
-    kp_registrylink_set_leading(controller->link, leading(controller) && controller->state != STATE_STOPPED);
+    kp_registrylink_set_leading(controller->link, leading(controller) && controller->state < STATE_STOPPING);
     // without the right to see all namespaces it would say that there are none
     kp_registrylink_set_posting(controller->link, act && controller->config->cluster_policies);
     kp_metric_set(controller->leader, leading(controller) ? 1 : 0);
@@ -80,9 +93,29 @@ static void decide(struct kp_controller *controller)
 static void on_lease(void *user, bool is_leading)
 {
     struct kp_controller *controller = user;
-    KP_INFO(is_leading ? "this replica leads" : "this replica does not lead any more",
-        KP_S("identity", controller->config->identity));
+    const char *identity = controller->config->identity, *holder = kp_lease_holder(controller->lease);
+    kp_timer_stop(controller->lease_over);
+    if (is_leading) {
+        KP_INFO("this replica leads", KP_S("identity", identity));
+    } else {
+        bool taken = holder[0] != '\0' && !kp_streq(holder, identity);
+        KP_WARN("this replica does not lead any more: it starts nothing, and delivers what it has",
+            KP_S("identity", identity), KP_S("holder", holder),
+            KP_S("because",
+                taken ? "another replica took the Lease"
+                      : "the Lease was not renewed in time: the API server could not be reached, or "
+                        "this process was stopped for a while"));
+        kp_timer_start(controller->lease_over, kp_lease_left_ms(controller->lease), 0);
+    }
     decide(controller);
+}
+
+// Others may begin now: of what one process can give to one only, they must not find it taken by us.
+static void on_lease_over(void *user)
+{
+    struct kp_controller *controller = user;
+    if (!leading(controller))
+        kp_pipeline_cancel_all(controller->pipeline);
 }
 
 // ---- what modules tell each other ----
@@ -208,6 +241,7 @@ static int create_sink(struct kp_controller *controller, struct kp_metrics *metr
         .namespace = config->lease_namespace,
         .registry = self,
         .metrics = metrics,
+        .may_post = may_act,
         .on_usable = on_registry_usable,
         .on_back = on_registry_back,
         .user = controller};
@@ -219,8 +253,10 @@ static int create_sink(struct kp_controller *controller, struct kp_metrics *metr
 static void create_kube(struct kp_controller *controller, struct kp_metrics *metrics)
 {
     const struct kp_controller_config *config = controller->config;
-    struct kp_kube_options options = {
-        .user_agent = "kube-pprof/" KP_VERSION " (linux) controller", .metrics = metrics};
+    struct kp_kube_options options = {.user_agent = "kube-pprof/" KP_VERSION " (linux) controller",
+        .metrics = metrics,
+        .may_write = may_act,
+        .may_write_user = controller};
     controller->kube = kp_kube_create(controller->loop, &config->kube, &options);
     controller->events = kp_events_create(controller->kube, KP_GROUP "/controller", config->identity);
     controller->statuses =
@@ -231,8 +267,12 @@ static void create_kube(struct kp_controller *controller, struct kp_metrics *met
         .kube = controller->kube, .on_ranges = on_service_ranges, .user = controller};
     controller->serviceranges = kp_serviceranges_create(controller->loop, &ranges);
     if (config->leader_elect) {
-        struct kp_lease_options lease = {
-            .namespace = config->lease_namespace, .name = config->lease_name, .identity = config->identity};
+        struct kp_lease_options lease = {.namespace = config->lease_namespace,
+            .name = config->lease_name,
+            .identity = config->identity,
+            .duration_ms = config->lease_duration_ms,
+            .renew_deadline_ms = config->lease_deadline_ms,
+            .retry_ms = config->lease_retry_ms};
         controller->lease = kp_lease_create(controller->kube, &lease, on_lease, controller);
     }
 }
@@ -273,6 +313,8 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
         .on_outcome = on_outcome,
         .on_limit = on_limit,
         .on_references = on_references,
+        .may_start = may_act,
+        .may_go_on = may_go_on,
         .user = controller};
     controller->pipeline = kp_pipeline_create(controller->loop, &pipeline);
     confirm.user = controller->pipeline;
@@ -280,6 +322,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
     controller->confirm = kp_confirm_create(controller->loop, &confirm);
     controller->refresh = kp_timer_create(controller->loop, on_refresh, controller);
     kp_timer_start(controller->refresh, REFRESH_MS, REFRESH_MS);
+    controller->lease_over = kp_timer_create(controller->loop, on_lease_over, controller);
 }
 
 int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config *config,
@@ -313,6 +356,7 @@ int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config
         .sink = controller->sink,
         .metrics = metrics,
         .synced = kp_controller_synced,
+        .may_post = may_act,
         .user = controller};
     controller->report = kp_report_create(loop, &report);
     *ret = controller;
@@ -340,6 +384,17 @@ static void stop_step_over(void *user)
     controller->on_stopped(controller->stopped_user);
 }
 
+// Nothing is written under a lease that is given back.
+static void on_statuses_flushed(void *user)
+{
+    struct kp_controller *controller = user;
+    kp_statuses_set_writing(controller->statuses, false);
+    if (controller->lease != NULL)
+        kp_lease_release(controller->lease, stop_step_over, controller);
+    else
+        stop_step_over(controller);
+}
+
 static void on_grace_over(void *user)
 {
     struct kp_controller *controller = user;
@@ -360,13 +415,13 @@ void kp_controller_stop(struct kp_controller *controller, int64_t grace_ms, kp_l
     decide(controller);
     kp_capturer_destroy(controller->capturer);
     controller->capturer = NULL;
-    controller->stop_steps = 2 + (controller->lease != NULL ? 1 : 0);
+    controller->stop_steps = 2;
     controller->stopping = kp_timer_create(controller->loop, on_grace_over, controller);
     kp_timer_start(controller->stopping, grace_ms + 1000, 0);
     kp_sink_flush(controller->sink, grace_ms, stop_step_over, controller);
-    kp_statuses_flush(controller->statuses, grace_ms, stop_step_over, controller);
-    if (controller->lease != NULL)
-        kp_lease_release(controller->lease, stop_step_over, controller);
+    bool is_short = controller->lease != NULL && grace_ms > LAST_STATUS_MS;
+    kp_statuses_flush(
+        controller->statuses, is_short ? LAST_STATUS_MS : grace_ms, on_statuses_flushed, controller);
 }
 
 void kp_controller_destroy(struct kp_controller *controller)
@@ -375,6 +430,7 @@ void kp_controller_destroy(struct kp_controller *controller)
         return;
     kp_timer_destroy(controller->refresh);
     kp_timer_destroy(controller->stopping);
+    kp_timer_destroy(controller->lease_over);
     kp_capturer_destroy(controller->capturer);
     // What still ends from here on is nobody's news any more.
     kp_report_destroy(controller->report);
@@ -384,7 +440,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_watches_destroy(controller->watches);
     kp_registrylink_stop(controller->link);
     kp_serviceranges_destroy(controller->serviceranges);
-    kp_lease_destroy(controller->lease);
+    kp_lease_destroy(kp_take(controller->lease)); // answers that still come must not find it
     kp_events_destroy(controller->events);
     kp_kube_destroy(controller->kube); // answers that are outstanding come now, as canceled
     kp_statuses_destroy(controller->statuses);

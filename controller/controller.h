@@ -25,6 +25,7 @@ struct kp_controller_config {
     bool cluster_policies; // watch ClusterProfilingPolicy and Namespaces (not in namespaced mode)
     bool leader_elect;
     const char *lease_namespace, *lease_name;
+    int64_t lease_duration_ms, lease_deadline_ms, lease_retry_ms; // 0 = 12 s, 8 s, 2 s
     struct kp_target_config target;
     struct kp_policy_caps caps;
     struct kp_plan_limits limits;
@@ -42,8 +43,8 @@ struct kp_controller;
 KP_MUST_CHECK int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config *config,
     struct kp_metrics *metrics, struct kp_controller **ret, struct kp_error *err);
 void kp_controller_start(struct kp_controller *controller);
-// Cancels captures, delivers or spools what is in hand, writes the last status, gives the lease back; then
-// on_stopped.
+// Cancels captures, delivers or spools what is in hand, writes the last status, as much as can be in short
+// when others wait for the lease, gives it back; then on_stopped.
 void kp_controller_stop(
     struct kp_controller *controller, int64_t grace_ms, kp_loop_fn on_stopped, void *user);
 void kp_controller_destroy(struct kp_controller *controller);

@@ -9,6 +9,11 @@
 #include "base/text.h"
 #include "base/banned.h"
 
+#define ASK_AGAIN_MS 500 // whether captures may start
+
+#define LOST                                                                                                 \
+    "this replica lost its Lease while it captured: another one may capture the same process meanwhile"
+
 // An order on its way, until its capture is over.
 struct running {
     uint64_t id;
@@ -169,11 +174,21 @@ static void fail_order(struct running *r, enum kp_outcome outcome, const char *m
     kp_record_finish(&record);
 }
 
+static bool may_go_on(const struct kp_pipeline *pipeline)
+{
+    return pipeline->options.may_go_on == NULL || pipeline->options.may_go_on(pipeline->options.user);
+}
+
 static void on_captured(void *user, struct kp_capture_result *result)
 {
     struct running *r = user;
     struct kp_pipeline *pipeline = r->owner;
     r->capturing = false;
+    // When it ended is not known either: this process may have been stopped.
+    if (result->outcome == KP_OUTCOME_SUCCEEDED && !may_go_on(pipeline)) {
+        result->outcome = KP_OUTCOME_CANCELLED;
+        kp_copy(result->message, sizeof result->message, LOST);
+    }
     if (result->outcome != KP_OUTCOME_SUCCEEDED) {
         struct kp_record record;
         brief_record(r, &record);
@@ -193,10 +208,19 @@ static void on_captured(void *user, struct kp_capture_result *result)
     kp_pipeline_kick(pipeline);
 }
 
+static bool may_start(const struct kp_pipeline *pipeline)
+{
+    return pipeline->options.may_start == NULL || pipeline->options.may_start(pipeline->options.user);
+}
+
 static void start_capture(struct running *r, const struct kp_capture_secrets *resolved)
 {
     struct kp_pipeline *pipeline = r->owner;
     struct kp_error err = {0};
+    if (!may_start(pipeline)) { // it took long to read the Secrets
+        fail_order(r, KP_OUTCOME_CANCELLED, LOST);
+        return;
+    }
     // The capturer takes its own reference to the target along; ours stays for what follows.
     struct kp_order order = r->order;
     order.target = kp_target_ref(r->order.target);
@@ -256,6 +280,18 @@ void kp_pipeline_cancel(struct kp_pipeline *pipeline, uint64_t order_id)
         r->cancelled = true;
 }
 
+void kp_pipeline_cancel_all(struct kp_pipeline *pipeline)
+{
+    struct running *r, *next;
+    HASH_ITER (hh, pipeline->running, r, next) {
+        r->why = KP_OUTCOME_CANCELLED;
+        if (r->capturing)
+            kp_capture_cancel(pipeline->options.capturer, r->id, r->why);
+        else
+            r->cancelled = true;
+    }
+}
+
 // ---- turning the plan ----
 
 static void on_timer(void *user)
@@ -263,6 +299,10 @@ static void on_timer(void *user)
     struct kp_pipeline *pipeline = user;
     if (!pipeline->may_run)
         return;
+    if (!may_start(pipeline)) { // it is about to be told, or about to be allowed again
+        kp_timer_start(pipeline->timer, ASK_AGAIN_MS, 0);
+        return;
+    }
     int64_t now = kp_now_ms();
     int64_t next = kp_plan_run(pipeline->options.plan, now, on_order, pipeline);
     int64_t after = next - kp_now_ms();
@@ -277,7 +317,10 @@ void kp_pipeline_kick(struct kp_pipeline *pipeline)
 
 void kp_pipeline_set_running(struct kp_pipeline *pipeline, bool running)
 {
+    bool begins = running && !pipeline->may_run;
     pipeline->may_run = running;
+    if (begins)
+        kp_plan_take_over(pipeline->options.plan, kp_now_ms());
     if (running)
         kp_pipeline_kick(pipeline);
     else

@@ -28,6 +28,10 @@ struct kp_pipeline_options {
     void (*on_limit)(void *user, const char *policies, const char *message);
     // What the endpoint of this policy refers to was read (problem NULL), or not.
     void (*on_references)(void *user, const char *policy_key, const char *problem);
+    // By the clock, whatever was told last: whether a capture may start now, and whether one that is under
+    // way may go on. NULL = always. Asked before each start and at each end.
+    bool (*may_start)(void *user);
+    bool (*may_go_on)(void *user);
     void *user;
 };
 
@@ -43,6 +47,9 @@ void kp_pipeline_set_running(struct kp_pipeline *pipeline, bool running);
 void kp_pipeline_kick(struct kp_pipeline *pipeline);
 // An order's target is gone: its capture ends as PodGone, or as Cancelled if the pod still stands.
 void kp_pipeline_cancel(struct kp_pipeline *pipeline, uint64_t order_id);
+
+// All that run end, as Cancelled: another replica may begin with them.
+void kp_pipeline_cancel_all(struct kp_pipeline *pipeline);
 
 // To be handed to confirm and sink.
 void kp_pipeline_on_verdict(

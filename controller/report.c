@@ -308,6 +308,11 @@ static void on_post(void *user)
     struct dirty_space *space = report->dirty;
     if (space == NULL)
         return;
+    if (report->posting && report->options.may_post != NULL &&
+        !report->options.may_post(report->options.user)) { // it is about to be told, or allowed again
+        kp_timer_start(report->post_timer, POST_MS, 0);
+        return;
+    }
     if (report->posting)
         post_space(report, space->name);
     HASH_DEL(report->dirty, space);

@@ -20,6 +20,7 @@ struct kp_report_options {
     struct kp_metrics *metrics;
     // Whether the caches are complete; else why not (may stay NULL).
     bool (*synced)(void *user, const char **ret_trouble);
+    bool (*may_post)(void *user); // by the clock, asked before each post; NULL = always
     void *user;
 };
 
