@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +21,7 @@ const (
 	HelmVersion       = "v3.22.0"
 	CoreDNSVersion    = "v1.15.0"
 	PrometheusVersion = "v0.316.0" // v3.x of the program
+	OperatorVersion   = "v0.93.0"  // of the Prometheus operator: only its CRDs
 )
 
 // Images that every node gets.
@@ -33,6 +36,7 @@ type Tools struct {
 	K8s     string // folder of etcd, kube-*, kubelet, kubectl
 	Helm    string
 	CoreDNS string
+	Prom    string // folder of prometheus and promtool; with extra
 	Debian  string // root of unpacked Debian packages: containerd, runc, CNI plugins, nftables
 	Pause   string // static program: PID 1 of boxes and pod sandboxes
 	Images  string // folder of image archives
@@ -61,6 +65,7 @@ func FindTools() *Tools {
 		K8s:     filepath.Join(c, "kubernetes-"+KubernetesVersion),
 		Helm:    filepath.Join(c, "helm-"+HelmVersion, "helm"),
 		CoreDNS: filepath.Join(c, "coredns-"+CoreDNSVersion, "coredns"),
+		Prom:    filepath.Join(c, "prometheus-"+PrometheusVersion),
 		Debian:  filepath.Join(c, "debian-"+codename()),
 		Pause:   filepath.Join(c, "pause", "pause"),
 		Images:  filepath.Join(c, "images"),
@@ -104,7 +109,7 @@ type builder struct {
 }
 
 // Build makes what is missing: about 6 minutes on 2 cores the first time, then well under a second. Two builds at a time wait for
-// each other. With extra the images of programs nobody here wrote (CoreDNS, Prometheus) are made too.
+// each other. With extra the images of programs nobody here wrote (CoreDNS, Prometheus) are made too, and promtool.
 func Build(ctx context.Context, extra bool, say func(format string, a ...any)) (*Tools, error) {
 	t := FindTools()
 	src, err := sourceDir()
@@ -124,7 +129,7 @@ func Build(ctx context.Context, extra bool, say func(format string, a ...any)) (
 	b := &builder{ctx: ctx, t: t, src: src, say: say}
 	steps := []func() error{b.kubernetes, b.coredns, b.debian, b.pause, b.workload}
 	if extra {
-		steps = append(steps, b.corednsImage, b.prometheusImage)
+		steps = append(steps, b.corednsImage, b.prometheusImage, b.promtool)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -328,7 +333,7 @@ func (b *builder) corednsImage() error {
 }
 
 func (b *builder) prometheusImage() error {
-	bin, tar := filepath.Join(b.t.Cache, "prometheus-"+PrometheusVersion, "prometheus"), b.t.ImageFile("prometheus")
+	bin, tar := filepath.Join(b.t.Prom, "prometheus"), b.t.ImageFile("prometheus")
 	if newer(tar, bin) {
 		return nil
 	}
@@ -345,4 +350,21 @@ func (b *builder) prometheusImage() error {
 	}
 	_, err := im.Write(tar)
 	return err
+}
+
+func (b *builder) promtool() error {
+	return b.goInstall(filepath.Join(b.t.Prom, "promtool"), "github.com/prometheus/prometheus/cmd/promtool@"+PrometheusVersion, "remove_all_sd,netgo")
+}
+
+// OperatorCRD is the text of one of the Prometheus operator's CRDs, by its plural name, from its Go module.
+func OperatorCRD(ctx context.Context, plural string) ([]byte, error) {
+	const module = "github.com/prometheus-operator/prometheus-operator"
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+OperatorVersion)
+	cmd.Dir = "/"
+	out, err := cmd.Output()
+	var found struct{ Dir, Error string }
+	if jsonErr := json.Unmarshal(out, &found); err != nil || jsonErr != nil {
+		return nil, fmt.Errorf("%s: %w: %s", module, errors.Join(err, jsonErr), found.Error)
+	}
+	return os.ReadFile(filepath.Join(found.Dir, "example/prometheus-operator-crd/monitoring.coreos.com_"+plural+".yaml"))
 }

@@ -177,7 +177,8 @@ static void take_entry(struct chunk *chunk, struct kp_append *entry)
     if (item.twin < 0) {
         if (encode(chunk, entry, &item, &entry->error) != 0) {
             entry->status = KP_APPEND_FAILED;
-            kp_metric_inc(chunk->store->m_failed);
+            if (entry->error.code != KP_THROTTLED) // its namespace has what it may: nothing failed here
+                kp_metric_inc(chunk->store->m_failed);
             return;
         }
         size_t len = (size_t)KP_FRAME_HEAD_BYTES + item.row.record_len + item.row.body_len;

@@ -80,6 +80,8 @@ static void test_the_oldest_of_the_greedy_go(void **state)
     // not for lack of room: that would be the administrator's trouble
     assert_int_equal(
         kp_metric_value(kp_counter(metrics, "kube_pprof_registry_profiles_given_up_total", "")), 0);
+    assert_int_equal(
+        kp_metric_value(kp_counter(metrics, "kube_pprof_registry_append_failures_total", "")), 0);
     kp_store_close(store);
     kp_metrics_destroy(metrics);
     kp_test_rmdir(dir);

@@ -44,6 +44,19 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 {{- end }}
 
+{{/* the Service over the pods' metrics; Prometheus' label job is its name */}}
+{{- define "kp.metricsName" -}}{{ include "kp.fullname" . }}-metrics{{- end }}
+
+{{/* an alert's expression or text, with the matchers of this release and thresholds put in; call with (list . TEXT) */}}
+{{- define "kp.alertText" -}}
+{{- $root := index . 0 -}}
+{{- $rule := $root.Values.metrics.prometheusRule -}}
+{{- $selector := default (printf "namespace=%q,job=%q" $root.Release.Namespace (include "kp.metricsName" $root)) $rule.selector -}}
+{{- $text := index . 1 | replace "LEADER" "and on (instance) leader_election_master_status{SELECTOR} == 1" | replace "SELECTOR" $selector -}}
+{{- range $name, $value := $rule.thresholds }}{{ $text = replace (printf "%%%s%%" $name) (toString $value) $text }}{{ end -}}
+{{ $text }}
+{{- end }}
+
 {{/* what Pod Security "restricted" asks for, and a little more */}}
 {{- define "kp.podSecurity" -}}
 runAsNonRoot: true
