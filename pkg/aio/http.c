@@ -169,8 +169,8 @@ static void on_turn(void *user)
 static void on_idle(void *user)
 {
     struct kp_http_call *call = user;
-    kp_http_call_end(
-        call, KP_TIMEOUT, "no byte for %lld s", (long long)(call->request.idle_timeout_ms / 1000));
+    kp_http_call_end(call, KP_TIMEOUT, "%s: no byte for %lld s", call->what,
+        (long long)(call->request.idle_timeout_ms / 1000));
 }
 
 void kp_http_call_end(struct kp_http_call *call, int code, const char *fmt, ...)

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 enum peer_end {
     PEER_WHOLE, // with Content-Length
     PEER_CHUNKED,
+    PEER_SLOW, // chunked, with a pause before each chunk
     PEER_CUT,  // chunked, then the connection breaks
     PEER_HOLD, // chunked, then silence with the connection open
 };
@@ -66,11 +68,13 @@ static inline void peer_chunks(int fd, const struct peer_step *step, size_t len)
     for (size_t at = 0; at < len; at += piece) {
         char head[32];
         size_t n = len - at < piece ? len - at : piece;
+        if (step->end == PEER_SLOW)
+            (void)poll(NULL, 0, 100);
         peer_write(fd, head, (size_t)snprintf(head, sizeof head, "%zx\r\n", n));
         peer_write(fd, step->body + at, n);
         peer_write(fd, "\r\n", 2);
     }
-    if (step->end == PEER_CHUNKED)
+    if (step->end == PEER_CHUNKED || step->end == PEER_SLOW)
         peer_write(fd, "0\r\n\r\n", 5);
 }
 
@@ -153,6 +157,8 @@ static inline void *peer_run(void *user)
         if (!polls[1].revents)
             continue;
         int fd = accept(peer->listener, NULL, NULL);
+        if (fd >= 0) // head and body are written apart
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         size_t i = 0;
         while (i < PEER_CONNECTIONS && peer->fds[i] >= 0)
             i++;

@@ -2,7 +2,6 @@
 // state lives in kp_kube_call; enter_x functions are the only places that change it.
 #include "kube/client.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +50,7 @@ struct kp_kube_call {
     int64_t timeout_ms, began_ms, try_began_ms;
     int tries, max_tries;
     int64_t idle_timeout_ms;
-    bool token_renewed, urgent, harmless;
+    bool token_renewed, ca_renewed, urgent, harmless;
     bool handed_out;           // on_data was called
     bool refused;              // by on_data or on_head
     unsigned login_generation; // of the credentials in use
@@ -288,6 +287,12 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
         enter_waiting(call, 0, 401);
         return true;
     }
+    if (err->code == KP_TLS && !call->ca_renewed && repeatable(call) && !call->handed_out && !call->refused &&
+        kp_credentials_distrust(&kube->credentials)) {
+        call->ca_renewed = true;
+        enter_waiting(call, 0, 0);
+        return true;
+    }
     if (call->tries >= call->max_tries || call->handed_out || call->refused)
         return false;
     if (!worth_repeating(call, err))
@@ -303,24 +308,6 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
     return true;
 }
 
-// What there is to say beyond curl's words.
-static void explain(const struct kp_kube *kube, const struct kp_http_result *result, struct kp_error *err)
-{
-    static const char untrusted[] = "SSL certificate problem: ";
-    const struct kp_kube_config *config = &kube->credentials.config;
-    const char *why = strstr(result->error.text, untrusted);
-    if (result->os_errno == ECONNREFUSED && config->last_resort) {
-        kp_error_clear(err);
-        kp_fail(err, KP_NETWORK,
-            "the connection to the server %s was refused - did you specify the right host or port? (%s)",
-            kube->credentials.host, config->last_resort);
-    } else if (err->code == KP_TLS && why) {
-        kp_error_clear(err);
-        kp_fail(err, KP_TLS, "cannot trust the server %s: %s; is its certificate authority the right one?",
-            kube->credentials.host, why + strlen(untrusted));
-    }
-}
-
 static void read_result(
     const struct kp_kube_call *call, const struct kp_http_result *result, struct kp_error *err)
 {
@@ -332,7 +319,7 @@ static void read_result(
     if (result->code != KP_OK) {
         *err = result->error;
         err->http_status = 0;
-        explain(call->kube, result, err);
+        kp_kube_explain(call->kube, result, err);
         return;
     }
     if (result->status >= 200 && result->status < 300)

@@ -47,7 +47,8 @@ struct kp_kube_request {
     size_t max_body;            // 0 = KP_MAX_JSON_BYTES
     int64_t timeout_ms;         // of one try, and no further try begins after it; 0 = 60 s
     int max_tries; // 0 = 10; 1 = do not repeat. A 401 is answered with fresh credentials, if there
-                   // may be any, once and whatever is said here
+                   // may be any, and a certificate that is not trusted with a fresh look at the CA file, once
+                   // and whatever is said here
     bool urgent;   // not held back by writes_per_second (the Lease)
     bool harmless; // a POST that changes nothing: repeated like a GET
     // The raw form, for answers that are not JSON or are too large to hold (profiles through the pod proxy):

@@ -1,5 +1,7 @@
 // One HTTP request to the API server: where to, who is asking.
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
@@ -20,6 +22,23 @@ void kp_kube_count_request(struct kp_kube *kube, const char *method, int status)
         kp_copy(code, sizeof code, "<error>");
     kp_metric_inc(
         kp_metric_with(kube->requests, (const char *const[]){code, method, kube->credentials.host}));
+}
+
+void kp_kube_explain(const struct kp_kube *kube, const struct kp_http_result *result, struct kp_error *err)
+{
+    static const char untrusted[] = "SSL certificate problem: ";
+    const struct kp_kube_config *config = &kube->credentials.config;
+    const char *why = strstr(result->error.text, untrusted);
+    if (result->os_errno == ECONNREFUSED && config->last_resort) {
+        kp_error_clear(err);
+        kp_fail(err, KP_NETWORK,
+            "the connection to the server %s was refused - did you specify the right host or port? (%s)",
+            kube->credentials.host, config->last_resort);
+    } else if (err->code == KP_TLS && why) {
+        kp_error_clear(err);
+        kp_fail(err, KP_TLS, "cannot trust the server %s: %s; is its certificate authority the right one?",
+            kube->credentials.host, why + strlen(untrusted));
+    }
 }
 
 int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,

@@ -42,6 +42,8 @@ struct kp_kube_headers {
 KP_MUST_CHECK int kp_kube_http_start(struct kp_kube *kube, struct kp_http *over, const char *path,
     const struct kp_kube_headers *headers, struct kp_http_request *http, struct kp_http_call **ret,
     struct kp_error *err);
+// What there is to say of a failed request beyond curl's words; err is result->error at first.
+void kp_kube_explain(const struct kp_kube *kube, const struct kp_http_result *result, struct kp_error *err);
 // Ends what waits without a connection, once they are closed.
 void kp_kube_streams_end(struct kp_kube *kube);
 void kp_kube_listings_end(struct kp_kube *kube);

@@ -72,6 +72,7 @@ static void on_done(void *user, const struct kp_http_result *result)
         kp_fail(&err, KP_CANCELED, "%s: canceled", stream->what);
     } else if (result->code != KP_OK) {
         err = result->error;
+        kp_kube_explain(stream->kube, result, &err);
     } else if (result->status < 200 || result->status >= 300) {
         const char *body = result->body ? (const char *)result->body->data : "";
         size_t len = result->body ? result->body->len : 0;

@@ -129,6 +129,31 @@ static void test_wrong_ca(void **state)
     bench_end(&b);
 }
 
+// The authority is another one, and some time later the file says so: it is read again at the first refusal,
+// not when its five minutes are over.
+static void test_ca_is_read_again(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {NULL, 200, NULL, "{}", 0, 0, PEER_WHOLE}, {NULL, 200, NULL, "{}", 0, 0, PEER_WHOLE}};
+    struct bench b;
+    bench_begin(&b, steps, KP_COUNT(steps), false);
+    struct kp_test_cert other = kp_test_cert_make(&(struct kp_test_cert_recipe){.name = "other", .ca = true});
+    put(&b, "ca.crt", other.cert, 0600);
+    connect_as(&b, TRUSTED, "token: t", (struct kp_kubeconfig_wishes){0});
+    ask(&b, KP_TLS);
+    ask(&b, KP_TLS);
+    put(&b, "ca.crt", "", 0600); // half of a change: what was known stays
+    ask(&b, KP_TLS);
+    kp_auto_free char *both = kp_asprintf("%s%s", other.cert, b.ca.cert);
+    put(&b, "ca.crt", both, 0600);
+    ask(&b, KP_OK);
+    put(&b, "ca.crt", other.cert, 0600); // a connection that stands is used on
+    ask(&b, KP_OK);
+    kp_test_cert_finish(&other);
+    bench_end(&b);
+}
+
 static struct kp_test_cert client_cert(const struct bench *b, const char *name)
 {
     return kp_test_cert_make(
@@ -279,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_name),
         cmocka_unit_test(test_wrong_ca),
+        cmocka_unit_test(test_ca_is_read_again),
         cmocka_unit_test(test_client_certificate),
         cmocka_unit_test(test_plugin_with_certificates),
         cmocka_unit_test(test_http_proxy),

@@ -156,12 +156,19 @@ void kp_credentials_drop(struct kp_credentials *c)
     c->token_read_ms = 0;
 }
 
+bool kp_credentials_distrust(struct kp_credentials *c)
+{
+    c->ca_due = true;
+    return !c->config.ca_pem && c->config.ca_file;
+}
+
 // The file is handed over as text: TLS libraries keep what they once read of a file.
 static const char *current_ca(struct kp_credentials *c, int64_t now_mono_ms)
 {
     if (c->config.ca_pem)
         return c->config.ca_pem;
-    if (!c->config.ca_file || (c->ca_pem && now_mono_ms - c->ca_read_ms < CA_EVERY_MS))
+    bool due = !c->ca_pem || c->ca_due || now_mono_ms - c->ca_read_ms >= CA_EVERY_MS;
+    if (!c->config.ca_file || !due)
         return c->ca_pem;
     char *pem = NULL;
     size_t len = 0;
@@ -169,6 +176,7 @@ static const char *current_ca(struct kp_credentials *c, int64_t now_mono_ms)
         kp_free(c->ca_pem);
         c->ca_pem = kp_take(pem);
         c->ca_read_ms = now_mono_ms;
+        c->ca_due = false;
     }
     kp_free(pem);
     return c->ca_pem;

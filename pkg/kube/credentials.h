@@ -23,6 +23,7 @@ struct kp_credentials {
     struct kp_exec_credential from_plugin;
     char *ca_pem; // of config.ca_file
     int64_t ca_read_ms;
+    bool ca_due; // it did not fit
 };
 
 void kp_credentials_init(struct kp_credentials *c, const struct kp_kube_config *config);
@@ -37,6 +38,9 @@ void kp_credentials_headers(struct kp_credentials *c, int64_t now_mono_ms, struc
 void kp_credentials_take(struct kp_credentials *c, struct kp_exec_credential *credential);
 // After a 401: the next use reads the token file again.
 void kp_credentials_drop(struct kp_credentials *c);
+// After the server's certificate was not trusted: the next use reads the CA file again. Returns whether there
+// is one, so that it may help.
+bool kp_credentials_distrust(struct kp_credentials *c);
 void kp_credentials_tls(struct kp_credentials *c, int64_t now_mono_ms, struct kp_http_tls *ret);
 
 #endif

@@ -84,6 +84,9 @@ static bool read_status(const json_t *status, int http_status, int retry_after_s
     char text[sizeof err->text];
     const char *sentence = message && *message ? message : reason;
     kp_printable(text, sizeof text, sentence, strlen(sentence));
+    // all that the API server says of bad credentials
+    if (code == KP_UNAUTHENTICATED && strcmp(text, "Unauthorized") == 0)
+        kp_copy(text, sizeof text, "the API server does not accept our credentials (Unauthorized)");
     kp_fail(err, code, "%s", text);
     if (err) {
         err->http_status = http_status;

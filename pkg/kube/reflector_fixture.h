@@ -3,6 +3,7 @@
 #define KP_KUBE_REFLECTOR_FIXTURE_H
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/strbuf.h"
 #include "kube/api_peer.h"
 #include "kube/config.h"
@@ -20,6 +21,7 @@ struct fixture {
     size_t wait_for_seen, wait_for_log;
     const char *wait_for_text;
     bool destroy_on_change, done;
+    const char *token_file, *next_token; // written when the first list is complete
 };
 
 static inline void on_change(void *user, const char *key, void *old_value, void *new_value)
@@ -37,6 +39,9 @@ static inline void on_synced(void *user)
 {
     struct fixture *f = user;
     kp_strbuf_adds(&f->log, "! ");
+    if (f->token_file &&
+        kp_file_write_atomic(f->token_file, f->next_token, strlen(f->next_token), 0600, NULL) < 0)
+        abort();
 }
 
 static inline void on_trouble(void *user, const struct kp_error *err)
@@ -64,16 +69,21 @@ static inline struct kp_reflector *make_reflector(struct fixture *f, const struc
     return r;
 }
 
-static inline void begin_at(struct fixture *f, const char *server, const struct kp_reflector_tuning *tuning)
+static inline void begin_as(
+    struct fixture *f, const struct kp_kube_config *config, const struct kp_reflector_tuning *tuning)
 {
-    kp_auto_free char *copy = kp_strdup(server);
-    struct kp_kube_config config = {.server = copy, .token = (char[]){"secret"}};
     kp_strbuf_init(&f->log, 1 << 20);
     f->loop = kp_loop_create();
     f->metrics = kp_metrics_create();
-    f->kube = kp_kube_create(f->loop, &config, &(struct kp_kube_options){.metrics = f->metrics});
+    f->kube = kp_kube_create(f->loop, config, &(struct kp_kube_options){.metrics = f->metrics});
     f->reflector = make_reflector(f, tuning);
     kp_reflector_start(f->reflector);
+}
+
+static inline void begin_at(struct fixture *f, const char *server, const struct kp_reflector_tuning *tuning)
+{
+    kp_auto_free char *copy = kp_strdup(server);
+    begin_as(f, &(struct kp_kube_config){.server = copy, .token = (char[]){"secret"}}, tuning);
 }
 
 static inline void begin(

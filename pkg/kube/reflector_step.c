@@ -16,6 +16,8 @@
 
 enum {
     MISSING_WAIT_MS = 5 * 1000, // a CRD or role about to be installed is found soon
+    AWAY_WAIT_MS = 10 * 1000,   // a try that nobody answers costs nobody anything
+    MAX_ASKED_S = 5 * 60,       // what an answer may make us wait
     LIST_TIMEOUT_MS = 5 * 60 * 1000,
     WATCH_LIST_AGAIN_MS = 60 * 60 * 1000,
     SHORT_WATCH_MS = 1000,
@@ -82,6 +84,7 @@ static void on_begin(void *user)
 {
     struct kp_reflector *r = user;
     r->began = true;
+    r->renewed = false;
     if (r->step != STEP_WATCH || r->closing)
         return;
     kp_reflector_enter(r);
@@ -179,24 +182,47 @@ static void enter_waiting(struct kp_reflector *r, int64_t wait_ms)
         kp_timer_start(r->timer, wait_ms, 0);
 }
 
-// Something went wrong that people ought to know of.
-static void failed(struct kp_reflector *r, const struct kp_error *err)
-{
-    int64_t wait = kp_backoff_next_ms(&r->backoff, kp_mono_ms());
-    int64_t asked = err->retry_after_s * 1000LL;
-    if ((err->code == KP_NOT_FOUND || err->code == KP_DENIED) && wait > MISSING_WAIT_MS)
-        wait = MISSING_WAIT_MS + (int64_t)(kp_random_next(&r->random) % 1000);
-    if (asked > 0) {
-        asked += (int64_t)(kp_random_next(&r->random) % 250) * err->retry_after_s;
-        wait = asked > wait ? asked : wait;
-    }
-    kp_reflector_tell_trouble(r, err);
-    enter_waiting(r, wait);
-}
-
 static void pause_and_go_on(struct kp_reflector *r)
 {
     enter_waiting(r, kp_backoff_next_ms(&r->backoff, kp_mono_ms()));
+}
+
+static int64_t wait_after(struct kp_reflector *r, const struct kp_error *err)
+{
+    int64_t wait = kp_backoff_next_ms(&r->backoff, kp_mono_ms());
+    bool away = !r->began && err->http_status == 0 &&
+                (err->code == KP_NETWORK || err->code == KP_TLS || err->code == KP_TIMEOUT);
+    if ((err->code == KP_NOT_FOUND || err->code == KP_DENIED) && wait > MISSING_WAIT_MS)
+        wait = MISSING_WAIT_MS + (int64_t)(kp_random_next(&r->random) % 1000);
+    if (away && wait > AWAY_WAIT_MS)
+        wait = AWAY_WAIT_MS - (int64_t)(kp_random_next(&r->random) % (AWAY_WAIT_MS / 2));
+    if (err->retry_after_s <= 0)
+        return wait;
+    int64_t seconds = err->retry_after_s < MAX_ASKED_S ? err->retry_after_s : MAX_ASKED_S;
+    int64_t asked = (1000 + (int64_t)(kp_random_next(&r->random) % 250)) * seconds;
+    return asked > wait ? asked : wait;
+}
+
+// Whether the refusal may only mean that what we show or trust is of yesterday: it is read again for the next
+// request.
+static bool renewable(struct kp_reflector *r, const struct kp_error *err)
+{
+    struct kp_kube *kube = r->kube;
+    if (err->code == KP_TLS && !r->began)
+        return kp_credentials_distrust(&kube->credentials);
+    return err->http_status == 401 && (kube->login || kube->credentials.config.token_file);
+}
+
+// Something went wrong that people ought to know of.
+static void failed(struct kp_reflector *r, const struct kp_error *err)
+{
+    if (renewable(r, err) && !r->renewed) {
+        r->renewed = true;
+        pause_and_go_on(r);
+        return;
+    }
+    kp_reflector_tell_trouble(r, err);
+    enter_waiting(r, wait_after(r, err));
 }
 
 // ---- what the end of a request means ----
