@@ -214,9 +214,29 @@ static void on_refresh(void *user)
     kp_inventory_refresh(((struct kp_controller *)user)->inventory);
 }
 
-bool kp_controller_synced(void *user, const char **ret_why_not)
+bool kp_controller_caches(void *user, const char **ret_why_not)
+{
+    const struct kp_controller *controller = user;
+    if (!kp_watches_synced(controller->watches, ret_why_not))
+        return false;
+    *ret_why_not = kp_watches_trouble(controller->watches);
+    return true;
+}
+
+bool kp_controller_status(void *user, const char **ret_why_not)
+{
+    *ret_why_not = kp_statuses_trouble(((struct kp_controller *)user)->statuses);
+    return true;
+}
+
+static bool synced(void *user, const char **ret_why_not)
 {
     return kp_watches_synced(((struct kp_controller *)user)->watches, ret_why_not);
+}
+
+static const char *trouble_of(void *user, const char *policy_key)
+{
+    return kp_watches_trouble_of(((struct kp_controller *)user)->watches, policy_key);
 }
 
 // ---- creation, floor by floor ----
@@ -355,7 +375,8 @@ int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config
         .statuses = controller->statuses,
         .sink = controller->sink,
         .metrics = metrics,
-        .synced = kp_controller_synced,
+        .synced = synced,
+        .trouble_of = trouble_of,
         .may_post = may_act,
         .user = controller};
     controller->report = kp_report_create(loop, &report);

@@ -49,7 +49,9 @@ void kp_controller_stop(
     struct kp_controller *controller, int64_t grace_ms, kp_loop_fn on_stopped, void *user);
 void kp_controller_destroy(struct kp_controller *controller);
 
-// For readyz: whether the caches are complete, else a sentence.
-bool kp_controller_synced(void *controller, const char **ret_why_not);
+// Checks of readyz: whether the caches are complete, and whether status can be written. Once it is ready the
+// controller stays so, it goes on with what it knows: the sentence says what is wrong then.
+bool kp_controller_caches(void *controller, const char **ret_why_not);
+bool kp_controller_status(void *controller, const char **ret_why_not);
 
 #endif

@@ -122,11 +122,6 @@ static void on_hangup(void *user)
 
 // ---- the outside ----
 
-static bool ready_caches(void *user, const char **ret_why_not)
-{
-    return kp_controller_synced(((struct role *)user)->controller, ret_why_not);
-}
-
 static int serve_health(struct role *role, struct kp_error *err)
 {
     if (role->options.listen[0] == '\0')
@@ -136,7 +131,8 @@ static int serve_health(struct role *role, struct kp_error *err)
     if (role->server == NULL)
         return err->code;
     role->serve = kp_serve_create(role->loop, role->metrics);
-    kp_serve_add_check(role->serve, "caches", ready_caches, role);
+    kp_serve_add_check(role->serve, "caches", kp_controller_caches, role->controller);
+    kp_serve_add_check(role->serve, "status", kp_controller_status, role->controller);
     struct kp_http_listener listener = {.address = role->options.listen};
     int port;
     if (kp_http_server_listen(

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
 #include "controller/limits.h"
@@ -44,7 +45,7 @@ struct kp_report {
     struct dirty_space *dirty;
     struct ref_problem *ref_problems;
     struct kp_limit_notes *limits;
-    bool posting;
+    bool posting, status_trouble;
     struct kp_metric_family *targets;
     struct kp_metric *pass_seconds;
     uint32_t n_sampled, n_failing, n_selected, n_left_out;
@@ -235,7 +236,7 @@ static void end_account(
     struct kp_feasible feasible = {.ok = true};
     kp_plan_feasible(report->options.plan, account->key, now, &feasible);
     summary->synced = synced;
-    summary->trouble = trouble;
+    summary->trouble = synced ? report->options.trouble_of(report->options.user, account->key) : trouble;
     summary->refs_checked = true;
     summary->ref_problem = ref_problem_of(report, account->key);
     summary->spooled = kp_sink_waiting_of(report->options.sink, account->key);
@@ -262,6 +263,17 @@ static void set_target_gauges(struct kp_report *report)
         kp_metric_set(kp_metric_with(report->targets, (const char *const[]){rows[i].state}), rows[i].n);
 }
 
+// Where status cannot be written the log is the place to say so, once.
+static void tell_status_trouble(struct kp_report *report)
+{
+    const char *trouble = kp_statuses_trouble(report->options.statuses);
+    if (trouble != NULL && !report->status_trouble)
+        KP_WARN("status cannot be written; trying again", KP_S("message", trouble));
+    else if (trouble == NULL && report->status_trouble)
+        KP_SAY(KP_LOG_INFO, "status is written again");
+    report->status_trouble = trouble != NULL;
+}
+
 static void on_pass(void *user)
 {
     struct kp_report *report = user;
@@ -285,6 +297,7 @@ static void on_pass(void *user)
     }
     kp_statuses_measure(report->options.statuses);
     set_target_gauges(report);
+    tell_status_trouble(report);
     int64_t took_us = kp_mono_us() - start_us;
     kp_metric_set(report->pass_seconds, (double)took_us / 1e6);
     int64_t rest_ms = took_us * COST_FACTOR / 1000;

@@ -20,6 +20,8 @@ struct kp_report_options {
     struct kp_metrics *metrics;
     // Whether the caches are complete; else why not (may stay NULL).
     bool (*synced)(void *user, const char **ret_trouble);
+    // What a policy that was read may have missed since, NULL = nothing.
+    const char *(*trouble_of)(void *user, const char *policy_key);
     bool (*may_post)(void *user); // by the clock, asked before each post; NULL = always
     void *user;
 };

@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/banned.h"
+
+#define LASTING_MS 30000 // of refusals that may pass by themselves
 
 enum kind { WATCH_POLICIES, WATCH_CLUSTER_POLICIES, WATCH_PODS, WATCH_NAMESPACES };
 
@@ -14,15 +17,18 @@ struct watch {
     enum kind kind;
     struct kp_watches *owner;
     char *path;
+    char *namespace; // NULL = all
     struct kp_reflector *reflector;
-    bool synced, in_trouble;
+    bool synced;
+    int trouble;              // its code, 0 = well
+    int64_t refused_since_ms; // the API server answers, but not well; monotonic, 0 = no
 };
 
 struct kp_watches {
     struct kp_watches_options options;
     KP_ARRAY(struct watch *) list;
     size_t n_synced;
-    char why_not[300];
+    char why_not[600];
 };
 
 // ---- what came ----
@@ -100,26 +106,39 @@ static void on_synced(void *user)
         watches->options.on_synced(watches->options.user);
 }
 
+static bool nobody_answers(int code)
+{
+    return code == KP_NETWORK || code == KP_TLS || code == KP_TIMEOUT;
+}
+
+// Of another kind is news, other words for the same are not.
 static void on_trouble(void *user, const struct kp_error *err)
 {
     struct watch *watch = user;
-    if (err != NULL && !watch->in_trouble)
+    int code = err != NULL ? err->code : KP_OK;
+    if (err != NULL && code != watch->trouble)
         KP_WARN(
             "cannot watch; trying again, going on with what is known", KP_S("path", watch->path), KP_E(err));
-    else if (err == NULL && watch->in_trouble)
+    else if (err == NULL && watch->trouble != KP_OK)
         KP_INFO("watching again", KP_S("path", watch->path));
-    watch->in_trouble = err != NULL;
+    watch->trouble = code;
+    if (err == NULL || nobody_answers(code))
+        watch->refused_since_ms = 0;
+    else if (watch->refused_since_ms == 0)
+        watch->refused_since_ms = kp_mono_ms();
     watch->owner->options.on_change(watch->owner->options.user, NULL);
 }
 
 // ---- life ----
 
-static void add_watch(struct kp_watches *watches, enum kind kind, const char *name, char *path)
+static void add_watch(
+    struct kp_watches *watches, enum kind kind, const char *namespace, const char *name, char *path)
 {
     struct watch *watch = KP_NEW(struct watch);
     watch->kind = kind;
     watch->owner = watches;
     watch->path = path;
+    watch->namespace = kp_strdup(namespace);
     struct kp_reflector_kind what = {
         .name = name,
         .path = watch->path,
@@ -134,9 +153,9 @@ static void add_watch(struct kp_watches *watches, enum kind kind, const char *na
 
 static void add_namespace(struct kp_watches *watches, const char *namespace)
 {
-    add_watch(watches, WATCH_POLICIES, "profilingpolicies",
+    add_watch(watches, WATCH_POLICIES, namespace, "profilingpolicies",
         kp_asprintf("/apis/" KP_API_VERSION "/namespaces/%s/profilingpolicies", namespace));
-    add_watch(watches, WATCH_PODS, "pods", kp_asprintf("/api/v1/namespaces/%s/pods", namespace));
+    add_watch(watches, WATCH_PODS, namespace, "pods", kp_asprintf("/api/v1/namespaces/%s/pods", namespace));
 }
 
 struct kp_watches *kp_watches_create(const struct kp_watches_options *options)
@@ -147,14 +166,14 @@ struct kp_watches *kp_watches_create(const struct kp_watches_options *options)
         for (size_t i = 0; options->namespaces[i] != NULL; i++)
             add_namespace(watches, options->namespaces[i]);
     } else {
-        add_watch(watches, WATCH_POLICIES, "profilingpolicies",
+        add_watch(watches, WATCH_POLICIES, NULL, "profilingpolicies",
             kp_strdup("/apis/" KP_API_VERSION "/profilingpolicies"));
-        add_watch(watches, WATCH_PODS, "pods", kp_strdup("/api/v1/pods"));
+        add_watch(watches, WATCH_PODS, NULL, "pods", kp_strdup("/api/v1/pods"));
     }
     if (options->cluster_policies) {
-        add_watch(watches, WATCH_CLUSTER_POLICIES, "clusterprofilingpolicies",
+        add_watch(watches, WATCH_CLUSTER_POLICIES, NULL, "clusterprofilingpolicies",
             kp_strdup("/apis/" KP_API_VERSION "/clusterprofilingpolicies"));
-        add_watch(watches, WATCH_NAMESPACES, "namespaces", kp_strdup("/api/v1/namespaces"));
+        add_watch(watches, WATCH_NAMESPACES, NULL, "namespaces", kp_strdup("/api/v1/namespaces"));
     }
     return watches;
 }
@@ -173,6 +192,7 @@ void kp_watches_destroy(struct kp_watches *watches)
         struct watch *watch = watches->list.items[i];
         kp_reflector_destroy(watch->reflector);
         kp_free(watch->path);
+        kp_free(watch->namespace);
         kp_free(watch);
     }
     kp_array_free(&watches->list);
@@ -194,6 +214,50 @@ bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_no
         return false;
     }
     return true;
+}
+
+static bool lasts(const struct watch *watch)
+{
+    if (watch->trouble == KP_DENIED || watch->trouble == KP_NOT_FOUND || watch->trouble == KP_UNAUTHENTICATED)
+        return true;
+    return watch->refused_since_ms != 0 && kp_mono_ms() - watch->refused_since_ms >= LASTING_MS;
+}
+
+static bool matters_to(const struct watch *watch, const char *policy_key)
+{
+    size_t len = watch->namespace != NULL ? strlen(watch->namespace) : 0;
+    if (watch->kind == WATCH_CLUSTER_POLICIES || watch->kind == WATCH_NAMESPACES)
+        return policy_key[0] == '/';
+    return watch->namespace == NULL ||
+           (strncmp(policy_key, watch->namespace, len) == 0 && policy_key[len] == '/');
+}
+
+// policy_key: NULL = whatever is the matter
+static const char *trouble_of(const struct kp_watches *watches, const char *policy_key)
+{
+    char *out = ((struct kp_watches *)(uintptr_t)watches)->why_not; // as above
+    for (size_t i = 0; i < watches->list.n; i++) {
+        const struct watch *watch = watches->list.items[i];
+        const char *trouble = kp_reflector_trouble(watch->reflector);
+        if (!watch->synced || trouble == NULL)
+            continue;
+        if (policy_key != NULL && !(matters_to(watch, policy_key) && lasts(watch)))
+            continue;
+        snprintf(out, sizeof watches->why_not, "%s cannot be watched, going on with what is known: %s",
+            watch->path, trouble);
+        return out;
+    }
+    return NULL;
+}
+
+const char *kp_watches_trouble(const struct kp_watches *watches)
+{
+    return trouble_of(watches, NULL);
+}
+
+const char *kp_watches_trouble_of(const struct kp_watches *watches, const char *policy_key)
+{
+    return trouble_of(watches, policy_key);
 }
 
 int64_t kp_watches_pods_mono_ms(const struct kp_watches *watches)

@@ -31,6 +31,13 @@ void kp_watches_start(struct kp_watches *watches);
 void kp_watches_destroy(struct kp_watches *watches);
 
 bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_not);
+// What keeps a watch whose cache was complete from being in step, a sentence, borrowed until the next call;
+// NULL = nothing.
+const char *kp_watches_trouble(const struct kp_watches *watches);
+// The same for a policy's status: of the watches that matter to it, and only what people have to mend or what
+// has lasted. That nobody answers is not told: a status cannot be written then, and must not say afterwards
+// what is over.
+const char *kp_watches_trouble_of(const struct kp_watches *watches, const char *policy_key);
 // When the watch of pods last delivered something, monotonic: the oldest over all of them.
 int64_t kp_watches_pods_mono_ms(const struct kp_watches *watches);
 

@@ -129,6 +129,13 @@ static void test_discovery(void **state)
     summary.matched = 2;
     tell(&s, &summary, T0 + 7000);
     expect(&s, KP_COND_DISCOVERED, KP_COND_TRUE, "TargetsFound", "1 target of 2 pods");
+    summary.trouble = "pods cannot be watched, going on with what is known: forbidden";
+    tell(&s, &summary, T0 + 90000);
+    expect(&s, KP_COND_DISCOVERED, KP_COND_UNKNOWN, "WatchFailing", "forbidden");
+    expect(&s, KP_COND_READY, KP_COND_UNKNOWN, "WatchFailing", "going on with what is known");
+    summary.trouble = NULL;
+    tell(&s, &summary, T0 + 91000);
+    expect(&s, KP_COND_READY, KP_COND_TRUE, "Ready", "");
     end(&s);
 }
 

@@ -92,6 +92,8 @@ static void judge_discovered(
         say(v, KP_COND_UNKNOWN, "CachesNotSynced", "%s", summary->trouble);
     else if (!summary->synced)
         say(v, KP_COND_UNKNOWN, "CachesNotSynced", "pods and policies are being read from the API server");
+    else if (summary->trouble != NULL)
+        say(v, KP_COND_UNKNOWN, "WatchFailing", "%s", summary->trouble);
     else if (summary->matched == 0)
         say(v, KP_COND_TRUE, "NoPods", "no pod matches the selector now");
     else if (summary->selected == 0 && summary->left_out > 0)

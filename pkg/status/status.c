@@ -32,6 +32,7 @@ struct entry {
     int64_t written_ms;      // of the last write
     struct kp_kube_call *call;
     bool dropped; // while a call was running
+    bool failing; // the last write
     struct kp_list in_queue;
     UT_hash_handle hh;
 };
@@ -45,7 +46,8 @@ struct kp_statuses {
     struct kp_bucket bucket;
     struct kp_timer *timer, *flush_timer;
     bool writing;
-    int n_calls;
+    int n_calls, n_failing;
+    char trouble[400]; // of the write that failed last
     kp_loop_fn on_flushed;
     void *flushed_user;
     struct kp_metric_family *writes;
@@ -57,8 +59,15 @@ static void pump(struct kp_statuses *statuses);
 
 // ---- entries ----
 
+static void set_failing(struct entry *entry, bool failing)
+{
+    entry->owner->n_failing += (failing ? 1 : 0) - (entry->failing ? 1 : 0);
+    entry->failing = failing;
+}
+
 static void entry_free(struct entry *entry)
 {
+    set_failing(entry, false);
     kp_list_remove(&entry->in_queue);
     kp_policy_unref(entry->policy);
     json_decref(entry->wanted);
@@ -236,13 +245,21 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     entry->call = NULL;
     statuses->n_calls--;
     kp_metric_inc(kp_metric_with(statuses->writes, (const char *const[]){err == NULL ? "success" : "error"}));
-    if (entry->dropped) {
+    bool failed = err != NULL && http_status != 404; // 404: gone, the watch will say so
+    set_failing(entry, failed);
+    if (failed)
+        kp_copy(statuses->trouble, sizeof statuses->trouble, err->text);
+    if (entry->dropped)
         entry_free(entry);
-    } else if (err != NULL && http_status != 404) { // 404: gone, the watch will say so
+    else if (failed)
         write_again(entry);
-    }
     check_flushed(statuses);
     pump(statuses);
+}
+
+const char *kp_statuses_trouble(const struct kp_statuses *statuses)
+{
+    return statuses->n_failing > 0 ? statuses->trouble : NULL;
 }
 
 static void write_one(struct kp_statuses *statuses, struct entry *entry)

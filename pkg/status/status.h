@@ -20,7 +20,7 @@
 // What is true of a policy now: the controller fills it from verdicts and plan.
 struct kp_policy_summary {
     bool synced;             // caches are complete; false: TargetsDiscovered Unknown
-    const char *trouble;     // why they are not (403 on pods ...), or NULL
+    const char *trouble;     // why they are not (403 on pods ...) or cannot be kept up, or NULL
     bool refs_checked;       // references (Secrets) were looked up
     const char *ref_problem; // NULL = all resolve
     uint32_t matched;        // pods that match, scrapable or not
@@ -65,6 +65,9 @@ void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
 // Sets the gauges of all policies together: conditions, the last capture that was stored. Call after a round
 // of updates. A replica that does not write tells what the one that does has written.
 void kp_statuses_measure(struct kp_statuses *statuses);
+// Why the status of some policy could not be written the last time, a sentence, borrowed until the loop
+// turns; NULL = all were.
+const char *kp_statuses_trouble(const struct kp_statuses *statuses);
 // Only the leader writes.
 void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing);
 // Writes what waits, for at most grace_ms, then calls on_flushed.

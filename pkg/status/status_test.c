@@ -198,10 +198,12 @@ static void test_a_failed_write_is_repeated(void **state)
     run_until(&f, 1);
     kp_statuses_update(f.statuses, "shop/p", &summary, now + 1000);
     run_until(&f, 1);
+    assert_string_equal(kp_statuses_trouble(f.statuses), "forbidden");
     kp_statuses_update(f.statuses, "shop/p", &summary, now + 9000);
     run_until(&f, 2);
     kp_statuses_update(f.statuses, "shop/p", &summary, now + 10000);
     run_until(&f, 2);
+    assert_null(kp_statuses_trouble(f.statuses));
     end(&f);
 }
 

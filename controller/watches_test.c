@@ -1,0 +1,152 @@
+// What is said of a watch that was in step and is refused.
+#include "controller/watches.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "kube/api_peer.h"
+#include "kube/client.h"
+#include "plan/plan.h"
+#include "base/banned.h"
+
+#define SYNCED                                                                                               \
+    "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"9\",\"annotations\":{"           \
+    "\"k8s.io/initial-events-end\":\"true\"}}}}\n"
+#define STATUS(reason, code)                                                                                 \
+    "{\"kind\":\"Status\",\"message\":\"because " reason "\",\"reason\":\"" reason "\",\"code\":" code "}"
+
+struct bench {
+    struct peer *peer;
+    struct kp_loop *loop;
+    struct kp_kube *kube;
+    struct kp_plan *plan;
+    struct kp_inventory *inventory;
+    struct kp_statuses *statuses;
+    struct kp_watches *watches;
+    int n_synced, n_changes;
+};
+
+static void on_synced(void *user)
+{
+    ((struct bench *)user)->n_synced++;
+}
+
+static void on_change(void *user, const char *namespace)
+{
+    (void)namespace;
+    ((struct bench *)user)->n_changes++;
+}
+
+static void never_cancel(void *user, uint64_t order_id)
+{
+    (void)user;
+    (void)order_id;
+}
+
+static void ignore_namespace(void *user, const char *namespace)
+{
+    (void)user;
+    (void)namespace;
+}
+
+static void ignore_problem(void *user, const struct kp_pod *pod, const struct kp_annotation_problem *problem)
+{
+    (void)user;
+    (void)pod;
+    (void)problem;
+}
+
+static void begin(struct bench *b, const struct peer_step *steps, size_t n)
+{
+    static const char *const namespaces[] = {"shop", NULL};
+    *b = (struct bench){.peer = peer_start(steps, n), .loop = kp_loop_create()};
+    kp_auto_free char *server = kp_asprintf("http://127.0.0.1:%d", b->peer->port);
+    b->kube = kp_kube_create(b->loop, &(struct kp_kube_config){.server = server}, NULL);
+    b->plan = kp_plan_create(NULL, NULL);
+    struct kp_inventory_options inventory = {.on_cancel = never_cancel,
+        .on_replanned = ignore_namespace,
+        .on_annotation_problem = ignore_problem,
+        .user = b};
+    b->inventory = kp_inventory_create(b->loop, b->plan, &inventory);
+    b->statuses = kp_statuses_create(b->loop, b->kube, NULL, "test", NULL);
+    b->watches = kp_watches_create(&(struct kp_watches_options){.kube = b->kube,
+        .inventory = b->inventory,
+        .statuses = b->statuses,
+        .namespaces = namespaces,
+        .on_synced = on_synced,
+        .on_change = on_change,
+        .user = b});
+    kp_watches_start(b->watches);
+}
+
+static void end(struct bench *b)
+{
+    kp_watches_destroy(b->watches);
+    kp_kube_destroy(b->kube);
+    kp_statuses_destroy(b->statuses);
+    kp_inventory_destroy(b->inventory);
+    kp_plan_destroy(b->plan);
+    kp_loop_destroy(b->loop);
+    kp_auto_free char *failure = peer_stop(b->peer);
+    if (failure)
+        fail_msg("%s", failure);
+}
+
+static void until(struct bench *b, bool in_trouble)
+{
+    const bool never = false;
+    for (int i = 0; i < 2000 && (kp_watches_trouble(b->watches) != NULL) != in_trouble; i++)
+        (void)kp_loop_run_until(b->loop, &never, 10);
+    assert_int_equal(kp_watches_trouble(b->watches) != NULL, in_trouble);
+}
+
+// Policies and pods of one namespace: both are in step, then both are refused once, then both are well again.
+static void refused(int status, const char *body, const char *says, bool told_in_status)
+{
+    const struct peer_step steps[] = {
+        {"sendInitialEvents", 200, NULL, SYNCED, 0, 0, PEER_CHUNKED},
+        {NULL, 200, NULL, SYNCED, 0, 0, PEER_CHUNKED},
+        {NULL, status, NULL, body, 0, 0, PEER_WHOLE},
+        {NULL, status, NULL, body, 0, 0, PEER_WHOLE},
+        {"resourceVersion=9&", 200, NULL, "", 0, 0, PEER_HOLD},
+        {"resourceVersion=9&", 200, NULL, "", 0, 0, PEER_HOLD},
+    };
+    struct bench b;
+    const char *why = NULL;
+    begin(&b, steps, KP_COUNT(steps));
+    assert_false(kp_watches_synced(b.watches, &why));
+    assert_non_null(strstr(why, "are not listed yet"));
+    assert_null(kp_watches_trouble(b.watches)); // that is said already
+    until(&b, true);
+    const char *trouble = kp_watches_trouble(b.watches);
+    if (!strstr(trouble, "/namespaces/shop/p") || !strstr(trouble, says))
+        fail_msg("'%s'", trouble);
+    assert_int_equal(kp_watches_trouble_of(b.watches, "shop/p") != NULL, told_in_status);
+    assert_null(kp_watches_trouble_of(b.watches, "shopping/p")); // of another namespace
+    until(&b, false);
+    assert_true(kp_watches_synced(b.watches, &why)); // what was complete once stays so
+    assert_int_equal(b.n_synced, 1);
+    assert_true(b.n_changes >= 2); // so that status is told
+    end(&b);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    refused(403, STATUS("Forbidden", "403"), "because Forbidden", true);
+    refused(404, "404 page not found\n", "CustomResourceDefinition", true);
+    refused(401, STATUS("Unauthorized", "401"), "because Unauthorized", true);
+    refused(500, STATUS("InternalError", "500"), "because InternalError", false); // it may pass by itself
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
