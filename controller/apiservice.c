@@ -69,7 +69,8 @@ struct kp_apiservice {
     char unavailable[200]; // what the API server says of it; "" = it is well
     int64_t pause_ms;      // that the next useless one costs; 0 = the first
     bool is_read, probing, told_others, told_failure,
-        is_apply; // is_apply: what is being done, else withdrawn
+        is_apply;      // is_apply: what is being done, else withdrawn
+    bool told_silence; // that the registry does not answer
     struct kp_metric *ready, *present, *available, *failures;
     struct kp_metric_family *changes;
 };
@@ -80,9 +81,14 @@ static void wait_for(struct kp_apiservice *s, int64_t ms)
     kp_timer_start(s->timer, ms, 0);
 }
 
+static int64_t every_ms(const struct kp_apiservice *s)
+{
+    return s->options.every_ms != 0 ? s->options.every_ms : EVERY_MS;
+}
+
 static void round_over(struct kp_apiservice *s)
 {
-    wait_for(s, s->options.every_ms != 0 ? s->options.every_ms : EVERY_MS);
+    wait_for(s, every_ms(s));
 }
 
 static void failed(struct kp_apiservice *s, const char *what, const struct kp_error *err)
@@ -307,6 +313,17 @@ static void on_switch(void *user, int http_status, json_t *json, const struct kp
     get(s, KP_APISERVICE_PATH, on_object);
 }
 
+// One that has never answered yet may be starting: it is given two rounds.
+static void tell(struct kp_apiservice *s, bool answers, const char *why_not)
+{
+    bool is_late = s->facts.answers || kp_mono_ms() - s->facts.answered_ms >= 2 * every_ms(s);
+    if (answers && !s->facts.answers)
+        KP_SAY(KP_LOG_INFO, "the registry answers");
+    else if (!answers && is_late && !s->told_silence)
+        KP_WARN("the registry does not answer", KP_S("why", why_not));
+    s->told_silence = !answers && (is_late || s->told_silence);
+}
+
 static void on_probed(void *asker, bool answers, const char *why_not)
 {
     struct kp_apiservice *s = asker;
@@ -316,12 +333,9 @@ static void on_probed(void *asker, bool answers, const char *why_not)
     if (answers)
         s->facts.answered_ms = kp_mono_ms();
     kp_metric_set(s->ready, answers ? 1 : 0);
+    tell(s, answers, why_not);
     if (answers == s->facts.answers)
         return;
-    if (answers)
-        KP_SAY(KP_LOG_INFO, "the registry answers");
-    else
-        KP_WARN("the registry does not answer", KP_S("why", why_not));
     s->facts.answers = answers;
     s->options.on_answers(s->options.user, answers);
     if (answers && s->state == STATE_WAITING)
@@ -386,7 +400,7 @@ void kp_apiservice_set_running(struct kp_apiservice *s, bool running)
     kp_timer_stop(s->timer);
     s->state = STATE_STOPPED;
     s->is_read = false;
-    s->facts.answers = false;
+    s->facts.answers = s->told_silence = false;
     s->facts.answered_ms = s->facts.available_ms = kp_mono_ms();
     if (running)
         wait_for(s, 1);

@@ -1,6 +1,7 @@
 // What the leader keeps for the registry, against an API server that keeps objects and a registry over TLS.
 #include "controller/registrylink.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
@@ -396,6 +398,51 @@ static void a_fresh_cluster_gets_everything(void **state)
     bench_close(&b);
 }
 
+static int logged(const char *file, const char *what)
+{
+    char *text = NULL;
+    int n = 0;
+    assert_int_equal(kp_file_read(file, 1 << 20, &text, NULL, NULL), 0);
+    for (const char *p = text; (p = strstr(p, what)) != NULL; p++)
+        n++;
+    kp_free(text);
+    return n;
+}
+
+static bool says_silence(struct bench *b)
+{
+    return logged(b->key_file, "does not answer") > 0;
+}
+
+static bool has_asked_on(struct bench *b)
+{
+    pthread_mutex_lock(&b->lock);
+    bool has = b->reads[OBJECT_SWITCH] >= 10;
+    pthread_mutex_unlock(&b->lock);
+    return has;
+}
+
+static void a_registry_that_never_answers_is_told_once(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    int fd = open(b.key_file, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    kp_log_setup(KP_LOG_WARN, false, fd);
+    kp_auto_free char *url = kp_asprintf("https://localhost:%d", kp_test_closed_port());
+    bench_link(&b, url);
+    kp_registrylink_set_leading(b.link, true);
+    until(&b, says_silence);
+    until(&b, has_asked_on);
+    assert_int_equal(logged(b.key_file, "does not answer"), 1);
+    assert_int_equal(logged(b.key_file, "connection refused"), 1); // and why
+    kp_log_setup(KP_LOG_ERROR, false, 2);
+    close(fd);
+    bench_unlink(&b);
+    bench_close(&b);
+}
+
 static void what_is_there_is_adopted(void **state)
 {
     struct bench b;
@@ -479,6 +526,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fresh_cluster_gets_everything),
+        cmocka_unit_test(a_registry_that_never_answers_is_told_once),
         cmocka_unit_test(what_is_there_is_adopted),
         cmocka_unit_test(a_secret_that_is_not_there_is_not_made),
         cmocka_unit_test(a_strange_api_service_is_left_alone),
