@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -65,8 +66,12 @@ func Run(m *testing.M, helmValues ...string) {
 func connect() (err error) {
 	env.down = func() {}
 	if name := os.Getenv("KP_E2E_CLUSTER"); name != "" {
-		env.own, err = harness.Open(name)
-		return err
+		if env.own, err = harness.Open(name); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		return env.own.Recover(ctx) // from what the package before did to it
 	}
 	if os.Getenv("KUBECONFIG") != "" {
 		return nil
@@ -176,15 +181,16 @@ func Install(values ...string) error {
 	return untilShown()
 }
 
-// untilShown waits until the controller has told a registry that was started how old the namespaces are.
+// untilShown waits until the registry can be reached by its Service, and the controller has told it how old the namespaces are.
+// Which certificate it shows meanwhile is the matter of who changed it.
 func untilShown() error {
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		out, err := Raw("/api/v1/profiles?limit=1")
-		if err == nil || !strings.Contains(out+err.Error(), "how old the namespaces are") {
-			return nil
-		}
-		if time.Now().After(end) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		_, err := Raw("/api/v1/profiles?limit=1&namespace=default")
+		if err == nil || time.Now().After(end) {
 			return err
+		}
+		if !regexp.MustCompile(`curl: \((7|28|35|52|56)\)|how old the namespaces are`).MatchString(err.Error()) {
+			return nil
 		}
 	}
 }
@@ -325,15 +331,31 @@ func Describe(ns string) string {
 	for _, args := range [][]string{
 		{"get", "pods,profilingpolicies", "-n", ns, "-o", "wide"}, {"get", "profilingpolicies", "-n", ns, "-o", "yaml"},
 		{"get", "events", "-n", ns}, {"get", "pods", "-n", Namespace, "-o", "wide"},
-		{"logs", "-n", Namespace, "deploy/kube-pprof-controller", "--tail=60"}, {"logs", "-n", Namespace, "sts/kube-pprof-registry", "--tail=30"},
+		{"logs", "-n", Namespace, "deploy/kube-pprof-controller", "--tail=3000"}, {"logs", "-n", Namespace, "sts/kube-pprof-registry", "--tail=3000"},
 	} {
 		text, err := Kubectl(args...)
+		if args[0] == "logs" {
+			text = notable(text, 60)
+		}
 		fmt.Fprintf(&out, "$ kubectl %s\n%s", strings.Join(args, " "), text)
 		if err != nil {
 			fmt.Fprintln(&out, err)
 		}
 	}
 	return out.String()
+}
+
+// notable are the last lines of a log, and of those before as many that are not of level debug or of a request.
+func notable(log string, n int) string {
+	lines := strings.SplitAfter(log, "\n")
+	end := max(0, len(lines)-n/2)
+	var before []string
+	for _, line := range lines[:end] {
+		if !strings.Contains(line, `"level":"debug"`) && !strings.Contains(line, `"msg":"audit"`) {
+			before = append(before, line)
+		}
+	}
+	return strings.Join(append(before[max(0, len(before)-n/2):], lines[end:]...), "")
 }
 
 func dump() {

@@ -325,6 +325,13 @@ func (b *box) stop(ctx context.Context, name, signal string) error {
 	return err
 }
 
+// restart kills a component, if it runs, and starts it.
+func (b *box) restart(ctx context.Context, name string) error {
+	_, err := b.run(ctx, "sh", "-c", `p=$(cat "$1.pid"); kill -KILL $p 2>/dev/null; while kill -0 $p 2>/dev/null; do sleep 0.02; done`,
+		"sh", filepath.Join(b.dir, name))
+	return errors.Join(err, b.start(ctx, name))
+}
+
 // openBox finds a box by its folder. It fails when its PID 1 is no longer ours.
 func openBox(dir string) (*box, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "init.pid"))

@@ -118,7 +118,40 @@ func (c *Cluster) Start(ctx context.Context, where, name string) error {
 	if err != nil {
 		return err
 	}
+	if name == "apiserver" || name == "etcd" {
+		if err := os.WriteFile(c.disturbed(), nil, 0o644); err != nil {
+			return err
+		}
+	}
 	return b.start(ctx, name)
+}
+
+func (c *Cluster) disturbed() string { return filepath.Join(c.Dir, "disturbed") }
+
+// Recover begins anew what lives on watches, if the API server or etcd were started again since the last time. By themselves
+// kube-proxy, the scheduler and the others come again later and later, and what one of them missed meanwhile was seen to stay
+// missed for minutes: a Service without a way to its pod, a pod without a node.
+func (c *Cluster) Recover(ctx context.Context) error {
+	if _, err := os.Stat(c.disturbed()); err != nil {
+		return nil
+	}
+	api, err := c.api()
+	if err != nil {
+		return err
+	}
+	if err := wait(ctx, 60*time.Second, "API server to be ready", func() error { return api.get(ctx, "/readyz", nil) }); err != nil {
+		return err
+	}
+	for _, name := range []string{"kcm", "scheduler", "coredns"} {
+		err = errors.Join(err, c.cp.restart(ctx, name))
+	}
+	for _, n := range c.nodes {
+		err = errors.Join(err, n.restart(ctx, "kubelet"), n.restart(ctx, "proxy"))
+	}
+	for _, n := range c.nodes {
+		err = errors.Join(err, wait(ctx, 60*time.Second, "node "+n.name+" to be Ready", func() error { return api.nodeReady(ctx, n.name) }))
+	}
+	return errors.Join(err, os.Remove(c.disturbed()))
 }
 
 // Load imports an image archive on every node.
