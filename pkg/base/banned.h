@@ -3,6 +3,8 @@
 #ifndef KP_BASE_BANNED_H
 #define KP_BASE_BANNED_H
 
+#undef sprintf // macros of a glibc that fortifies, for clang
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atof gets gmtime localtime ctime asctime  \
     system sleep
 #pragma GCC poison malloc calloc realloc strdup strndup
