@@ -9,12 +9,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"sort"
 	"strings"
@@ -28,17 +25,22 @@ type Image struct {
 	Entrypoint []string          // argv; the pod's args are appended
 	Env        []string          // K=V
 	Labels     map[string]string // org.opencontainers.image.*
+	Arch       string            // as Go calls it; this machine's by default
+	Root       string            // where libraries are looked for; "" is this machine
+	Created    time.Time         // the zero time is not written
 	files      map[string]file
 }
 
 type file struct {
 	mode int64
 	data []byte
+	src  string // where Add found it
+	link string // the file is a symbolic link to this
 }
 
 // New returns an image with the user 65532, /tmp and the two account files that some libraries look for.
 func New(name string, entrypoint ...string) *Image {
-	im := &Image{Name: name, User: "65532:65532", Entrypoint: entrypoint, files: map[string]file{}}
+	im := &Image{Name: name, User: "65532:65532", Entrypoint: entrypoint, Arch: runtime.GOARCH, files: map[string]file{}}
 	im.AddBytes("/etc/passwd", 0o644, []byte("root:x:0:0:root:/:/nologin\nnonroot:x:65532:65532:nonroot:/tmp:/nologin\n"))
 	im.AddBytes("/etc/group", 0o644, []byte("root:x:0:\nnonroot:x:65532:\n"))
 	return im
@@ -46,8 +48,10 @@ func New(name string, entrypoint ...string) *Image {
 
 // AddBytes puts data at dest, owned by root.
 func (im *Image) AddBytes(dest string, mode int64, data []byte) {
-	im.files[strings.TrimPrefix(path.Clean(dest), "/")] = file{mode: mode, data: data}
+	im.put(dest, file{mode: mode, data: data})
 }
+
+func (im *Image) put(dest string, f file) { im.files[strings.TrimPrefix(path.Clean(dest), "/")] = f }
 
 // Add copies the file src to dest. It stays executable if it was.
 func (im *Image) Add(src, dest string) error {
@@ -63,35 +67,7 @@ func (im *Image) Add(src, dest string) error {
 	if st.Mode()&0o111 != 0 {
 		mode = 0o755
 	}
-	im.AddBytes(dest, mode, data)
-	return nil
-}
-
-// "libx.so.1 => /path (0x..)" and "/lib64/ld-linux-x86-64.so.2 (0x..)"
-var lddLine = regexp.MustCompile(`(/\S+) \(0x`)
-
-// AddELF copies a program or a library and every shared library it needs, each at the path the dynamic loader finds it by.
-func (im *Image) AddELF(src, dest string) error {
-	if err := im.Add(src, dest); err != nil {
-		return err
-	}
-	cmd := exec.Command("ldd", src)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		if strings.Contains(string(out), "not a dynamic executable") || strings.Contains(string(out), "statically linked") {
-			return nil
-		}
-		return fmt.Errorf("ldd %s: %w: %s", src, err, out)
-	}
-	if strings.Contains(string(out), "not found") {
-		return fmt.Errorf("ldd %s: a library is missing:\n%s", src, out)
-	}
-	for _, m := range lddLine.FindAllStringSubmatch(string(out), -1) {
-		if err := im.Add(m[1], m[1]); err != nil {
-			return err
-		}
-	}
+	im.put(dest, file{mode: mode, data: data, src: src})
 	return nil
 }
 
@@ -151,6 +127,9 @@ func (im *Image) layer() ([]byte, error) {
 
 func put(t *tar.Writer, name string, f file) error {
 	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: f.mode, Size: int64(len(f.data)), ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
+	if f.link != "" {
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.link, 0o777
+	}
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}
@@ -162,8 +141,16 @@ type descriptor struct {
 	MediaType   string            `json:"mediaType"`
 	Digest      string            `json:"digest"`
 	Size        int               `json:"size"`
+	Platform    *platform         `json:"platform,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
+
+type platform struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+}
+
+const indexType = "application/vnd.oci.image.index.v1+json"
 
 type archive map[string]file
 
@@ -182,11 +169,17 @@ func (a archive) json(v any, kind string) descriptor {
 	return a.blob(data, kind)
 }
 
+func hasTag(name string) error {
+	if strings.LastIndex(name, ":") <= strings.LastIndex(name, "/") {
+		return errors.New("image name '" + name + "' has no tag: give NAME:TAG")
+	}
+	return nil
+}
+
 // Write stores the image as an OCI layout in a tar at out; containerd imports it under its Name. It returns the manifest's digest.
 func (im *Image) Write(out string) (string, error) {
-	i := strings.LastIndex(im.Name, ":")
-	if i <= strings.LastIndex(im.Name, "/") {
-		return "", errors.New("image name '" + im.Name + "' has no tag: give NAME:TAG")
+	if err := hasTag(im.Name); err != nil {
+		return "", err
 	}
 	layer, err := im.layer()
 	if err != nil {
@@ -194,26 +187,35 @@ func (im *Image) Write(out string) (string, error) {
 	}
 	a := archive{}
 	l := a.blob(layer, "layer.v1.tar")
-	config := a.json(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux",
+	config := map[string]any{
+		"architecture": im.Arch, "os": "linux",
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{l.Digest}},
 		"config": map[string]any{
 			"User": im.User, "Entrypoint": im.Entrypoint, "WorkingDir": "/", "Labels": im.Labels,
 			"Env": append([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, im.Env...),
 		},
-	}, "config.v1+json")
+	}
+	if !im.Created.IsZero() {
+		config["created"] = im.Created.UTC().Format(time.RFC3339)
+	}
 	manifest := a.json(map[string]any{
-		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": []descriptor{l},
+		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": a.json(config, "config.v1+json"), "layers": []descriptor{l},
 		"annotations": im.Labels,
 	}, "manifest.v1+json")
-	manifest.Annotations = map[string]string{"io.containerd.image.name": im.Name, "org.opencontainers.image.ref.name": im.Name[i+1:]}
-	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "manifests": []descriptor{manifest}})
+	manifest.Platform = &platform{Architecture: im.Arch, OS: "linux"}
+	return manifest.Digest, a.finish(im.Name, manifest, out)
+}
+
+// finish names what the archive is of, and writes it.
+func (a archive) finish(name string, top descriptor, out string) error {
+	top.Annotations = map[string]string{"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name[strings.LastIndex(name, ":")+1:]}
+	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": indexType, "manifests": []descriptor{top}})
 	if err != nil {
-		return "", err
+		return err
 	}
 	a["index.json"] = file{mode: 0o644, data: index}
 	a["oci-layout"] = file{mode: 0o644, data: []byte(`{"imageLayoutVersion":"1.0.0"}`)}
-	return manifest.Digest, a.write(out)
+	return a.write(out)
 }
 
 func (a archive) write(out string) error {
