@@ -16,7 +16,7 @@ struct kp_kube_call;
 struct kp_kube_exchange;
 
 struct kp_kube_options {
-    const char *user_agent;     // "kube-pprof/0.1.0 (linux/amd64)"
+    const char *user_agent;     // "kube-pprof/0.2.0 (linux/amd64)"
     struct kp_metrics *metrics; // rest_client_requests_total and the like; NULL = none
     double writes_per_second;   // token bucket for everything that is not GET; 0 = 20
     bool terminal;              // stdin is one: an exec plugin may ask there
