@@ -27,6 +27,7 @@ static struct outcome outcome_of(struct fixture_pod *f, const char *spec, unsign
     }
     const struct kp_match *match = &verdict.matches.items[0];
     assert_int_equal(match->leftout == KP_LEFTOUT_NONE, match->n_targets > 0);
+    assert_int_equal(match->n_targets, verdict.targets.n);
     assert_int_equal(match->leftout == KP_LEFTOUT_NONE, match->message[0] == '\0');
     if (match->leftout != KP_LEFTOUT_NONE)
         snprintf(o.text, sizeof o.text, "%s", kp_leftout_info(match->leftout)->name);
@@ -177,6 +178,20 @@ static void test_a_port_for_each_type(void **state)
     assert_string_equal(outcome_of(&f, spec, KP_DIALECTS_DEFAULT).text, "NoEndpoint");
 }
 
+// As most pods with these annotations have it: it is one target.
+static void test_the_same_port_for_each_type(void **state)
+{
+    (void)state;
+    struct fixture_pod f;
+    fixture_pod_init(&f);
+    fixture_note(&f, "profiles.grafana.com/cpu.scrape", "true");
+    fixture_note(&f, "profiles.grafana.com/cpu.port", "8080");
+    fixture_note(&f, "profiles.grafana.com/memory.scrape", "true");
+    fixture_note(&f, "profiles.grafana.com/memory.port", "8080");
+    assert_string_equal(outcome_of(&f, "{'selector': {}, " CPU_HEAP "}", ~0U).text,
+        "app:8080/debug/pprof/profile app:8080/debug/pprof/heap");
+}
+
 static void test_what_is_needed_and_unreadable_is_not_guessed(void **state)
 {
     (void)state;
@@ -238,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_port_names),
         cmocka_unit_test(test_only_explicit_dialects_fall_back_to_6060),
         cmocka_unit_test(test_a_port_for_each_type),
+        cmocka_unit_test(test_the_same_port_for_each_type),
         cmocka_unit_test(test_what_is_needed_and_unreadable_is_not_guessed),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_types_a_pod_names),

@@ -114,11 +114,21 @@ static bool endpoint_usable(const struct kp_pod *pod, const struct kp_found *fou
     return true;
 }
 
+// Whether one of the first n that are wanted is at this port: one port is one target.
+static bool port_counted(const struct kp_found *found, const bool *wanted, size_t n, uint16_t port)
+{
+    for (size_t i = 0; i < n; i++)
+        if (wanted[i] && found[i].port == port)
+            return true;
+    return false;
+}
+
 static void match_policy(struct kp_target_builder *builder, const struct kp_pod *pod,
     const struct kp_policy *policy, const struct kp_pod_wishes *wishes, bool ip_conflict,
     const struct kp_target_config *config, struct kp_match *match)
 {
     struct kp_found found[KP_FOUND_MAX];
+    bool wanted[KP_FOUND_MAX] = {false};
     bool path_refused = false;
     if (!opted(policy, wishes, match) || !pod_usable(pod, ip_conflict, config, match))
         return;
@@ -126,10 +136,11 @@ static void match_policy(struct kp_target_builder *builder, const struct kp_pod 
     for (size_t i = 0; i < n; i++) {
         if (!endpoint_usable(pod, &found[i], config, match))
             continue;
-        if (kp_target_builder_add(builder, policy, &found[i], config))
-            match->n_targets++;
-        else
+        wanted[i] = kp_target_builder_add(builder, policy, &found[i], config);
+        if (!wanted[i])
             path_refused = true;
+        else if (!port_counted(found, wanted, i, found[i].port))
+            match->n_targets++;
     }
     if (match->n_targets > 0) {
         match->leftout = KP_LEFTOUT_NONE;
