@@ -7,8 +7,8 @@
 
 #define KP_MAX_PROFILE_BYTES      (64 * KP_MIB)  // as received, gzip or not
 #define KP_MAX_INFLATED_BYTES     (512 * KP_MIB) // one profile inflated
-#define KP_MAX_INFLATE_RATIO      200
-#define KP_MAX_WATCH_OBJECT_BYTES (8 * KP_MIB) // one object of a list or watch
+#define KP_MAX_INFLATE_RATIO      64             // pprof packs to a third or a tenth
+#define KP_MAX_WATCH_OBJECT_BYTES (8 * KP_MIB)   // one object of a list or watch
 #define KP_MAX_JSON_BYTES         (16 * KP_MIB)
 #define KP_MAX_ANSWER_HEAD        (256 * KP_KIB) // headers of an answer that a client reads, interim ones too
 #define KP_MAX_LABELS             64             // of one series

@@ -229,7 +229,14 @@ static void test_bomb(void **state)
     assert_true(len * 200 < size);
     assert_int_equal(kp_profile_check(bomb, len, NULL, NULL, &err), KP_PROFILE_TOO_LARGE);
     assert_non_null(strstr(err.text, "inflates to more than"));
+    // members behind each other are one stream
+    kp_auto_free uint8_t *twice = kp_alloc(2 * len);
+    memcpy(twice, bomb, len);
+    memcpy(twice + len, bomb, len);
+    assert_int_equal(kp_profile_check(twice, 2 * len, NULL, NULL, NULL), KP_PROFILE_TOO_LARGE);
     memset(bomb + len - 4, 0, 4); // a trailer that lies
+    assert_int_equal(kp_profile_check(bomb, len, NULL, NULL, NULL), KP_PROFILE_TOO_LARGE);
+    memset(bomb + len - 4, 0xff, 4); // the other way
     assert_int_equal(kp_profile_check(bomb, len, NULL, NULL, NULL), KP_PROFILE_TOO_LARGE);
     uint8_t *out;
     size_t out_len;

@@ -16,6 +16,7 @@
 #define GZIP_MIN       18 // header and trailer
 #define RATIO_FREE     ((size_t)KP_MIB)
 #define FIRST_STREAMED ((size_t)(64 * KP_KIB))
+#define TOO_MUCH       "the profile inflates to more than %zu bytes"
 
 struct kp_profile_limits kp_profile_limits_of(const struct kp_profile_limits *limits)
 {
@@ -45,14 +46,18 @@ size_t kp_profile_inflate_cap(size_t len, const struct kp_profile_limits *limits
     return by_ratio < cap ? by_ratio : cap;
 }
 
-// Fails when libdeflate is not the tool; the caller then streams.
-static bool inflate_whole(const uint8_t *data, size_t len, size_t cap, uint8_t **ret, size_t *ret_len)
+// What the trailer says of the last member's size.
+static size_t told_size(const uint8_t *data, size_t len)
 {
     uint32_t trailer;
     memcpy(&trailer, data + len - sizeof trailer, sizeof trailer);
-    size_t size = le32toh(trailer);
-    if (size > cap)
-        return false;
+    return le32toh(trailer);
+}
+
+// Fails when libdeflate is not the tool; the caller then streams.
+static bool inflate_whole(const uint8_t *data, size_t len, uint8_t **ret, size_t *ret_len)
+{
+    size_t size = told_size(data, len);
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
     if (d == NULL)
         return false;
@@ -74,12 +79,19 @@ struct stream {
     z_stream z;
     uint8_t *out;
     size_t len, room, cap;
+    bool only_looks; // nothing is kept
+    size_t passed;   // of what was not
 };
 
 static int grow(struct stream *s, struct kp_error *err)
 {
+    if (s->only_looks && s->room > 0) {
+        s->passed += s->len;
+        s->len = 0;
+        return s->passed > s->cap ? kp_fail(err, KP_LIMIT, TOO_MUCH, s->cap) : 0;
+    }
     if (s->room >= s->cap)
-        return kp_fail(err, KP_LIMIT, "the profile inflates to more than %zu bytes", s->cap);
+        return kp_fail(err, KP_LIMIT, TOO_MUCH, s->cap);
     s->room = s->room == 0 ? FIRST_STREAMED : 2 * s->room;
     if (s->room > s->cap)
         s->room = s->cap;
@@ -142,12 +154,12 @@ static int inflate_members(struct stream *s, struct kp_error *err)
     return 0;
 }
 
-static int inflate_streamed(
-    const uint8_t *data, size_t len, size_t cap, uint8_t **ret, size_t *ret_len, struct kp_error *err)
+static int inflate_streamed(const uint8_t *data, size_t len, size_t cap, bool only_looks, uint8_t **ret,
+    size_t *ret_len, struct kp_error *err)
 {
     if (len > UINT32_MAX)
         return kp_fail(err, KP_LIMIT, "%zu bytes are more than one profile may have", len);
-    struct stream s = {.cap = cap};
+    struct stream s = {.cap = cap, .only_looks = only_looks};
     if (inflateInit2(&s.z, 15 + 16) != Z_OK)
         return kp_fail(err, KP_INTERNAL, "cannot set up zlib");
     s.z.next_in = (uint8_t *)(uintptr_t)data;
@@ -156,6 +168,8 @@ static int inflate_streamed(
     if (rc == 0)
         rc = inflate_members(&s, err);
     inflateEnd(&s.z);
+    if (rc == 0 && only_looks)
+        rc = kp_fail(err, KP_INVALID, "gzip data is broken");
     if (rc != 0) {
         kp_free(s.out);
         return rc;
@@ -172,9 +186,11 @@ static int inflate_any(const void *data, size_t len, const struct kp_profile_lim
     if (kp_profile_is_gzip(data, len)) {
         if (len < GZIP_MIN)
             return kp_fail(err, KP_INVALID, "gzip data is cut short");
-        if (inflate_whole(data, len, cap, ret, ret_len))
+        // true, or broken: which of them costs no memory to find out
+        bool too_much = told_size(data, len) > cap;
+        if (!too_much && inflate_whole(data, len, ret, ret_len))
             return 0;
-        return inflate_streamed(data, len, cap, ret, ret_len, err);
+        return inflate_streamed(data, len, cap, too_much, ret, ret_len, err);
     }
     size_t max = kp_profile_limits_of(limits).max_inflated_bytes;
     if (len > max)
