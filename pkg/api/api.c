@@ -77,6 +77,7 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
     kp_list_init(&api->asking);
     kp_list_init(&api->late);
     kp_list_init(&api->waiting);
+    kp_list_init(&api->large);
     api->states = kp_states_create(api->options.max_state_bytes);
     api->worker = kp_worker_create(options->loop, "store");
     make_metrics(api);

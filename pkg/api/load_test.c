@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/file.h"
 #include "base/limits.h"
@@ -42,6 +43,56 @@ static void test_the_largest_profile_there_may_be(void **state)
     assert_non_null(strstr(answer.body, "\"sizeBytes\":67108864"));
     kp_free(body);
     bench_answer_clear(&answer);
+    bench_stop(b);
+}
+
+static uint8_t *squeeze(const void *data, size_t len, size_t *ret_len)
+{
+    z_stream z = {0};
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    size_t room = deflateBound(&z, len);
+    uint8_t *out = kp_alloc(room);
+    z.next_in = (uint8_t *)(uintptr_t)data;
+    z.avail_in = (uInt)len;
+    z.next_out = out;
+    z.avail_out = (uInt)room;
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    *ret_len = z.total_out;
+    deflateEnd(&z);
+    return out;
+}
+
+// Each of them inflates to as much as one may: they are looked at one after the other.
+static void test_large_bombs_take_memory_one_at_a_time(void **state)
+{
+    (void)state;
+    struct bench *b = bench_start((struct kp_api_options){0});
+    size_t unit, len = 0, room = 2 * KP_MIB;
+    struct bench_answer answers[6] = {0};
+    kp_auto_free uint8_t *zeros = kp_calloc(1, KP_MIB);
+    kp_auto_free uint8_t *member = squeeze(zeros, KP_MIB, &unit);
+    uint8_t *bomb = kp_alloc(room);
+    for (; len + unit < room; len += unit) // the last member tells of 1 MiB only
+        memcpy(bomb + len, member, unit);
+    struct kp_blob *blob = kp_blob_take(bomb, len);
+    kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d/api/v1/profiles?service=a&type=cpu", b->port);
+    for (size_t i = 0; i < KP_COUNT(answers); i++) {
+        struct kp_http_call *call;
+        const struct kp_http_request request = {
+            .method = "POST", .url = url, .body = blob, .on_done = bench_on_done, .user = &answers[i]};
+        assert_int_equal(kp_http_start(b->client, &request, &call, NULL), 0);
+    }
+    for (size_t i = 0; i < KP_COUNT(answers); i++) {
+        assert_true(kp_loop_run_until(b->loop, &answers[i].done, BENCH_WAIT_MS));
+        assert_int_equal(answers[i].status, 413);
+        bench_answer_clear(&answers[i]);
+    }
+    kp_blob_unref(blob);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    print_message("6 large bombs: %ld MiB at most\n", usage.ru_maxrss / 1024);
+    if (!IS_SANITIZED)
+        assert_true(usage.ru_maxrss / 1024 < 240);
     bench_stop(b);
 }
 
@@ -135,6 +186,8 @@ int main(void)
     const struct rlimit files = {4096, 4096};
     (void)!setrlimit(RLIMIT_NOFILE, &files);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_large_bombs_take_memory_one_at_a_time), // the first: it looks at the most there was
         cmocka_unit_test(test_the_largest_profile_there_may_be),
         cmocka_unit_test(test_slow_clients_cost_little),
         cmocka_unit_test(test_answers_nobody_reads_are_bounded),

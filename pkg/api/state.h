@@ -47,6 +47,8 @@ struct kp_api {
     // writer.c
     struct kp_list waiting;          // uploads checked, not handed to the worker yet
     size_t n_waiting, waiting_bytes; // all accepted uploads without an answer
+    struct kp_list large;            // uploads that wait to be looked at, one at a time
+    bool large_runs;
     bool writing;
     int64_t writing_since_ms; // monotonic
     struct kp_metric_family *m_uploads;

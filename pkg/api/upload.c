@@ -12,8 +12,8 @@
 #include "profile/check.h"
 #include "base/banned.h"
 
-#define LONG_JOB_BYTES KP_MIB
-#define GONE_TEXT      "not kept: it was captured before its namespace was deleted or made"
+#define LARGE_BYTES KP_MIB
+#define GONE_TEXT   "not kept: it was captured before its namespace was deleted or made"
 
 static void refuse(struct kp_upload *u, int status, const char *reason)
 {
@@ -123,6 +123,30 @@ static void check(void *arg)
 
 // ---- on the loop ----
 
+static void checked(void *arg);
+
+// What is large inflates to hundreds of megabytes: one at a time.
+static void check_next_large(struct kp_api *api)
+{
+    if (api->large_runs || kp_list_empty(&api->large))
+        return;
+    struct kp_upload *u = kp_container_of(api->large.next, struct kp_upload, node);
+    kp_list_remove(&u->node);
+    api->large_runs = true;
+    kp_job_run(api->options.loop, KP_JOB_LONG, check, checked, u);
+}
+
+static void start_check(struct kp_upload *u)
+{
+    u->api->busy++;
+    if (u->bytes <= LARGE_BYTES) {
+        kp_job_run(u->api->options.loop, KP_JOB_SHORT, check, checked, u);
+        return;
+    }
+    kp_list_append(&u->api->large, &u->node);
+    check_next_large(u->api);
+}
+
 static void on_gone(void *user)
 {
     struct kp_upload *u = user;
@@ -133,6 +157,10 @@ static void checked(void *arg)
 {
     struct kp_upload *u = arg;
     u->api->busy--;
+    if (u->bytes > LARGE_BYTES) {
+        u->api->large_runs = false;
+        check_next_large(u->api);
+    }
     kp_blob_unref(u->request); // the profile has its own reference
     u->request = NULL;
     if (u->status == 0 && kp_limits_upload(u->api, u->record.namespace, u->bytes, &u->error) != 0)
@@ -252,8 +280,7 @@ void kp_api_upload(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
     if (!framed)
         u->profile = kp_blob_ref(body);
     kp_http_on_gone(x, on_gone, u);
-    api->busy++;
-    kp_job_run(api->options.loop, u->bytes > LONG_JOB_BYTES ? KP_JOB_LONG : KP_JOB_SHORT, check, checked, u);
+    start_check(u);
 }
 
 // ---- the request ----
