@@ -31,8 +31,10 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wjump-misses-init -Wno-format-truncation)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-  # no byte of a release says in which folder it was built
-  target_compile_options(kp_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=")
+  # no byte of a release says in which folder it was built, nor whether ccache made the paths relative
+  file(RELATIVE_PATH to_source "${CMAKE_BINARY_DIR}" "${CMAKE_SOURCE_DIR}")
+  target_compile_options(kp_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+    "-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=" "-ffile-prefix-map=${to_source}=")
   target_link_options(kp_flags INTERFACE -pie -Wl,-z,relro,-z,now -Wl,--as-needed)
 endif()
 if(KP_SANITIZE_ADDRESS)
