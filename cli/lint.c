@@ -22,6 +22,7 @@
 #define LONGEST_TRACE    ((int64_t)10000) // and of a trace
 #define LONGEST_INTERVAL (7 * 24 * 60 * MINUTE)
 #define MANY_PODS        50
+#define MAX_PARTS        64 // more than a policy may have
 
 struct kp_lint {
     json_t *crds[2]; // of ProfilingPolicy, ClusterProfilingPolicy
@@ -118,22 +119,89 @@ static bool is_port_name(const char *name)
 }
 
 // Rules of the CRDs that the controller does not need, since it takes such values as they are.
-static void check_rules(const struct kp_policy *policy, json_t *findings)
+static void check_rules(const struct kp_policy *policy, const char *field, json_t *findings)
 {
     for (size_t i = 0; i < policy->n_endpoints; i++) {
         const char *name = policy->endpoints[i].port_name;
-        kp_auto_free char *field = kp_asprintf("spec.endpoints[%zu].port", i);
+        kp_auto_free char *port = kp_asprintf("%s.port", field);
         if (name != NULL && !is_port_name(name))
-            error(findings, field,
+            error(findings, port,
                 "'%.15s' is neither a number from 1 to 65535 nor the name of a container port (lower case, "
                 "with a "
                 "letter)",
                 name);
     }
     for (size_t i = 0; i < policy->n_profiles; i++) {
-        kp_auto_free char *field = kp_asprintf("spec.profiles[%zu].interval", i);
+        kp_auto_free char *interval = kp_asprintf("%s.interval", field);
         if (policy->profiles[i].interval_ms > LONGEST_INTERVAL)
-            error(findings, field, "must be at most 168h");
+            error(findings, interval, "must be at most 168h");
+    }
+}
+
+// Whether something of it or in it was found wrong: one cause, one sentence.
+static bool is_found(const json_t *findings, const char *field)
+{
+    size_t i;
+    json_t *finding;
+    json_array_foreach(findings, i, finding)
+    {
+        const char *other = json_string_value(json_object_get(finding, "field"));
+        if (kp_starts_with(other, field) && strchr(".[", other[strlen(field)]) != NULL) // also its end
+            return true;
+    }
+    return false;
+}
+
+// A policy that says nothing but this one thing. The controller's own checks end at the first problem; so
+// each part is shown to them by itself.
+static void check_part(
+    const json_t *object, const char *key, json_t *value, const char *field, json_t *findings)
+{
+    struct kp_policy *policy = NULL;
+    struct kp_error why = {0};
+    if (is_found(findings, field))
+        return;
+    json_t *part = json_copy((json_t *)(uintptr_t)object);
+    json_t *spec = json_pack("{s:{}}", "selector");
+    json_object_set(spec, key, value);
+    json_object_set_new(part, "spec", spec);
+    if (kp_policyfile_parse(part, "default", &policy, &why) != 0)
+        error(findings, field, "%s", why.text);
+    else if (policy->reject_reason != NULL)
+        error(findings, field, "%s", policy->reject_message);
+    else if (kp_streq(key, "endpoints") || kp_streq(key, "profiles"))
+        check_rules(policy, field, findings);
+    kp_policy_unref(policy);
+    json_decref(part);
+}
+
+static void check_parts(const json_t *object, json_t *findings)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    size_t n = 0;
+    json_t *item;
+    if (is_found(findings, "metadata") || is_found(findings, "apiVersion"))
+        return;
+    json_object_foreach(json_object_get(object, "spec"), key, value)
+    {
+        if (n++ == MAX_PARTS)
+            return;
+        bool is_list = kp_streq(key, "endpoints") || kp_streq(key, "profiles");
+        kp_auto_free char *field = kp_asprintf("spec.%s", key);
+        if (!is_list)
+            check_part(object, key, value, field, findings);
+        json_array_foreach(is_list ? value : NULL, i, item)
+        {
+            if (n++ == MAX_PARTS)
+                return;
+            kp_auto_free char *at = kp_asprintf("spec.%s[%zu]", key, i);
+            json_t *one = json_array();
+            json_array_append(one, item);
+            check_part(object, key, one, at, findings);
+            json_decref(one);
+        }
     }
 }
 
@@ -247,14 +315,12 @@ void kp_lint_object(struct kp_lint *lint, const json_t *object, json_t *findings
     }
     check_metadata(object, kind, findings);
     check_schema(lint, object, kind, findings);
-    if (json_array_size(findings) > before)
-        return; // one cause, one sentence
-    if (kp_policyfile_parse(object, "default", &policy, &why) != 0)
+    check_parts(object, findings);
+    bool is_well = json_array_size(findings) == before;
+    if (kp_policyfile_parse(object, "default", &policy, &why) != 0 && is_well)
         error(findings, "", "%s", why.text);
-    else if (policy->reject_reason != NULL)
+    else if (policy != NULL && policy->reject_reason != NULL && is_well) // by parts that do not go together
         error(findings, "spec", "%s", policy->reject_message);
-    else
-        check_rules(policy, findings);
     if (policy != NULL && json_array_size(findings) == before)
         warn(policy, object, findings);
     kp_policy_unref(policy);

@@ -102,6 +102,33 @@ static void test_errors(void **state)
         "error: metadata.namespace: a ClusterProfilingPolicy is of no namespace; use namespaceSelector\n");
 }
 
+// As the API server does: whoever mends one need not ask again for the next.
+static void test_all_errors_at_once(void **state)
+{
+    (void)state;
+    check_said(HEAD
+        "spec:\n  selector: {}\n  sampling: {replicas: 0}\n"
+        "  endpoints: [{name: a, port: 1}, {name: b, port: 2, path: /a/../b}, {name: c, port: '7'}]\n"
+        "  profiles: [{type: cpu, interval: 1s}, {type: heap}, {type: mutex, duration: 5s}, {type: "
+        "allocs, interval: 200h}]\n",
+        "error: spec.sampling: sampling.replicas must be at least 1, or a percentage above 0%\n"
+        "error: spec.endpoints[1]: endpoint path '/a/../b' must start with '/' and hold no '..', '//', '?', "
+        "'#', '%', '\\' or spaces\n"
+        "error: spec.endpoints[2].port: '7' is neither a number from 1 to 65535 nor the name of a container "
+        "port (lower case, with a letter)\n"
+        "error: spec.profiles[0]: the interval of profile 'cpu' is shorter than 10s\n"
+        "error: spec.profiles[2]: profile type 'mutex' takes no duration: it is read at once\n"
+        "error: spec.profiles[3].interval: must be at most 168h\n");
+    // also beside what the schema refuses, which the API server only says first
+    check_said(HEAD
+        "spec: {selector: {}, prio: 1, service: {source: Static}, profiles: [{type: cpu, interval: "
+        "1s}, {type: [], interval: 1s}]}\n",
+        "error: spec.prio: unknown field\n"
+        "error: spec.profiles[1].type: must be a text, but is a list\n"
+        "error: spec.service: service.value is missing\n"
+        "error: spec.profiles[0]: the interval of profile 'cpu' is shorter than 10s\n");
+}
+
 static void test_warnings(void **state)
 {
     (void)state;
@@ -240,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples_of_the_crds),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_all_errors_at_once),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_documents),
         cmocka_unit_test(test_where_it_is_wrong),
