@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "cli/program_testing.h"
@@ -46,6 +47,7 @@ static const struct {
     int status;
 } answers[] = {
     {"/api/v1/namespaces/shop/pods/web-1 ", "application/json", POD("web-1", ""), 200},
+    {"/api/v1/namespaces/hidden ", "application/json", STATUS(403, "Forbidden", "no"), 403},
     {"/api/v1/namespaces/shop/pods/nosuch ", "application/json",
         STATUS(404, "NotFound", "pods \\\"nosuch\\\" not found"), 404},
     {"/api/v1/namespaces/shop/pods?", "application/json",
@@ -215,6 +217,43 @@ static void test_a_name_as_long_as_names_may_be(void **state)
     assert_int_equal(count_files(w, "-the-end-web_app_heap_2"), 1);
 }
 
+#define INTO(w, folder, ...)                                                                                 \
+    kp_run(&(w)->ran, "capture", "--server", kp_peer_url((w)->peer), "-n", "shop", "--output-dir", folder,   \
+        "--via", "proxy", __VA_ARGS__)
+
+// Folders that were made for files that never came go again; others stay.
+static void test_no_empty_folder_stays(void **state)
+{
+    struct world *w = *state;
+    kp_auto_free char *folder = kp_asprintf("%s/new/of/today", w->dir);
+    kp_auto_free char *there = kp_asprintf("%s/there/", w->dir);
+    INTO(w, folder, "web-1", "-t", "mutex");
+    assert_int_equal(w->ran.status, 1);
+    assert_int_equal(count_files(w, ""), 0);
+    INTO(w, folder, "nosuch");
+    assert_int_equal(count_files(w, ""), 0);
+    assert_int_equal(mkdir(there, 0755), 0);
+    INTO(w, there, "nosuch");
+    assert_int_equal(count_files(w, "there"), 1);
+    INTO(w, folder, "web-1", "-t", "heap,mutex");
+    assert_int_equal(count_files(w, "new"), 1);
+}
+
+// What is stored for a namespace that is not there nobody finds again.
+static void test_load_wants_a_namespace_that_is_there(void **state)
+{
+    struct world *w = *state;
+    kp_run(&w->ran, "load", KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz", "--service", "a",
+        "--server", kp_peer_url(w->peer), "-n", "nosuch");
+    assert_int_equal(w->ran.status, 1);
+    assert_string_equal(
+        w->ran.err, "error: there is no namespace 'nosuch': make it, or say another one with -n\n");
+    assert_int_equal(kp_peer_requests(w->peer), 1);
+    kp_run(&w->ran, "load", KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz", "--service", "a",
+        "--server", kp_peer_url(w->peer), "-n", "hidden");
+    assert_string_equal(kp_peer_request(w->peer, kp_peer_requests(w->peer) - 1)->method, "POST");
+}
+
 // An API server may say what it likes: files stay in the folder, under plain names.
 static void test_no_name_leads_out_of_the_folder(void **state)
 {
@@ -290,6 +329,8 @@ int main(void)
         TEST(test_neither_way_is_allowed),
         TEST(test_a_name_that_is_not_there_costs_the_others_nothing),
         TEST(test_a_name_as_long_as_names_may_be),
+        TEST(test_no_empty_folder_stays),
+        TEST(test_load_wants_a_namespace_that_is_there),
         TEST(test_no_name_leads_out_of_the_folder),
         TEST(test_signals_leave_no_half_file),
         TEST(test_workloads_are_named_as_top_names_them),

@@ -31,6 +31,7 @@ struct kp_captures {
     size_t n_started, n_done;
     bool is_cancelled, is_over;
     char *dir, *socket_dir;
+    size_t there; // so much of dir was there before
     struct kp_timer *redraw;
     KP_ARRAY(struct file) files;
 };
@@ -129,11 +130,30 @@ static int make_socket_dir(struct kp_captures *c, struct kp_error *err)
     return c->socket_dir ? 0 : kp_fail_errno(err, why, "cannot make a folder for sockets in '/tmp'");
 }
 
+// Length of the longest path to dir that exists.
+static size_t find_there(const char *dir)
+{
+    kp_auto_free char *path = kp_strdup(dir);
+    char *slash;
+    while (access(path, F_OK) != 0 && (slash = strrchr(path, '/')) != NULL)
+        *slash = '\0';
+    return access(path, F_OK) == 0 ? strlen(path) : 0;
+}
+
+// Where nothing was captured no folder stays that was not there before; one with something in it does.
+static void drop_dir(struct kp_captures *c)
+{
+    char *slash;
+    while (strlen(c->dir) > c->there && rmdir(c->dir) == 0 && (slash = strrchr(c->dir, '/')) != NULL)
+        *slash = '\0';
+}
+
 int kp_captures_create(struct kp_cli *cli, struct kp_captures **ret, struct kp_error *err)
 {
     struct kp_captures *c = KP_NEW(struct kp_captures);
     c->cli = cli;
     c->dir = kp_strdup(kp_cli_given(cli->flags.output_dir) ? cli->flags.output_dir : ".");
+    c->there = find_there(c->dir);
     int rc = kp_dir_create(c->dir, 0755, err);
     if (rc == 0)
         rc = make_socket_dir(c, err);
@@ -257,6 +277,7 @@ void kp_captures_destroy(struct kp_captures *c)
     kp_array_free(&c->files);
     if (c->socket_dir != NULL)
         rmdir(c->socket_dir);
+    drop_dir(c);
     kp_free(c->socket_dir);
     kp_free(c->dir);
     kp_free(c);

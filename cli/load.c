@@ -182,6 +182,30 @@ static int load(struct kp_cli *cli, const char *path, const struct pairs *said, 
     return rc != 0 && strstr(err->text, path) == NULL ? kp_wrap(err, "%.100s", path) : rc;
 }
 
+// The registry does not ask whether there is such a namespace: it would keep what nobody finds again.
+static int check_namespace(struct kp_cli *cli, struct kp_error *err)
+{
+    json_t *found = NULL;
+    if (kp_ask_is_direct(cli))
+        return 0;
+    int rc = kp_session_connect(cli, err);
+    if (rc != 0)
+        return rc;
+    kp_auto_free char *path = kp_asprintf("/api/v1/namespaces/%s", kp_session_namespace(cli));
+    rc = kp_session_json(cli, "GET", path, NULL, &found, err);
+    json_decref(found);
+    if (rc != 0 && err->http_status == 404) {
+        kp_error_clear(err);
+        return kp_fail(err, KP_NOT_FOUND,
+            "there is no namespace '%.80s': make it, or say another one with -n", kp_session_namespace(cli));
+    }
+    if (rc != 0 && err->http_status == 403) { // may store, but not look
+        kp_error_clear(err);
+        return 0;
+    }
+    return rc;
+}
+
 int kp_cli_load(struct kp_cli *cli, struct kp_error *err)
 {
     struct pairs said = {0};
@@ -190,6 +214,8 @@ int kp_cli_load(struct kp_cli *cli, struct kp_error *err)
     if (!kp_cli_given(cli->flags.service) && !cli->flags.from_go_test)
         return kp_cli_usage(cli, err, "say which service they are of: --service");
     int rc = add_flags(cli, &said, err);
+    if (rc == 0)
+        rc = check_namespace(cli, err);
     for (size_t i = 0; rc == 0 && i < cli->n_args; i++) {
         struct kp_error why = {0};
         if (load(cli, cli->args[i], &said, &why) == KP_CANCELED)

@@ -152,6 +152,8 @@ static int print_text(struct kp_cli *cli, const struct kp_top *top, struct kp_er
 
 static int print_top(struct kp_cli *cli, const struct kp_top *top, bool json, struct kp_error *err)
 {
+    if (top->n + top->n_left_out == 0)
+        kp_cli_note_nothing_left(cli);
     if (!json)
         return print_text(cli, top, err);
     kp_auto_strbuf out;

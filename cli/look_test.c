@@ -221,6 +221,21 @@ static void test_merge(void **state)
     kp_ran_finish(&ran);
 }
 
+// Exit status and answer are as of an idle program; that it is the flag's doing is said.
+static void test_a_filter_that_leaves_nothing(void **state)
+{
+    static const char *const commands[] = {"top", "tree", "flame"};
+    struct kp_ran ran = {0};
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(commands); i++) {
+        kp_run(&ran, commands[i], cpu, "--focus", "no such function", "--hide", "x");
+        assert_int_equal(ran.status, 0);
+        assert_non_null(strstr(ran.err, "nothing is left by --focus 'no such function', --hide 'x'\n"));
+        ALL_WELL(&ran, commands[i], cpu, "--focus", "Range");
+    }
+    kp_ran_finish(&ran);
+}
+
 static void test_failures_are_named(void **state)
 {
     (void)state;
@@ -255,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_a_base_of_another_length_is_told),
         cmocka_unit_test(test_a_files_suffix_says_the_format),
         cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_a_filter_that_leaves_nothing),
         cmocka_unit_test(test_failures_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

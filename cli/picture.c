@@ -50,6 +50,8 @@ int kp_picture_print(struct kp_cli *cli, const struct kp_profile *profile, const
     int rc = kp_report_flame(profile, base, cli->flags.normalize, options, &flame, err);
     if (rc != 0)
         return rc;
+    if (kp_flame_is_empty(flame))
+        kp_cli_note_nothing_left(cli);
     if (kp_streq(format, "json")) {
         kp_flame_json(flame, &out);
         kp_strbuf_addc(&out, '\n');

@@ -1,7 +1,9 @@
 #include "cli/reporting.h"
 
+#include "base/alloc.h"
 #include "base/duration.h"
 #include "base/regex.h"
+#include "base/strbuf.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -50,4 +52,19 @@ void kp_cli_note_durations(
     kp_cli_note(cli,
         "this is of %s and the base of %s: values differ for that alone; --normalize compares shares",
         kp_duration_format(own, a / 1000000000 * 1000), kp_duration_format(other, b / 1000000000 * 1000));
+}
+
+void kp_cli_note_nothing_left(struct kp_cli *cli)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    const struct {
+        const char *flag, *value;
+    } rows[] = {{"focus", f->focus}, {"ignore", f->ignore}, {"hide", f->hide}};
+    kp_auto_strbuf flags;
+    kp_strbuf_init(&flags, 4096);
+    for (size_t i = 0; i < KP_COUNT(rows); i++)
+        if (kp_cli_given(rows[i].value))
+            kp_strbuf_addf(&flags, "%s--%s '%.80s'", flags.len > 0 ? ", " : "", rows[i].flag, rows[i].value);
+    if (flags.len > 0)
+        kp_cli_note(cli, "nothing is left by %s", flags.data);
 }

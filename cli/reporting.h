@@ -16,6 +16,9 @@ KP_MUST_CHECK int kp_cli_report_parse(struct kp_cli *cli, struct kp_cli_report *
 void kp_cli_note_durations(
     struct kp_cli *cli, const struct kp_profile *profile, const struct kp_profile *base);
 
+// A note that --focus, --ignore or --hide have left nothing, where they were given.
+void kp_cli_note_nothing_left(struct kp_cli *cli);
+
 // What pprof leaves out by itself: nodes below half a percent.
 #define KP_CLI_MIN_SHARE 0.005
 // Largest report.

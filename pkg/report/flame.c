@@ -61,6 +61,11 @@ void kp_flame_free(struct kp_flame *flame)
     kp_free(flame);
 }
 
+bool kp_flame_is_empty(const struct kp_flame *flame)
+{
+    return flame->n <= 1 && flame->n_left_out == 0;
+}
+
 const char *kp_flame_name(const struct kp_flame *flame, const struct kp_flame_node *node)
 {
     return node->frame == KP_FLAME_NO_FRAME ? "all" : flame->frames[node->frame].name;

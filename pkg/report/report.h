@@ -103,7 +103,8 @@ void kp_top_text(const struct kp_top *top, struct kp_strbuf *out);
 struct kp_flame;
 KP_MUST_CHECK int kp_report_flame(const struct kp_profile *profile, const struct kp_profile *base,
     bool normalize, const struct kp_report_options *options, struct kp_flame **ret, struct kp_error *err);
-void kp_flame_free(struct kp_flame *flame); // NULL is fine
+void kp_flame_free(struct kp_flame *flame);           // NULL is fine
+bool kp_flame_is_empty(const struct kp_flame *flame); // nothing below the root, and nothing was cut
 void kp_flame_json(const struct kp_flame *flame, struct kp_strbuf *out);
 // "a;b;c 12" a line, for other programs; with a base "a;b;c BASE VALUE", by line "a:12;b:7 3". What was cut
 // counts for its caller.
