@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/admit.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/limits.h"
@@ -13,7 +14,7 @@
 #include "base/banned.h"
 
 struct options {
-    char *data_dir, *service, *type, *labels, *from_profefe;
+    char *data_dir, *service, *type, *labels, *from_profefe, *namespace, *namespace_label;
     struct kp_option_list from;
 };
 
@@ -28,6 +29,14 @@ static const struct kp_option rows[] = {
         "repeated."},
     {"from-profefe", "URL", KP_OPTION_STRING, AT(from_profefe), NULL, 0, 0,
         "A running profefe: all its services and profiles."},
+    {"namespace", "NAME", KP_OPTION_STRING, AT(namespace), NULL, 0, 0,
+        "Namespace of profiles that name none: those of profefe, single ones. Without it only who may read "
+        "all\n"
+        "namespaces sees them."},
+    {"namespace-label", "LABEL", KP_OPTION_STRING, AT(namespace_label), NULL, 0, 0,
+        "Label of such profiles that holds their namespace: `namespace` of those that kube-profefe took. "
+        "Whoever\n"
+        "could push to profefe could write it."},
     {"service", "NAME", KP_OPTION_STRING, AT(service), NULL, 0, 0, "Service of single profiles."},
     {"type", "TYPE", KP_OPTION_STRING, AT(type), NULL, 0, 0, "Type of single profiles: cpu, heap ..."},
     {"labels", "LABELS", KP_OPTION_STRING, AT(labels), NULL, 0, 0, "Labels of single profiles: a=b,c=d"},
@@ -113,11 +122,15 @@ static int run(const struct options *o, struct kp_intake_counts *ret, struct kp_
     struct kp_intake *intake = NULL;
     if (o->from.n == 0 && o->from_profefe[0] == '\0')
         return kp_fail(err, KP_INVALID, "say what to import: --from=PATH or --from-profefe=URL");
+    if (o->namespace[0] != '\0' && !kp_api_is_namespace(o->namespace))
+        return kp_fail(err, KP_INVALID, "--namespace: '%.80s' is not the name of a namespace", o->namespace);
     int rc = kp_tool_open(o->data_dir, &store, err);
     if (rc != 0)
         return rc;
     rc = kp_intake_create(store, &intake, err);
     if (rc == 0) {
+        kp_intake_set_namespaces(intake, o->namespace_label[0] != '\0' ? o->namespace_label : NULL,
+            o->namespace[0] != '\0' ? o->namespace : NULL);
         rc = import_all(intake, o, err);
         *ret = kp_intake_counts(intake);
     }

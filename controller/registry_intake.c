@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/admit.h"
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
@@ -26,6 +27,7 @@ struct kp_intake {
     struct kp_blob *bodies[BATCH];
     size_t n, bytes;
     struct kp_intake_counts counts;
+    const char *namespace_label, *namespace_fallback;
 };
 
 // ---- what is there ----
@@ -144,6 +146,25 @@ static int check(struct kp_record *r, int64_t fallback_ms, const void *data, siz
     return rc == 0 ? kp_record_check(r, err) : rc;
 }
 
+void kp_intake_set_namespaces(struct kp_intake *in, const char *label, const char *fallback)
+{
+    in->namespace_label = label;
+    in->namespace_fallback = fallback;
+}
+
+static void find_namespace(const struct kp_intake *in, struct kp_record *r)
+{
+    const char *named = in->namespace_label != NULL ? kp_labels_get(r->labels, in->namespace_label) : NULL;
+    if (r->namespace != NULL && r->namespace[0] != '\0')
+        return;
+    if (named == NULL || !kp_api_is_namespace(named))
+        named = in->namespace_fallback;
+    if (named != NULL) {
+        kp_free(r->namespace);
+        r->namespace = kp_strdup(named);
+    }
+}
+
 int kp_intake_flush(struct kp_intake *in, struct kp_error *err)
 {
     struct kp_append appends[BATCH] = {0};
@@ -173,6 +194,7 @@ int kp_intake_add_at(struct kp_intake *in, struct kp_record *record, int64_t fal
     size_t len, struct kp_error *err)
 {
     struct kp_error why = {0};
+    find_namespace(in, record);
     if (check(record, fallback_ms, data, len, &why) != 0) {
         fprintf(stderr, "left out a %s profile of '%s': %s\n", record->type ? record->type : "?",
             record->service ? record->service : "?", why.text);

@@ -48,6 +48,9 @@ KP_MUST_CHECK int kp_tool_read_record(
 // Puts profiles into a store that are not there yet.
 struct kp_intake;
 KP_MUST_CHECK int kp_intake_create(struct kp_store *store, struct kp_intake **ret, struct kp_error *err);
+// Profiles that name no namespace are put into the one this label of theirs holds, if its value is a name of
+// one, else into `fallback`. Both may be NULL; borrowed.
+void kp_intake_set_namespaces(struct kp_intake *intake, const char *label, const char *fallback);
 void kp_intake_destroy(struct kp_intake *intake); // what was not flushed is lost; NULL is fine
 // Takes the record over. What is there already is counted, what is no profile is said on stderr and counted.
 KP_MUST_CHECK int kp_intake_add(

@@ -359,6 +359,45 @@ static void test_a_running_profefe_is_read(void **state)
     kp_test_rmdir(dir);
 }
 
+// profefe knows no namespaces: a label says which, or who imports.
+static void test_profiles_of_profefe_find_their_namespace(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label, *fallback, *want;
+    } rows[] = {{NULL, NULL, ""}, {"--namespace-label=ns", NULL, "shop"},
+        {"--namespace-label=ns", "--namespace=old", "shop"},
+        {"--namespace-label=k", "--namespace=old", "old"}, {"--namespace-label=k", NULL, ""},
+        {NULL, "--namespace=old", "old"}};
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        char *dir = kp_test_tmpdir();
+        struct kp_record last;
+        size_t len;
+        kp_auto_free uint8_t *bytes = kp_pprof_make(&(struct kp_pprof_recipe){.stacks = 2}, &len);
+        kp_auto_free char *file = kp_asprintf("%s/profile", dir);
+        kp_auto_free char *from = kp_asprintf("--from=%s", file);
+        kp_auto_free char *to = kp_asprintf("--data-dir=%s/data", dir);
+        FILE *out = fopen(file, "wbe");
+        assert_non_null(out);
+        assert_int_equal(fwrite(bytes, 1, len, out), len);
+        assert_int_equal(fclose(out), 0);
+        const char *argv[10] = {
+            "tool", to, from, "--service=s", "--type=cpu", "--labels=ns=shop,k=not a name"};
+        int argc = 6;
+        if (rows[i].label != NULL)
+            argv[argc++] = rows[i].label;
+        if (rows[i].fallback != NULL)
+            argv[argc++] = rows[i].fallback;
+        assert_int_equal(kp_registry_import_main(argc, (char **)(uintptr_t)argv), 0);
+        kp_auto_free char *data = kp_asprintf("%s/data", dir);
+        assert_int_equal(count(data, &last), 1);
+        assert_string_equal(last.namespace != NULL ? last.namespace : "", rows[i].want);
+        kp_record_finish(&last);
+        kp_test_rmdir(dir);
+    }
+    assert_int_equal(run(kp_registry_import_main, "--from=x", "--namespace=No Name", NULL), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_a_vanished_segment_is_forgotten),
         cmocka_unit_test(test_the_index_can_be_lost),
         cmocka_unit_test(test_a_running_profefe_is_read),
+        cmocka_unit_test(test_profiles_of_profefe_find_their_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
