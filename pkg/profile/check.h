@@ -21,7 +21,7 @@ enum kp_profile_verdict {
 
 struct kp_profile_limits {
     size_t max_inflated_bytes; // 0 = KP_MAX_INFLATED_BYTES
-    unsigned max_ratio;        // 0 = KP_MAX_INFLATE_RATIO (applies above 1 MiB)
+    unsigned max_ratio;        // 0 = KP_MAX_INFLATE_RATIO (applies above 8 MiB)
     size_t max_entities;       // samples, locations, functions, mappings, strings each; 0 = 4 000 000
     size_t max_depth;          // frames of one stack; 0 = 65 536
     size_t max_labels;         // of one sample; 0 = 256

@@ -243,6 +243,22 @@ static void test_bomb(void **state)
     assert_int_equal(kp_profile_inflate(bomb, len, NULL, &out, &out_len, NULL), KP_LIMIT);
 }
 
+// A program may well do the same thing over and over: where it costs nobody anything, that is no bomb.
+static void test_repetitive(void **state)
+{
+    (void)state;
+    size_t size = 8 << 20;
+    kp_auto_free uint8_t *zeros = kp_calloc(1, size);
+    size_t len;
+    kp_auto_free uint8_t *packed = gzip(zeros, size, &len);
+    uint8_t *out;
+    size_t out_len;
+    assert_true(len * 500 < size);
+    assert_int_equal(kp_profile_inflate(packed, len, NULL, &out, &out_len, NULL), 0);
+    assert_int_equal(out_len, size);
+    kp_free(out);
+}
+
 static void test_members(void **state)
 {
     (void)state;
@@ -333,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_no_strings),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_bomb),
+        cmocka_unit_test(test_repetitive),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_streamed_sizes),
         cmocka_unit_test(test_sniff),

@@ -14,7 +14,7 @@
 #include "base/banned.h"
 
 #define GZIP_MIN       18 // header and trailer
-#define RATIO_FREE     ((size_t)KP_MIB)
+#define RATIO_FREE     ((size_t)(8 * KP_MIB))
 #define FIRST_STREAMED ((size_t)(64 * KP_KIB))
 #define TOO_MUCH       "the profile inflates to more than %zu bytes"
 
