@@ -23,14 +23,21 @@ static uint64_t used_bytes(const struct kp_store *store)
     return store->log_bytes + store->segment_bytes + kp_store_index_bytes(store);
 }
 
+uint64_t kp_store_budget_of(uint64_t total, uint64_t free_bytes, uint64_t used)
+{
+    uint64_t share = total / FREE_SHARE;
+    uint64_t ours = used + free_bytes;
+    uint64_t budget = ours > share ? ours - share : 0;
+    return budget > share ? budget : share + (share == 0);
+}
+
 void kp_store_measure(struct kp_store *store)
 {
     uint64_t budget = store->options.max_bytes;
     struct statvfs fs;
     if (budget == 0 && statvfs(store->log_dir, &fs) == 0) {
         uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
-        uint64_t ours = used_bytes(store) + (uint64_t)fs.f_bavail * fs.f_frsize;
-        budget = ours > total / FREE_SHARE ? ours - total / FREE_SHARE : 1;
+        budget = kp_store_budget_of(total, (uint64_t)fs.f_bavail * fs.f_frsize, used_bytes(store));
     }
     __atomic_store_n(&store->budget, budget, __ATOMIC_RELAXED);
 }

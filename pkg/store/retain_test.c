@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/state.h"
 #include "base/banned.h"
 
 #define HOUR INT64_C(3600000)
@@ -199,10 +200,23 @@ static void test_mixed_files_shrink(void **state)
     kp_test_rmdir(dir);
 }
 
+static void test_what_others_fill_takes_not_all(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t total, free_bytes, used, budget;
+    } rows[] = {{1000, 1000, 0, 900}, {1000, 500, 500, 900}, {1000, 50, 950, 900}, {1000, 0, 1000, 900},
+        {1000, 300, 200, 400}, // others have the rest
+        {1000, 0, 200, 100}, {1000, 0, 60, 100}, {1000, 100, 0, 100}, {0, 0, 0, 1}};
+    for (size_t i = 0; i < KP_COUNT(rows); i++)
+        assert_int_equal(kp_store_budget_of(rows[i].total, rows[i].free_bytes, rows[i].used), rows[i].budget);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_age),
+        cmocka_unit_test(test_what_others_fill_takes_not_all),
         cmocka_unit_test(test_keys_outlive_profiles),
         cmocka_unit_test(test_bytes_are_shared),
         cmocka_unit_test(test_mixed_files_shrink),

@@ -96,6 +96,9 @@ KP_MUST_CHECK int kp_store_compact(struct kp_store *store, size_t at, struct kp_
 
 // retain.c
 void kp_store_measure(struct kp_store *store); // budget
+// What a file system has room for, of which others may fill a part: a tenth of it stays free. And a tenth is
+// ours whoever fills the rest: no room is made for others by giving up all that is stored.
+uint64_t kp_store_budget_of(uint64_t total, uint64_t free_bytes, uint64_t used);
 void kp_store_build_keys(struct kp_store *store);
 // Bytes of each namespace: live ones in the log, and of segments; several times for one. Lock held.
 void kp_store_each_share(const struct kp_store *store,
