@@ -73,6 +73,7 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
     if (api->options.gate.ops == NULL)
         api->options.gate = kp_gate_everyone();
     kp_limits_start(api);
+    api->fair = kp_fair_create(options->loop);
     api->told = kp_told_create(api);
     kp_list_init(&api->asking);
     kp_list_init(&api->late);
@@ -107,6 +108,7 @@ void kp_api_destroy(struct kp_api *api)
     kp_states_destroy(api->states);
     kp_told_destroy(api->told);
     kp_limits_free(api->limits);
+    kp_fair_destroy(api->fair);
     kp_free(api->gauges);
     kp_free(api);
 }

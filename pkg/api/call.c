@@ -113,7 +113,7 @@ void kp_call_start(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_d
     void (*work_fn)(struct kp_call *call), void (*finish)(struct kp_call *call), void *data)
 {
     struct kp_call *call = create(api, x, dialect, work_fn, finish, data);
-    kp_job_run(api->options.loop, KP_JOB_SHORT, work, done, call);
+    kp_fair_run(api->fair, kp_api_scope(x)->namespace, work, done, call);
 }
 
 void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp_api_dialect dialect,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "aio/job.h"
+#include "api/fair.h"
 #include "api/limits.h"
 #include "base/limits.h"
 #include "base/banned.h"
@@ -229,14 +230,15 @@ static void block(void *arg)
         usleep(1000);
 }
 
-static struct bench_answer *send_merge(struct bench *b, const char *user, const char *namespace)
+static struct bench_answer *send_get(
+    struct bench *b, const char *what, const char *user, const char *namespace)
 {
     struct bench_answer *a = KP_NEW(struct bench_answer);
     kp_auto_free char *auth = kp_asprintf("Authorization: Bearer %s", user);
     const char *const headers[] = {auth, NULL};
     struct kp_http_call *call;
     kp_auto_free char *url =
-        kp_asprintf("http://127.0.0.1:%d/api/v1/merge?namespace=%s&type=cpu", b->port, namespace);
+        kp_asprintf("http://127.0.0.1:%d/api/v1/%s?namespace=%s&type=cpu", b->port, what, namespace);
     kp_strbuf_init(&a->headers, 65536);
     const struct kp_http_request request = {.method = "GET",
         .url = url,
@@ -279,7 +281,7 @@ static void test_merges_at_once(void **state)
         capture(b, "writer", tenant, 1, 201);
     fill_pool(b, &first); // alone it has all places
     for (int i = 0; i < 4; i++)
-        merges[i] = send_merge(b, "shop-viewer", "zshop");
+        merges[i] = send_get(b, "merge", "shop-viewer", "zshop");
     wait_for_jobs(b, 68);
     ask(b, "shop-viewer", "GET", "/api/v1/merge?namespace=zshop&type=cpu");
     assert_limit("(--max-merges-per-namespace)");
@@ -295,19 +297,50 @@ static void test_merges_at_once(void **state)
     struct blocker second = {0};
     fill_pool(b, &second);
     for (int i = 0; i < 2; i++)
-        merges[i] = send_merge(b, "shop-viewer", "zshop");
+        merges[i] = send_get(b, "merge", "shop-viewer", "zshop");
     wait_for_jobs(b, 66);
     ask(b, "shop-viewer", "GET", "/api/v1/merge?namespace=zshop&type=cpu");
     assert_limit("(--max-merges-per-namespace)");
     ask(b, "shop-agent", "GET", "/api/0/profiles/merge?service=api&type=cpu" ALL);
     assert_int_equal(answer.status, 429);
     for (int i = 2; i < 4; i++)
-        merges[i] = send_merge(b, "pay-viewer", "zpay");
+        merges[i] = send_get(b, "merge", "pay-viewer", "zpay");
     wait_for_jobs(b, 68);
     second.release = true;
     for (int i = 0; i < 4; i++)
         finish_merge(b, merges[i], 200);
     assert_int_equal(refused(b, "merges"), 3);
+    stop(b);
+}
+
+// Who asks for much at once waits for himself: who asks last, in another namespace, is not the last.
+static void test_short_answers_take_turns(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    struct blocker blocker = {0};
+    struct bench_answer *many[N];
+    struct bench *b = start_with((struct kp_api_options){0});
+    for (int tenant = 0; tenant < 2; tenant++)
+        capture(b, "writer", tenant, 1, 201);
+    for (int i = 0; i < 16; i++)
+        kp_job_run(b->loop, KP_JOB_SHORT, block, NULL, &blocker);
+    for (int i = 0; i < N; i++)
+        many[i] = send_get(b, "profiles", "shop-viewer", "zshop");
+    wait_for_jobs(b, 16 + KP_FAIR_AT_ONCE);
+    struct bench_answer *one = send_get(b, "profiles", "pay-viewer", "zpay");
+    wait_for_jobs(b, 16 + KP_FAIR_AT_ONCE + 1);
+    run_for(b, 50); // all are there
+    blocker.release = true;
+    assert_true(kp_loop_run_until(b->loop, &one->done, BENCH_WAIT_MS));
+    int n = 0;
+    for (int i = 0; i < N; i++)
+        n += many[i]->done;
+    if (n > N / 2)
+        fail_msg("%d of %d who came first were served first", n, N);
+    finish_merge(b, one, 200);
+    for (int i = 0; i < N; i++)
+        finish_merge(b, many[i], 200);
     stop(b);
 }
 
@@ -340,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_answers_nobody_reads),
         cmocka_unit_test(test_every_limit_has_its_number),
         cmocka_unit_test(test_merges_at_once),
+        cmocka_unit_test(test_short_answers_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "api/admit.h"
 #include "api/api.h"
 #include "api/call.h"
+#include "api/fair.h"
 #include "api/json.h"
 #include "api/limits.h"
 #include "api/query.h"
@@ -42,6 +43,7 @@ struct kp_api {
     } reviews;                                   // how long the gate's answers took: admitted.c
     struct kp_told *told;
     struct kp_limits *limits;
+    struct kp_fair *fair;
     int busy;       // jobs and batches whose end calls back
     size_t n_heavy; // of them: merges
     // writer.c

@@ -140,7 +140,7 @@ static void start_check(struct kp_upload *u)
 {
     u->api->busy++;
     if (u->bytes <= LARGE_BYTES) {
-        kp_job_run(u->api->options.loop, KP_JOB_SHORT, check, checked, u);
+        kp_fair_run(u->api->fair, u->framed ? KP_FAIR_CAPTURES : u->record.namespace, check, checked, u);
         return;
     }
     kp_list_append(&u->api->large, &u->node);
