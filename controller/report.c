@@ -42,6 +42,7 @@ struct kp_report {
     struct account *accounts;
     size_t serial;
     bool pass_due;
+    bool is_in_trouble; // captures wait, and it was said
     struct dirty_space *dirty;
     struct ref_problem *ref_problems;
     struct kp_limit_notes *limits;
@@ -240,6 +241,7 @@ static void end_account(
     summary->refs_checked = true;
     summary->ref_problem = ref_problem_of(report, account->key);
     summary->spooled = kp_sink_waiting_of(report->options.sink, account->key);
+    summary->spool_trouble = kp_sink_trouble(report->options.sink);
     summary->feasible = feasible.ok;
     summary->feasible_reason = feasible.reason;
     summary->feasible_message = feasible.message;
@@ -274,6 +276,21 @@ static void tell_status_trouble(struct kp_report *report)
     report->status_trouble = trouble != NULL;
 }
 
+// Once when it begins and once when it is over: the sentence may change with every try.
+static void tell_trouble(struct kp_report *report)
+{
+    const char *trouble = kp_sink_trouble(report->options.sink);
+    uint64_t n = kp_sink_waiting(report->options.sink);
+    if (trouble != NULL && n > 0 && !report->is_in_trouble) {
+        report->is_in_trouble = true;
+        KP_WARN("captures wait: the registry does not take them", KP_I("captures", (int64_t)n),
+            KP_S("error", trouble));
+    } else if (trouble == NULL && report->is_in_trouble) {
+        report->is_in_trouble = false;
+        KP_INFO("captures are delivered again", KP_I("waiting", (int64_t)n));
+    }
+}
+
 static void on_pass(void *user)
 {
     struct kp_report *report = user;
@@ -295,6 +312,7 @@ static void on_pass(void *user)
         kp_free(account->key);
         kp_free(account);
     }
+    tell_trouble(report);
     kp_statuses_measure(report->options.statuses);
     set_target_gauges(report);
     tell_status_trouble(report);

@@ -72,6 +72,17 @@ static bool is_limit_of_namespace(const struct kp_http_result *result)
     return json_text(body, "reason", reason, sizeof reason) && kp_streq(reason, "NamespaceLimit");
 }
 
+// In the registry's own words, if it is one that answers.
+static void not_now(const struct kp_http_result *result, struct kp_sink_answer *answer)
+{
+    char words[sizeof answer->message] = "";
+    kp_auto_free char *body = kp_strndup((const char *)result->body->data, result->body->len);
+    bool is_told = json_text(body, "message", words, sizeof words);
+    kp_auto_free char *text = kp_asprintf("the registry answers %d: %s", result->status,
+        is_told && words[0] != '\0' ? words : "see its log and --registry-url");
+    kp_printable(answer->message, sizeof answer->message, text, strlen(text));
+}
+
 static void judge(const struct kp_http_result *result, struct kp_sink_answer *answer)
 {
     if (result->code != KP_OK) {
@@ -103,8 +114,7 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
     default: // 401, 403, 404 (not ready, or the wrong URL), 429, 5xx: it may be mended
         answer->retry = true;
         answer->retry_after_s = result->retry_after_s;
-        snprintf(answer->message, sizeof answer->message,
-            "the registry answers %d: see its log and --registry-url", result->status);
+        not_now(result, answer);
     }
 }
 

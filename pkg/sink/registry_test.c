@@ -132,9 +132,13 @@ static void what_may_be_mended_is_tried_again(void **state)
         snprintf(number, sizeof number, "%d", statuses[i]);
         script.extra = "Location: /elsewhere\r\n";
         script.status = statuses[i];
+        script.body = statuses[i] == 503
+                          ? "{\"error\":{\"reason\":\"Unavailable\",\"message\":\"read-only? yes\"}}"
+                          : NULL;
         fixture_put(bench, 1, 10);
         fixture_until(bench, in_trouble, 0);
         assert_non_null(strstr(kp_sink_trouble(bench->sink), number));
+        assert_non_null(strstr(kp_sink_trouble(bench->sink), script.body ? "read-only? yes" : "see its log"));
         assert_int_equal(bench->outcomes.n, 0);
         script.status = 201;
         fixture_until(bench, outcomes_are, 1);

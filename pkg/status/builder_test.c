@@ -239,6 +239,28 @@ static json_int_t number_at(const json_t *object, const char *group, const char 
     return json_integer_value(json_object_get(json_object_get(object, group), key));
 }
 
+static void test_captures_that_wait(void **state)
+{
+    (void)state;
+    struct story s;
+    begin(&s, FIXTURE_SPEC);
+    struct kp_policy_summary summary = fixture_summary();
+    summary.spooled = 3;
+    tell(&s, &summary, T0);
+    const struct kp_condition_state *now = &s.status.conditions[KP_COND_SUCCEEDING];
+    assert_string_equal(now->reason, "Capturing"); // on their way
+    summary.spool_trouble = "the registry answers 503: the disk is read-only";
+    tell(&s, &summary, T0 + 1000);
+    assert_int_equal(now->status, KP_COND_TRUE);
+    assert_int_equal(now->since_ms, T0);
+    assert_string_equal(now->reason, "WaitingForRegistry");
+    assert_non_null(strstr(now->message, "wait for the registry: the registry answers 503: the disk is"));
+    summary.spooled = 0;
+    tell(&s, &summary, T0 + 2000);
+    assert_string_equal(now->reason, "Capturing");
+    end(&s);
+}
+
 static void test_the_object(void **state)
 {
     (void)state;
@@ -361,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_a_suspended_policy_is_ready),
         cmocka_unit_test(test_infeasible_carries_the_numbers),
         cmocka_unit_test(test_captures_succeeding),
+        cmocka_unit_test(test_captures_that_wait),
         cmocka_unit_test(test_the_object),
         cmocka_unit_test(test_taking_over),
         cmocka_unit_test(test_whatever_is_in_the_object),

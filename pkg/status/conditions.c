@@ -162,6 +162,9 @@ static void judge_succeeding(
     else if (summary->failing > 0)
         say(v, KP_COND_TRUE, "SomeFailing", "%u of %u targets fail; see status.failures", summary->failing,
             summary->sampled);
+    else if (summary->spooled > 0 && summary->spool_trouble != NULL)
+        say(v, KP_COND_TRUE, "WaitingForRegistry", "captures are taken and wait for the registry: %s",
+            summary->spool_trouble);
     else
         say(v, KP_COND_TRUE, "Capturing", "captures succeed");
 }

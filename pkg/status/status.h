@@ -27,6 +27,7 @@ struct kp_policy_summary {
     uint32_t selected;       // targets
     uint32_t sampled, failing, left_out;
     uint64_t spooled;
+    const char *spool_trouble; // why they wait, NULL if they are on their way
     bool feasible;
     const char *feasible_reason, *feasible_message;
     size_t n_types;
