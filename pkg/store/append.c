@@ -148,7 +148,11 @@ static int encode(struct chunk *chunk, struct kp_append *entry, struct item *ite
     uint64_t hash[2];
     kp_series_hash(record, hash);
     struct kp_series *series = kp_series_find(&chunk->store->series, hash);
-    int rc = kp_caps_take(chunk->store, record, record_len + entry->body->len, series == NULL, err);
+    int rc = series
+                 ? 0
+                 : kp_series_fits(&chunk->store->series, record, chunk->store->options.max_series_bytes, err);
+    if (rc == 0)
+        rc = kp_caps_take(chunk->store, record, record_len + entry->body->len, series == NULL, err);
     if (rc != 0) {
         chunk->meta.len = item->meta_at;
         return rc;

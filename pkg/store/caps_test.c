@@ -1,6 +1,8 @@
 // What one namespace may keep, and that others notice nothing of one that wants more.
 #include "store/store_testing.h"
 
+#include <stdio.h>
+
 #include "base/banned.h"
 
 #define KEEP ((uint64_t)200000)
@@ -163,6 +165,52 @@ static void test_series_are_counted(void **state)
     kp_test_rmdir(dir);
 }
 
+// Whoever may push cannot fill the memory with labels, nor take what others need.
+static void test_memory_of_series(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    char *dir = kp_test_tmpdir();
+    char team[1000];
+    struct kp_store_options options = {.max_series_bytes = 100000, .retention_ms = 1000000};
+    struct kp_store *store = open_store(dir, options);
+    struct kp_error err = {0};
+    int n[2] = {0};
+    static const char *const namespaces[] = {"greedy", "shop"};
+    memset(team, 'a', sizeof team);
+    for (int tenant = 0; tenant < 2; tenant++) {
+        int rc = 0;
+        kp_error_clear(&err);
+        for (; rc == 0 && n[tenant] < 1000; n[tenant] += rc == 0) {
+            snprintf(team + 900, 100, "%d", n[tenant]);
+            rc = try_put(store, (struct what){.namespace = namespaces[tenant], .team = team}, &err);
+        }
+        assert_int_equal(rc, KP_THROTTLED);
+        assert_true(n[tenant] > 30 && n[tenant] < 60); // half of it each
+        assert_true(err.retry_after_s > 0);
+    }
+    assert_non_null(strstr(err.text, "namespace 'shop' has "));
+    int n_third = 0;
+    for (; n_third < 10; n_third++) { // what the halves left over
+        snprintf(team + 900, 100, "%d", n_third);
+        if (try_put(store, (struct what){.namespace = "third", .team = team}, &err) != 0)
+            break;
+    }
+    assert_true(n_third < 4);
+    assert_non_null(strstr(err.text, "as much as there may be"));
+    kp_store_close(store);
+    store = open_store(dir, options); // what is there is counted again
+    snprintf(team + 900, 100, "%d", 9999);
+    assert_int_equal(try_put(store, (struct what){.namespace = "greedy", .team = team}, NULL), KP_THROTTLED);
+    snprintf(team + 900, 100, "%d", 7);
+    assert_int_equal(try_put(store, (struct what){.namespace = "greedy", .team = team}, NULL), 0); // is there
+    clock_ms += 2000000; // they have ended
+    retain(store);
+    assert_int_equal(try_put(store, (struct what){.namespace = "third", .team = team}, NULL), 0);
+    kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_also_what_is_sealed),
         cmocka_unit_test(test_it_never_keeps_more),
         cmocka_unit_test(test_series_are_counted),
+        cmocka_unit_test(test_memory_of_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,70 @@ struct kp_series *kp_series_make(const struct kp_record *record)
     return s;
 }
 
+// ---- what they take of memory ----
+
+#define OWN_BYTES   (sizeof(struct kp_series) + 64) // and its places in the tables
+#define LABEL_BYTES (sizeof(struct kp_label) + 48)  // and what malloc takes for its texts
+
+static uint64_t bytes_of(const struct kp_record *record)
+{
+    uint64_t bytes = OWN_BYTES;
+    for (size_t i = 0; i < KP_SERIES_WORKLOAD; i++) {
+        const char *text;
+        memcpy(&text, (const char *)record + fields[i].offset, sizeof text);
+        bytes += text ? strlen(text) + 1 : 1;
+    }
+    for (size_t i = 0; record->labels && i < record->labels->n; i++)
+        bytes += LABEL_BYTES + strlen(record->labels->items[i].key) + strlen(record->labels->items[i].value);
+    return bytes;
+}
+
+static void count(struct kp_series_table *table, const struct kp_series *s, bool is_new)
+{
+    struct kp_series_share *share;
+    const char *name = s->fields[KP_SERIES_NAMESPACE];
+    HASH_FIND_STR(table->shares, name, share);
+    if (share == NULL) {
+        size_t len = strlen(name);
+        share = kp_calloc(1, sizeof *share + len + 1);
+        memcpy(share->namespace, name, len);
+        HASH_ADD_KEYPTR(hh, table->shares, share->namespace, len, share);
+    }
+    share->n += is_new ? 1 : (size_t)-1;
+    share->bytes += is_new ? s->bytes : -s->bytes;
+    table->bytes += is_new ? s->bytes : -s->bytes;
+    if (share->n == 0) {
+        HASH_DEL(table->shares, share);
+        kp_free(share);
+    }
+}
+
+int kp_series_fits(const struct kp_series_table *table, const struct kp_record *record, uint64_t max_bytes,
+    struct kp_error *err)
+{
+    struct kp_series_share *share;
+    const char *name = record->namespace ? record->namespace : "";
+    uint64_t bytes = bytes_of(record);
+    HASH_FIND_STR(table->shares, name, share);
+    if (share != NULL && share->bytes + bytes > max_bytes / 2) {
+        kp_fail(err, KP_THROTTLED,
+            "namespace '%.63s' has %zu series, whose names and labels take %llu MiB of memory, as much as "
+            "those "
+            "of one may: use fewer or shorter values of labels; series that are there already go on",
+            name, share->n, (unsigned long long)(share->bytes >> 20));
+    } else if (table->bytes + bytes > max_bytes) {
+        kp_fail(err, KP_THROTTLED,
+            "there are %zu series, whose names and labels take %llu MiB of memory, as much as there may be: "
+            "shorten --retention, or use fewer values of labels; series that are there already go on",
+            table->by_id.n, (unsigned long long)(table->bytes >> 20));
+    } else {
+        return 0;
+    }
+    if (err)
+        err->retry_after_s = 300;
+    return KP_THROTTLED;
+}
+
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id)
 {
     struct kp_series *s = kp_series_make(record);
@@ -141,6 +205,8 @@ struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_r
     struct kp_series **items = table->by_id.items;
     memmove(items + at + 1, items + at, (table->by_id.n - 1 - at) * sizeof(struct kp_series *));
     items[at] = s;
+    s->bytes = bytes_of(record);
+    count(table, s, true);
     return s;
 }
 
@@ -173,6 +239,7 @@ void kp_series_remove(struct kp_series_table *table, uint32_t id)
     table->by_id.n--;
     if (s->hashed)
         HASH_DEL(table->by_hash, s);
+    count(table, s, false);
     kp_series_free(s);
 }
 
@@ -182,6 +249,12 @@ void kp_series_table_finish(struct kp_series_table *table)
     for (size_t i = 0; i < table->by_id.n; i++)
         kp_series_free(table->by_id.items[i]);
     kp_array_free(&table->by_id);
+    struct kp_series_share *share;
+    struct kp_series_share *next;
+    HASH_ITER (hh, table->shares, share, next) {
+        HASH_DEL(table->shares, share);
+        kp_free(share);
+    }
 }
 
 void kp_series_record(const struct kp_series *series, struct kp_record *ret)

@@ -36,12 +36,23 @@ struct kp_series {
     const char *fields[KP_SERIES_FIELDS]; // never NULL; point into text
     struct kp_labels *labels;
     uint64_t n_live; // profiles that can be read
+    uint64_t bytes;  // of memory, about
     bool hashed;     // found by its identity; false for an older id of the same
     UT_hash_handle hh;
     char text[];
 };
 
+// What the series of a namespace take of memory.
+struct kp_series_share {
+    uint64_t bytes;
+    size_t n;
+    UT_hash_handle hh;
+    char namespace[];
+};
+
 struct kp_series_table {
+    uint64_t bytes; // of memory, about
+    struct kp_series_share *shares;
     struct kp_series *by_hash;
     KP_ARRAY(struct kp_series *) by_id; // ascending
     uint32_t next_id;
@@ -58,6 +69,10 @@ void kp_series_rollup_hash(const struct kp_series *series, uint64_t ret[2]);
 // id 0 = the next one. An identity that is there already keeps its id for new profiles.
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id);
 void kp_series_remove(struct kp_series_table *table, uint32_t id);
+// Whether one more may be had: names and labels are in memory, whose they may be. All together have
+// max_bytes, one namespace half of it. Else KP_THROTTLED with a sentence.
+KP_MUST_CHECK int kp_series_fits(const struct kp_series_table *table, const struct kp_record *record,
+    uint64_t max_bytes, struct kp_error *err);
 struct kp_series *kp_series_copy(const struct kp_series *series); // in no table
 void kp_series_free(struct kp_series *series);                    // a copy
 void kp_series_table_finish(struct kp_series_table *table);

@@ -18,6 +18,7 @@
 #include "base/banned.h"
 
 #define DEFAULT_LOG_FILE_BYTES ((size_t)64 * KP_MIB)
+#define DEFAULT_SERIES_BYTES   ((uint64_t)256 * KP_MIB)
 #define DEFAULT_SEAL_AFTER_MS  (INT64_C(600) * 1000)
 #define MAX_LOG_FILE_BYTES     ((size_t)1024 * KP_MIB)
 
@@ -143,6 +144,8 @@ int kp_store_open_io(const struct kp_store_options *options, const struct kp_io 
         store->options.log_file_bytes = DEFAULT_LOG_FILE_BYTES;
     if (store->options.log_file_bytes > MAX_LOG_FILE_BYTES)
         store->options.log_file_bytes = MAX_LOG_FILE_BYTES;
+    if (store->options.max_series_bytes == 0)
+        store->options.max_series_bytes = DEFAULT_SERIES_BYTES;
     pthread_rwlock_init(&store->lock, NULL);
     make_metrics(store, options->metrics);
     int rc = set_up(store, err);

@@ -52,8 +52,10 @@ struct kp_store_options {
     uint64_t
         max_bytes_per_namespace;     // its oldest go beyond it; a tenth more: KP_THROTTLED; 0 = no such limit
     size_t max_series_per_namespace; // profiles of further ones are KP_THROTTLED; 0 = no such limit
-    size_t log_file_bytes;           // a log file is closed at this size; 0 = 64 MiB
-    int64_t seal_after_ms;           // a log file is closed, to be sealed, at this age; 0 = 10 min
+    uint64_t max_series_bytes; // of memory for names and labels of series; one namespace has half; beyond it
+                               // KP_THROTTLED; 0 = 256 MiB
+    size_t log_file_bytes;     // a log file is closed at this size; 0 = 64 MiB
+    int64_t seal_after_ms;     // a log file is closed, to be sealed, at this age; 0 = 10 min
     enum kp_keep_original keep_original;
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = the wall clock; tests set it
