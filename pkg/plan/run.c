@@ -120,14 +120,6 @@ static void forget_what_is_past(struct kp_plan *plan, struct kp_track *track, in
         kp_track_unschedule(plan, track);
 }
 
-void kp_plan_take_over(struct kp_plan *plan, int64_t now_ms)
-{
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
-            for (size_t i = 0; i < group->tracks.n; i++)
-                forget_what_is_past(plan, group->tracks.items[i], now_ms);
-}
-
 static enum kp_node_kind kind_of(const struct kp_heap_node *node)
 {
     // groups and tracks both begin with their kind, and hold their node right behind it
@@ -146,6 +138,20 @@ static void open_slot(struct kp_plan *plan, struct kp_group *group, int64_t now_
     for (size_t i = 0; i < group->tracks.n; i++)
         if (group->tracks.items[i]->sampled)
             group->tracks.items[i]->is_new = false;
+}
+
+// Slots that are over are followed by the present ones first: what is still to be captured soon is of these
+// then.
+void kp_plan_take_over(struct kp_plan *plan, int64_t now_ms)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            for (size_t i = 0; i < group->tracks.n; i++)
+                forget_what_is_past(plan, group->tracks.items[i], now_ms);
+            if (group->node.place != 0 && group->node.due_ms <= now_ms)
+                open_slot(plan, group, now_ms);
+        }
+    }
 }
 
 int64_t kp_plan_run(

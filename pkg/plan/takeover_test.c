@@ -160,11 +160,37 @@ static void test_a_new_pod_between_two_leaders(void **state)
     fixture_cluster_free(&cluster);
 }
 
+// The slot it came in is over: it is captured in the present one, and nothing was missed.
+static void test_a_new_pod_whose_slot_is_over(void **state)
+{
+    struct fixture_cluster cluster;
+    struct captured *known = NULL;
+    struct replica r;
+    (void)state;
+    fixture_cluster_make(&cluster, 1, 3, 1, START_MS - HOUR);
+    fixture_set_profile(&cluster, 0, "heap", 10000, 0);
+    begin(&r, &cluster, &known);
+    lead(&r, START_MS + HOUR, START_MS + HOUR + 100000);
+    r.n = 0;
+    for (int64_t after_ms = 0; after_ms < 100000; after_ms += 20000) {
+        r.now = START_MS + HOUR + after_ms + 100000; // its slot is open
+        fixture_replace_pod(&cluster, 0, 0, r.now);
+        hand_over(&r, &cluster.workloads[0]);
+        lead(&r, r.now + 11000, r.now + 11001);
+    }
+    assert_true(r.n >= 5);
+    assert_true(missed(&r) == 0);
+    end(&r);
+    forget(&known);
+    fixture_cluster_free(&cluster);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_captured_twice),
         cmocka_unit_test(test_a_new_pod_between_two_leaders),
+        cmocka_unit_test(test_a_new_pod_whose_slot_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
