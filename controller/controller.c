@@ -23,7 +23,8 @@
 #define FIELD_MANAGER  "kube-pprof-controller"
 #define REFRESH_MS     600000
 #define SPOOL_BYTES    (512ull << 20)
-#define LAST_STATUS_MS 300 // others take over within 2 s of our being told to go
+#define PATIENCE_MS    5000 // with caches that are not complete: whose are complete already leads better
+#define LAST_STATUS_MS 300  // others take over within 2 s of our being told to go
 
 enum state {
     STATE_STARTING, // caches are not complete
@@ -52,7 +53,7 @@ struct kp_controller {
     struct kp_registrylink *link;
     struct kp_pipeline *pipeline;
     struct kp_report *report;
-    struct kp_timer *refresh, *stopping, *lease_over;
+    struct kp_timer *refresh, *stopping, *lease_over, *lease_start;
     struct kp_metric *leader, *up;
     int stop_steps; // that have not ended
     kp_loop_fn on_stopped;
@@ -108,6 +109,13 @@ static void on_lease(void *user, bool is_leading)
         kp_timer_start(controller->lease_over, kp_lease_left_ms(controller->lease), 0);
     }
     decide(controller);
+}
+
+static void on_lease_start(void *user)
+{
+    struct kp_controller *controller = user;
+    if (controller->lease != NULL && controller->state < STATE_STOPPING)
+        kp_lease_start(controller->lease); // once
 }
 
 // Others may begin now: of what one process can give to one only, they must not find it taken by us.
@@ -176,6 +184,7 @@ static void on_synced(void *user)
     KP_SAY(KP_LOG_INFO, "caches complete, scheduling starts");
     controller->state = STATE_RUNNING;
     kp_inventory_open(controller->inventory);
+    on_lease_start(controller);
     decide(controller);
 }
 
@@ -343,6 +352,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
     controller->refresh = kp_timer_create(controller->loop, on_refresh, controller);
     kp_timer_start(controller->refresh, REFRESH_MS, REFRESH_MS);
     controller->lease_over = kp_timer_create(controller->loop, on_lease_over, controller);
+    controller->lease_start = kp_timer_create(controller->loop, on_lease_start, controller);
 }
 
 int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config *config,
@@ -388,8 +398,7 @@ void kp_controller_start(struct kp_controller *controller)
 {
     kp_watches_start(controller->watches);
     kp_serviceranges_start(controller->serviceranges);
-    if (controller->lease != NULL)
-        kp_lease_start(controller->lease);
+    kp_timer_start(controller->lease_start, PATIENCE_MS, 0);
     decide(controller);
 }
 
@@ -452,6 +461,7 @@ void kp_controller_destroy(struct kp_controller *controller)
     kp_timer_destroy(controller->refresh);
     kp_timer_destroy(controller->stopping);
     kp_timer_destroy(controller->lease_over);
+    kp_timer_destroy(controller->lease_start);
     kp_capturer_destroy(controller->capturer);
     // What still ends from here on is nobody's news any more.
     kp_report_destroy(controller->report);
