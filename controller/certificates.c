@@ -75,7 +75,9 @@ static void failed(struct kp_certificates *c, const struct kp_error *err)
 {
     kp_metric_inc(c->failures);
     if (!c->told_failure)
-        KP_WARN("the registry's certificates cannot be kept, trying again", KP_E(err));
+        KP_WARN(c->mode == KP_CERTIFICATES_KEEP ? "the registry's certificates cannot be kept, trying again"
+                                                : "the registry's CA cannot be read, trying again",
+            KP_E(err));
     c->told_failure = true;
     wait_for(c, kp_backoff_next_ms(&c->backoff, kp_mono_ms()));
 }

@@ -181,7 +181,8 @@ static void on_synced(void *user)
     struct kp_controller *controller = user;
     if (controller->state != STATE_STARTING)
         return;
-    KP_SAY(KP_LOG_INFO, "caches complete, scheduling starts");
+    KP_SAY(KP_LOG_INFO, leading(controller) ? "caches complete, scheduling starts"
+                                            : "caches complete, captures start when this replica leads");
     controller->state = STATE_RUNNING;
     kp_inventory_open(controller->inventory);
     on_lease_start(controller);
