@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial connects from the control plane's network, whatever network this process is in.
-func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+// inNet calls do on a thread that is in the control plane's network, whatever network this process is in.
+func inNet[T any](c *Cluster, do func() (T, error)) (T, error) {
 	type result struct {
-		conn net.Conn
-		err  error
+		got T
+		err error
 	}
 	done := make(chan result, 1)
 	go func() {
@@ -35,14 +35,24 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 			ns.Close()
 		}
 		if err != nil {
-			done <- result{nil, fmt.Errorf("enter the network of cluster '%s': %w", c.Name, err)}
+			done <- result{err: fmt.Errorf("enter the network of cluster '%s': %w", c.Name, err)}
 			return
 		}
-		conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr)
-		done <- result{conn, err}
+		got, err := do()
+		done <- result{got, err}
 	}()
 	r := <-done
-	return r.conn, r.err
+	return r.got, r.err
+}
+
+// Dial connects from the control plane's network.
+func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return inNet(c, func() (net.Conn, error) { return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr) })
+}
+
+// Listen opens a socket in the control plane's network: nodes and pods reach it.
+func (c *Cluster) Listen(network, addr string) (net.Listener, error) {
+	return inNet(c, func() (net.Listener, error) { return net.Listen(network, addr) })
 }
 
 // api is a client of the API server as administrator.

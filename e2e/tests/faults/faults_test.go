@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -262,42 +261,4 @@ func TestAPIServerAway(t *testing.T) {
 	if now := f.RestartCount(t, "controller"); now != restarts {
 		t.Errorf("the controller was restarted while the API server was away: %s times, before %s", now, restarts)
 	}
-}
-
-// One replica leads; when it is told to go the other takes over at once, when it dies after the Lease's time.
-func TestTheOtherReplicaTakesOver(t *testing.T) {
-	f.NeedCluster(t)
-	if err := f.Install("controller.replicaCount=2"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Install(); err != nil {
-			t.Error(err)
-		}
-	})
-	f.Rollout(t, f.Namespace, "deploy/kube-pprof-controller")
-	var leader string
-	holder := func() (string, error) {
-		out, err := f.Kubectl("get", "lease", "-n", f.Namespace, "kube-pprof-controller", "-o", "jsonpath={.spec.holderIdentity}")
-		return strings.TrimSpace(out), err
-	}
-	f.Within(t, 60*time.Second, "one replica leads", func() (err error) {
-		if leader, err = holder(); err == nil && !slices.Contains(f.Pods(t, f.Namespace, "app.kubernetes.io/component=controller"), leader) {
-			err = fmt.Errorf("the Lease is held by %q", leader)
-		}
-		return err
-	})
-	ns := setup(t)
-	before := list(t, ns)
-	f.K(t, "delete", "pod", leader, "-n", f.Namespace, "--wait=false")
-	f.Within(t, 10*time.Second+f.Slack, "the other one leads", func() error {
-		now, err := holder()
-		if err == nil && (now == leader || now == "") {
-			err = fmt.Errorf("the Lease is held by %q", now)
-		}
-		return err
-	})
-	over := time.Now()
-	f.Within(t, 2*interval+duration+f.Slack, "every pod has a new CPU profile", func() error { return newCPU(t, ns, over) })
-	whole(t, before, list(t, ns))
 }
