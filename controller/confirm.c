@@ -11,8 +11,10 @@
 #include "kube/reflector.h"
 #include "base/banned.h"
 
-#define TICK_MS  100
-#define FETCH_MS 2000 // patience with the watch
+#define TICK_MS      100
+#define FETCH_MS     2000 // patience with the watch
+#define AGAIN_MS     5000
+#define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
 struct waiting {
     struct kp_list node;
@@ -28,6 +30,8 @@ struct kp_confirm {
     struct kp_list list;
     size_t n, bytes;
     struct kp_bucket fetches;
+    struct kp_backoff backoff;
+    int64_t away_until_ms; // the API server does not answer or does not want to
     struct kp_timer *timer;
     struct kp_metric *waiting;
 };
@@ -66,6 +70,19 @@ static void judge(struct waiting *w, const struct kp_pod *pod)
             "may have answered for another process");
 }
 
+// What one is told counts for all: many results must not ask an API server that is in trouble one by one.
+static void stay_away(struct kp_confirm *confirm, const struct kp_error *err)
+{
+    int64_t now = kp_mono_ms();
+    // those that were asked together tell one thing
+    int64_t wait = now < confirm->away_until_ms ? 0 : kp_backoff_next_ms(&confirm->backoff, now);
+    int64_t asked = err != NULL && err->retry_after_s > 0 ? err->retry_after_s * 1000LL : 0;
+    asked = asked < MAX_ASKED_MS ? asked : MAX_ASKED_MS;
+    wait = asked > wait ? asked : wait;
+    if (now + wait > confirm->away_until_ms)
+        confirm->away_until_ms = now + wait;
+}
+
 static void on_pod(void *user, int http_status, json_t *json, const struct kp_error *err)
 {
     struct waiting *w = user;
@@ -77,12 +94,14 @@ static void on_pod(void *user, int http_status, json_t *json, const struct kp_er
         kp_free(dumped);
         char key[512], rv[64];
         struct kp_pod *pod = kp_decode_pod(NULL, text, strlen(text), key, rv, NULL);
+        kp_backoff_reset(&w->owner->backoff);
         judge(w, pod);
         kp_unref_pod(pod);
     } else if (http_status == 404) {
         judge(w, NULL);
     } else {
-        w->fetch_after_ms = kp_mono_ms() + 5000; // away: the result waits
+        stay_away(w->owner, err);
+        w->fetch_after_ms = kp_mono_ms() + AGAIN_MS; // the result waits
     }
 }
 
@@ -98,7 +117,7 @@ static void fetch(struct kp_confirm *confirm, struct waiting *w)
         .on_done = on_pod,
         .user = w};
     if (kp_kube_start(confirm->options.kube, &request, &w->call, NULL) != 0)
-        w->fetch_after_ms = kp_mono_ms() + 5000;
+        w->fetch_after_ms = kp_mono_ms() + AGAIN_MS;
 }
 
 static const struct kp_pod *cached(const struct kp_confirm *confirm, const struct waiting *w)
@@ -117,7 +136,8 @@ static void on_tick(void *user)
             continue;
         if (watched > w->ended_mono_ms)
             judge(w, cached(confirm, w));
-        else if (now >= w->fetch_after_ms && kp_bucket_take(&confirm->fetches, now))
+        else if (now >= confirm->away_until_ms && now >= w->fetch_after_ms &&
+                 kp_bucket_take(&confirm->fetches, now))
             fetch(confirm, w);
     }
     if (confirm->n == 0)
@@ -157,6 +177,7 @@ struct kp_confirm *kp_confirm_create(struct kp_loop *loop, const struct kp_confi
         confirm->options.max_bytes = 64 * KP_MIB;
     kp_list_init(&confirm->list);
     kp_bucket_init(&confirm->fetches, 10, 10, kp_mono_ms());
+    kp_backoff_init(&confirm->backoff, 500, AGAIN_MS, 0.5, (uint64_t)kp_mono_us());
     confirm->timer = kp_timer_create(loop, on_tick, confirm);
     if (options->metrics != NULL)
         confirm->waiting = kp_gauge(options->metrics, "kube_pprof_captures_unconfirmed",

@@ -293,6 +293,34 @@ static void test_fetches_are_few(void **state)
     kp_peer_stop(peer);
 }
 
+// An API server that refuses is not asked for each of them: those that are out tell it for all.
+static void test_refusals_count_for_all(void **state)
+{
+    static const struct kp_step refuse[] = {
+        KP_STEP_TEXT("HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n"), KP_STEP_END};
+    struct kp_peer *peer = kp_peer_start_script(refuse);
+    struct bench b;
+    (void)state;
+    bench_open_with(&b, 0, kp_peer_url(peer));
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    for (int i = 0; i < 40; i++)
+        put(&b);
+    for (int i = 0; i < 300 && kp_peer_requests(peer) == 0; i++)
+        assert_false(kp_loop_run_until(b.loop, &b.done, 100));
+    assert_false(kp_loop_run_until(b.loop, &b.done, 2000)); // without it thirty more would have gone out
+    assert_in_range(kp_peer_requests(peer), 1, 15);
+    assert_int_equal(kp_confirm_waiting(b.confirm), 40);
+    b.watch_moves = true;
+    while (b.n < 40) {
+        b.done = false;
+        assert_true(kp_loop_run_until(b.loop, &b.done, 30000));
+    }
+    assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+    bench_close(&b);
+    kp_peer_stop(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_the_pod_is_fetched_when_the_watch_is_silent),
         cmocka_unit_test(test_waits_while_the_api_server_is_away),
         cmocka_unit_test(test_fetches_are_few),
+        cmocka_unit_test(test_refusals_count_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -275,6 +275,20 @@ static bool renew(const struct kp_kube_call *call)
     return kp_login_refused(kube->login, call->login_generation) || kube->credentials.config.token_file;
 }
 
+// When a write may go out, also again: as far apart as the rate says, past a burst.
+static int64_t turn_ms(const struct kp_kube_call *call)
+{
+    struct kp_kube *kube = call->kube;
+    if (strcmp(call->method, "GET") == 0 || call->urgent)
+        return 0;
+    double now = (double)kp_mono_ms();
+    if (kube->write_due_ms < now)
+        kube->write_due_ms = now;
+    double wait = kube->write_due_ms - now - kube->write_burst_ms;
+    kube->write_due_ms += kube->write_interval_ms;
+    return wait > 0 ? (int64_t)ceil(wait) : 0;
+}
+
 // Returns whether the call goes on.
 static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
 {
@@ -304,6 +318,11 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
     int64_t limit = call->timeout_ms > 0 ? call->timeout_ms : DEFAULT_TIMEOUT_MS;
     if (now + wait - call->began_ms > limit)
         return false;
+    int64_t turn = turn_ms(call);
+    if (turn > wait) {
+        call->began_ms += turn - wait; // as at the start
+        wait = turn;
+    }
     enter_waiting(call, wait, err->http_status);
     return true;
 }
@@ -360,17 +379,6 @@ static void on_http_done(void *user, const struct kp_http_result *result)
 
 // ---- starting ----
 
-// When a write may go out: as far apart as the rate says, past a burst.
-static int64_t write_wait_ms(struct kp_kube *kube)
-{
-    double now = (double)kp_mono_ms();
-    if (kube->write_due_ms < now)
-        kube->write_due_ms = now;
-    double wait = kube->write_due_ms - now - kube->write_burst_ms;
-    kube->write_due_ms += kube->write_interval_ms;
-    return wait > 0 ? (int64_t)ceil(wait) : 0;
-}
-
 static struct kp_kube_call *call_create(struct kp_kube *kube, const struct kp_kube_request *request)
 {
     struct kp_kube_call *call = KP_NEW(struct kp_kube_call);
@@ -408,7 +416,7 @@ int kp_kube_start(struct kp_kube *kube, const struct kp_kube_request *request, s
     if (kube->n_calls >= MAX_CALLS)
         return kp_fail(err, KP_THROTTLED, "more than %d requests to the API server are waiting", MAX_CALLS);
     struct kp_kube_call *call = call_create(kube, request);
-    int64_t wait = strcmp(call->method, "GET") == 0 || request->urgent ? 0 : write_wait_ms(kube);
+    int64_t wait = turn_ms(call);
     if (wait > 0) {
         call->state = CALL_QUEUED;
         call->began_ms += wait; // waiting for our own turn is not held against the API server

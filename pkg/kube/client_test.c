@@ -253,6 +253,31 @@ static void test_writes_are_spread(void **state)
     end(&f);
 }
 
+// All of them refused, and all told to come back in a second: they do not come all at once, and none too
+// soon.
+static void test_storm_of_refused_writes(void **state)
+{
+    (void)state;
+    enum { CALLS = 20, RATE = 10 };
+    struct peer_step steps[60];
+    struct fixture f;
+    bool never = false;
+    for (size_t i = 0; i < KP_COUNT(steps); i++)
+        steps[i] = (struct peer_step){
+            NULL, 429, "Retry-After: 1\r\n", STATUS(429, "TooManyRequests"), 0, 0, PEER_WHOLE};
+    begin_as(&f, steps, KP_COUNT(steps), (struct kp_kube_config){0}, RATE);
+    for (int i = 0; i < CALLS; i++)
+        start(&f, (struct kp_kube_request){.method = i % 2 ? "PATCH" : "POST", .path = "/x"});
+    (void)kp_loop_run_until(f.loop, &never, 900);
+    assert_in_range(peer_seen(f.peer), RATE, CALLS); // a burst of ten, then ten a second; nobody twice
+    (void)kp_loop_run_until(f.loop, &never, 2100);
+    assert_in_range(peer_seen(f.peer), CALLS, RATE + 3 * RATE + 5);
+    assert_int_equal(f.answers, 0);
+    kp_kube_destroy(f.kube);
+    f.kube = NULL;
+    end(&f);
+}
+
 static bool ask_whether_leading(void *user)
 {
     int *left = user;
@@ -354,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_destroy_cancels),
         cmocka_unit_test(test_writes_are_spread),
+        cmocka_unit_test(test_storm_of_refused_writes),
         cmocka_unit_test(test_writes_end_with_the_right_to),
         cmocka_unit_test(test_apply),
         cmocka_unit_test(test_nobody_there),

@@ -20,6 +20,7 @@
 #define COUNTERS_MS  60000
 #define WRITES_PER_S 5
 #define RETRY_MS     5000
+#define MAX_CALLS    10 // at once: all of them are repeated while the API server refuses everybody
 
 struct entry {
     char *key;
@@ -289,7 +290,7 @@ static void pump(struct kp_statuses *statuses)
     int64_t now = kp_mono_ms();
     struct kp_list later;
     kp_list_init(&later);
-    while (statuses->writing && !kp_list_empty(&statuses->queue)) {
+    while (statuses->writing && !kp_list_empty(&statuses->queue) && statuses->n_calls < MAX_CALLS) {
         struct entry *entry = kp_container_of(statuses->queue.next, struct entry, in_queue);
         if (entry->call != NULL) { // one write at a time each
             kp_list_remove(&entry->in_queue);

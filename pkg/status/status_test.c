@@ -370,6 +370,30 @@ static void test_five_writes_a_second_in_all(void **state)
     end(&f);
 }
 
+// An API server that does not answer has ten writes waiting for it, not one of every policy.
+static void test_ten_writes_at_once(void **state)
+{
+    (void)state;
+    enum { POLICIES = 14, AT_ONCE = 10 };
+    struct fixture f;
+    begin(&f, NULL, 0, false);
+    struct kp_policy_summary summary = fixture_summary();
+    json_t *nothing = json_object();
+    bool never = false;
+    for (int i = 0; i < POLICIES; i++) {
+        kp_auto_free char *name = kp_asprintf("p%d", i);
+        struct kp_policy *policy = fixture_policy("shop", name, FIXTURE_SPEC);
+        kp_statuses_set_policy(f.statuses, policy, nothing);
+        kp_statuses_update(f.statuses, policy->key, &summary, kp_now_ms());
+        kp_policy_unref(policy);
+    }
+    run_until(&f, AT_ONCE);
+    (void)kp_loop_run_until(f.loop, &never, 1000);
+    assert_int_equal(peer_seen(f.peer), AT_ONCE);
+    json_decref(nothing);
+    end(&f);
+}
+
 static void test_changes_of_conditions_are_events(void **state)
 {
     (void)state;
@@ -454,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_all_policies_are_measured),
         cmocka_unit_test(test_reading_anew_is_no_news),
         cmocka_unit_test(test_five_writes_a_second_in_all),
+        cmocka_unit_test(test_ten_writes_at_once),
         cmocka_unit_test(test_changes_of_conditions_are_events),
         cmocka_unit_test(test_flush),
         cmocka_unit_test(test_flush_gives_up),
