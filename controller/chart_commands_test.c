@@ -34,16 +34,16 @@ static void applies(
     char *dir = kp_test_tmpdir();
     struct peer *peer = peer_start(steps, n);
     struct process p;
-    kp_auto_free char *kubeconfig = kp_asprintf("%s/kubeconfig", dir), *file = kp_asprintf("%s/policy", dir);
+    kp_auto_free char *kubeconfig = kp_asprintf("%s/kubeconfig", dir),
+                      *policy = kp_asprintf("--policy=%s", text);
     kp_auto_free char *config =
         kp_asprintf("current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"
                     "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:%d'}}]\n"
                     "users: [{name: u, user: {}}]\n",
             peer->port);
-    kp_auto_free char *a = kp_asprintf("--kubeconfig=%s", kubeconfig), *b = kp_asprintf("--file=%s", file);
-    const char *argv[] = {"kube-pprof", "apply-policy", a, b, flag, NULL};
+    kp_auto_free char *from = kp_asprintf("--kubeconfig=%s", kubeconfig);
+    const char *argv[] = {"kube-pprof", "apply-policy", from, policy, flag, NULL};
     write_file(kubeconfig, config);
-    write_file(file, text);
     start(&p, argv);
     int ended = ends(&p);
     size_t seen = peer_seen(peer);
@@ -107,9 +107,9 @@ static void test_refusals_are_told(void **state)
             .status = 422,
             .body = "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"code\":422,\"message\":\"spec.profiles: "
                     "Invalid value\"}"});
-    applies(
-        NULL, 0, "{\"metadata\":{\"name\":\"../x\"}}", NULL, 2, "holds no policy: it has no metadata.name");
-    applies(NULL, 0, "{", NULL, 2, "holds no policy");
+    applies(NULL, 0, "{\"metadata\":{\"name\":\"../x\"}}", NULL, 2,
+        "--policy holds none: it has no metadata.name");
+    applies(NULL, 0, "{", NULL, 2, "--policy holds none");
 }
 
 static void checks(const struct peer_step *steps, size_t n, const char *path, int code, const char *says)

@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "controller/apiserver.h"
 #include "controller/apiservice.h"
@@ -18,12 +17,11 @@
 
 #define FOLDER        "/apis/kube-pprof.dev/v1alpha1/clusterprofilingpolicies/"
 #define FIELD_MANAGER "kube-pprof-chart"
-#define MAX_FILE      (1 << 20)
 #define POLL_MS       500
 #define REQUEST_MS    10000
 
 struct apply_options {
-    char *kubeconfig, *file;
+    char *kubeconfig, *policy;
     bool delete;
     int64_t timeout_ms;
 };
@@ -32,8 +30,8 @@ struct apply_options {
 static const struct kp_option rows[] = {
     {"kubeconfig", "FILES", KP_OPTION_STRING, AT(kubeconfig), NULL, 0, 0,
         "Kubeconfig. Without it: the pod's ServiceAccount."},
-    {"file", "FILE", KP_OPTION_STRING, AT(file), NULL, 0, 0,
-        "The ClusterProfilingPolicy, as JSON; its annotations say of which release of Helm it is."},
+    {"policy", "JSON", KP_OPTION_STRING, AT(policy), NULL, 0, 0,
+        "The ClusterProfilingPolicy; its annotations say of which release of Helm it is."},
     {"delete", NULL, KP_OPTION_BOOL, AT(delete), "false", 0, 0,
         "Delete it instead, if it is there and of that release."},
     {"timeout", "DURATION", KP_OPTION_DURATION, AT(timeout_ms), "60s", 100, 3600000,
@@ -178,23 +176,18 @@ static int run(
     return a.failure.code != 0 ? kp_fail(err, a.failure.code, "%s", a.failure.text) : 0;
 }
 
-static int read_policy(const char *file, json_t **ret, struct kp_error *err)
+static int read_policy(const char *text, json_t **ret, struct kp_error *err)
 {
-    char *text;
-    size_t len;
     json_error_t why;
-    if (file[0] == '\0')
-        return kp_fail(err, KP_INVALID, "no policy: name its file with --file=FILE");
-    if (kp_file_read(file, MAX_FILE, &text, &len, err) != 0)
-        return err->code;
-    json_t *policy = json_loadb(text, len, 0, &why);
+    if (text[0] == '\0')
+        return kp_fail(err, KP_INVALID, "no policy: give it with --policy=JSON");
+    json_t *policy = json_loads(text, 0, &why);
     const json_t *name = json_object_get(json_object_get(policy, "metadata"), "name");
-    kp_free(text);
     *ret = policy;
     if (kp_kube_name_valid(json_string_value(name)))
         return 0;
     json_decref(policy);
-    return kp_fail(err, KP_INVALID, "the file '%s' holds no policy: %s", file,
+    return kp_fail(err, KP_INVALID, "--policy holds none: %s",
         policy == NULL ? why.text : "it has no metadata.name that can be one");
 }
 
@@ -217,7 +210,7 @@ int kp_policy_apply_main(int argc, char **argv)
             stdout);
         return 0;
     }
-    if (code != 0 || (code = read_policy(o.file, &policy, &err)) != 0) {
+    if (code != 0 || (code = read_policy(o.policy, &policy, &err)) != 0) {
         fprintf(stderr, "kube-pprof apply-policy: %s\n", err.text);
         kp_options_finish(rows, KP_COUNT(rows), &o);
         return 2;
