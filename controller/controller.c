@@ -239,9 +239,15 @@ bool kp_controller_status(void *user, const char **ret_why_not)
     return true;
 }
 
-static bool synced(void *user, const char **ret_why_not)
+// For status: what was said before a start stands while caches are being read, unless something hinders that.
+static bool synced(void *user, const char **ret_trouble)
 {
-    return kp_watches_synced(((struct kp_controller *)user)->watches, ret_why_not);
+    const struct kp_watches *watches = ((struct kp_controller *)user)->watches;
+    const char *why_not;
+    if (kp_watches_synced(watches, &why_not))
+        return true;
+    *ret_trouble = kp_watches_hindrance(watches);
+    return false;
 }
 
 static const char *trouble_of(void *user, const char *policy_key)

@@ -199,21 +199,40 @@ void kp_watches_destroy(struct kp_watches *watches)
     kp_free(watches);
 }
 
-bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_not)
+// The first watch that is not listed yet; of_trouble: and has trouble. NULL = there is none.
+static const struct watch *first_unlisted(const struct kp_watches *watches, bool of_trouble)
 {
     for (size_t i = 0; i < watches->list.n; i++) {
         const struct watch *watch = watches->list.items[i];
-        if (kp_reflector_synced(watch->reflector))
-            continue;
-        const char *trouble = kp_reflector_trouble(watch->reflector);
-        // written in place: the sentence is read at once, on this thread
-        snprintf(((struct kp_watches *)(uintptr_t)watches)->why_not, sizeof watches->why_not,
-            "%s are not listed yet%s%s", watch->path, trouble != NULL ? ": " : "",
-            trouble != NULL ? trouble : "");
-        *ret_why_not = watches->why_not;
-        return false;
+        if (!kp_reflector_synced(watch->reflector) &&
+            (!of_trouble || kp_reflector_trouble(watch->reflector) != NULL))
+            return watch;
     }
-    return true;
+    return NULL;
+}
+
+static const char *not_listed(const struct kp_watches *watches, const struct watch *watch)
+{
+    const char *trouble = kp_reflector_trouble(watch->reflector);
+    // written in place: the sentence is read at once, on this thread
+    snprintf(((struct kp_watches *)(uintptr_t)watches)->why_not, sizeof watches->why_not,
+        "%s are not listed yet%s%s", watch->path, trouble != NULL ? ": " : "",
+        trouble != NULL ? trouble : "");
+    return watches->why_not;
+}
+
+bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_not)
+{
+    const struct watch *watch = first_unlisted(watches, false);
+    if (watch != NULL)
+        *ret_why_not = not_listed(watches, watch);
+    return watch == NULL;
+}
+
+const char *kp_watches_hindrance(const struct kp_watches *watches)
+{
+    const struct watch *watch = first_unlisted(watches, true);
+    return watch != NULL ? not_listed(watches, watch) : NULL;
 }
 
 static bool lasts(const struct watch *watch)

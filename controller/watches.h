@@ -31,6 +31,9 @@ void kp_watches_start(struct kp_watches *watches);
 void kp_watches_destroy(struct kp_watches *watches);
 
 bool kp_watches_synced(const struct kp_watches *watches, const char **ret_why_not);
+// What keeps a cache from becoming complete, a sentence, borrowed until the next call; NULL = nothing, those
+// that are not complete are being read.
+const char *kp_watches_hindrance(const struct kp_watches *watches);
 // What keeps a watch whose cache was complete from being in step, a sentence, borrowed until the next call;
 // NULL = nothing.
 const char *kp_watches_trouble(const struct kp_watches *watches);

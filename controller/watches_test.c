@@ -120,7 +120,8 @@ static void refused(int status, const char *body, const char *says, bool told_in
     begin(&b, steps, KP_COUNT(steps));
     assert_false(kp_watches_synced(b.watches, &why));
     assert_non_null(strstr(why, "are not listed yet"));
-    assert_null(kp_watches_trouble(b.watches)); // that is said already
+    assert_null(kp_watches_trouble(b.watches));   // that is said already
+    assert_null(kp_watches_hindrance(b.watches)); // they are being read
     until(&b, true);
     const char *trouble = kp_watches_trouble(b.watches);
     if (!strstr(trouble, "/namespaces/shop/p") || !strstr(trouble, says))
@@ -131,6 +132,32 @@ static void refused(int status, const char *body, const char *says, bool told_in
     assert_true(kp_watches_synced(b.watches, &why)); // what was complete once stays so
     assert_int_equal(b.n_synced, 1);
     assert_true(b.n_changes >= 2); // so that status is told
+    end(&b);
+}
+
+// A cache that is only being read is no trouble: what status said before the start stands.
+static void test_hindered(void **state)
+{
+    static const struct peer_step steps[] = {
+        {"sendInitialEvents", 403, NULL, STATUS("Forbidden", "403"), 0, 0, PEER_WHOLE},
+        {NULL, 200, NULL, SYNCED, 0, 0, PEER_HOLD},
+        {NULL, 200, NULL, SYNCED, 0, 0, PEER_HOLD},
+    };
+    struct bench b;
+    const bool never = false;
+    const char *why = NULL;
+    (void)state;
+    begin(&b, steps, KP_COUNT(steps));
+    assert_null(kp_watches_hindrance(b.watches));
+    for (int i = 0; i < 2000 && kp_watches_hindrance(b.watches) == NULL; i++)
+        (void)kp_loop_run_until(b.loop, &never, 10);
+    assert_non_null(kp_watches_hindrance(b.watches));
+    assert_non_null(strstr(kp_watches_hindrance(b.watches), "are not listed yet: "));
+    assert_non_null(strstr(kp_watches_hindrance(b.watches), "because Forbidden"));
+    for (int i = 0; i < 2000 && !kp_watches_synced(b.watches, &why); i++)
+        (void)kp_loop_run_until(b.loop, &never, 10);
+    assert_true(kp_watches_synced(b.watches, &why));
+    assert_null(kp_watches_hindrance(b.watches));
     end(&b);
 }
 
@@ -146,6 +173,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hindered),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
