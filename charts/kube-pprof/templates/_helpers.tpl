@@ -7,6 +7,8 @@
 {{- end -}}
 {{- end }}
 
+{{- define "kp.namespace" -}}{{ default .Release.Namespace .Values.namespaceOverride }}{{- end }}
+
 {{- define "kp.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
 app.kubernetes.io/name: {{ include "kp.name" . }}
@@ -40,7 +42,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "kp.registryURL" -}}
 {{- if .Values.controller.registryURL -}}{{ .Values.controller.registryURL }}
-{{- else -}}{{ ternary "http" "https" (eq .Values.registry.tls.mode "none") }}://{{ include "kp.fullname" . }}-registry.{{ .Release.Namespace }}.svc:{{ .Values.registry.service.port }}
+{{- else -}}{{ ternary "http" "https" (eq .Values.registry.tls.mode "none") }}://{{ include "kp.fullname" . }}-registry.{{ include "kp.namespace" . }}.svc:{{ .Values.registry.service.port }}
 {{- end -}}
 {{- end }}
 
@@ -51,26 +53,10 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "kp.alertText" -}}
 {{- $root := index . 0 -}}
 {{- $rule := $root.Values.metrics.prometheusRule -}}
-{{- $selector := default (printf "namespace=%q,job=%q" $root.Release.Namespace (include "kp.metricsName" $root)) $rule.selector -}}
+{{- $selector := default (printf "namespace=%q,job=%q" (include "kp.namespace" $root) (include "kp.metricsName" $root)) $rule.selector -}}
 {{- $text := index . 1 | replace "LEADER" "and on (instance) leader_election_master_status{SELECTOR} == 1" | replace "SELECTOR" $selector -}}
 {{- range $name, $value := $rule.thresholds }}{{ $text = replace (printf "%%%s%%" $name) (toString $value) $text }}{{ end -}}
 {{ $text }}
-{{- end }}
-
-{{/* what Pod Security "restricted" asks for, and a little more */}}
-{{- define "kp.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
-{{- end }}
-
-{{- define "kp.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
 {{- end }}
 
 {{/* flags as lines of the flat configuration file; large numbers come from YAML as floats and must not end as 1e+10 */}}
@@ -94,6 +80,81 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* what the pods of both roles have in common, from serviceAccountName to volumes; call with root and component */}}
+{{- define "kp.pod" -}}
+{{- $role := index .root.Values .component }}
+serviceAccountName: {{ include "kp.serviceAccount" . }}
+automountServiceAccountToken: {{ $role.serviceAccount.automount }}
+enableServiceLinks: false            # they would set variables that look like our options
+terminationGracePeriodSeconds: {{ $role.terminationGracePeriodSeconds }}
+securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $role.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with $role.dnsConfig }}
+dnsConfig: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if kindIs "bool" $role.hostUsers }}
+hostUsers: {{ $role.hostUsers }}
+{{- end }}
+{{- include "kp.scheduling" $role }}
+{{- $spread := $role.topologySpreadConstraints }}
+{{- if and (not $spread) (gt (int (dig "replicaCount" 1 $role)) 1) }}
+{{- $spread = list (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway") }}
+{{- end }}
+{{- with $spread }}
+topologySpreadConstraints:
+{{- range . }}
+{{- $ours := dict "labelSelector" (dict "matchLabels" (include "kp.selector" $ | fromYaml)) }}
+- {{- merge dict . $ours | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* a probe with what the values change of it; call with (list PROBE VALUES) */}}
+{{- define "kp.probe" -}}
+{{- mergeOverwrite (index . 0 | fromYaml) (index . 1) | toYaml }}
+{{- end }}
+
+{{/* Roles for people, unbound: for all namespaces, or one in each that is watched. Call with root, name, labels, rules (text). */}}
+{{- define "kp.role" -}}
+{{- $call := . }}
+{{- $labels := merge (include "kp.labels" .root | fromYaml) .labels }}
+{{- range $namespace := default (list "") .root.Values.watchNamespaces }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ ternary "Role" "ClusterRole" (ne $namespace "") }}
+metadata:
+  name: {{ include "kp.fullname" $call.root }}-{{ $call.name }}
+  {{- with $namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- ternary (include "kp.labels" $call.root | fromYaml) $labels (ne $namespace "") | toYaml | nindent 4 }}
+rules:
+{{ trim $call.rules }}
+{{- end }}
+{{- end }}
+
+{{/* the ClusterProfilingPolicy that serves annotated pods */}}
+{{- define "kp.annotatedPods" -}}
+{{- $spec := dict "annotationPolicy" "Require" "selector" dict "namespaceSelector" dict }}
+{{- with .Values.annotatedPods.profiles }}{{ $_ := set $spec "profiles" . }}{{ end -}}
+# Serves every pod that opts in by annotation.
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ClusterProfilingPolicy
+metadata:
+  name: annotated-pods
+  labels: {{- include "kp.labels" . | nindent 4 }}
+  annotations:
+    helm.sh/resource-policy: keep
+    meta.helm.sh/release-name: {{ .Release.Name }}
+    meta.helm.sh/release-namespace: {{ .Release.Namespace }}
+spec: {{- mergeOverwrite $spec .Values.annotatedPods.spec | toYaml | nindent 2 }}
 {{- end }}
 
 {{/* what the controller may do in each namespace it watches */}}
@@ -145,4 +206,53 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- if and (include "kp.aggregated" .) (eq $tls.mode "none") -}}
 {{- fail "\n\nregistry.tls.mode is none: the API server talks TLS only, so say also  --set aggregatedAPI.enabled=false" -}}
 {{- end -}}
+{{- end }}
+
+{{/* rules of NetworkPolicies; what the API server's Service is translated to has no labels */}}
+{{- define "kp.egressToAPI" -}}
+- ports: {{- range .Values.networkPolicy.apiServer.ports }}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+  {{- with .Values.networkPolicy.apiServer.cidrs }}
+  to: {{- range . }}
+  - ipBlock: {cidr: {{ . | quote }}}
+  {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- define "kp.egressToDNS" -}}
+- ports: {{- range .Values.networkPolicy.dnsPorts }}
+  - {port: {{ . }}, protocol: UDP}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+{{- end }}
+
+{{/* call with root, component, budget */}}
+{{- define "kp.disruptionBudget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "kp.fullname" .root }}-{{ .component }}
+  namespace: {{ include "kp.namespace" .root }}
+  labels: {{- include "kp.labels" .root | nindent 4 }}
+spec:
+  {{- if ne (toString .budget.minAvailable) "" }}
+  minAvailable: {{ .budget.minAvailable }}
+  {{- else }}
+  maxUnavailable: {{ .budget.maxUnavailable }}
+  {{- end }}
+  selector:
+    matchLabels: {{- include "kp.selector" . | nindent 6 }}
+{{- end }}
+
+{{/* the policy annotated-pods that is in the cluster, nothing where that is not asked */}}
+{{- define "kp.annotatedPodsLive" -}}
+{{- if .Capabilities.APIVersions.Has "kube-pprof.dev/v1alpha1/ClusterProfilingPolicy" }}
+{{- lookup "kube-pprof.dev/v1alpha1" "ClusterProfilingPolicy" "" "annotated-pods" | toYaml }}
+{{- end }}
+{{- end }}
+
+{{- define "kp.annotatedPodsAreOurs" -}}
+{{- $notes := include "kp.annotatedPodsLive" . | fromYaml | dig "metadata" "annotations" dict }}
+{{- and (eq .Release.Name (dig "meta.helm.sh/release-name" "" $notes)) (eq .Release.Namespace (dig "meta.helm.sh/release-namespace" "" $notes)) }}
 {{- end }}
