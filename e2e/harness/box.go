@@ -103,6 +103,13 @@ func BoxInit(args []string) error {
 			return err
 		}
 	}
+	if exists("/proc/sys/net/ipv6/conf/all") { // addresses are ours alone: no second of waiting whether somebody else has them
+		for name, value := range map[string]string{"all/forwarding": "1", "default/accept_dad": "0", "all/accept_dad": "0"} {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name, []byte(value), 0o644); err != nil {
+				return err
+			}
+		}
+	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return err
 	}
@@ -141,6 +148,11 @@ func nodeMounts(dir string) error {
 		return err
 	}
 	if err := errors.Join(bind(filepath.Join(dir, "lib"), "/var/lib"), bind(filepath.Join(dir, "log"), "/var/log")); err != nil {
+		return err
+	}
+	// port-forward goes to what "localhost" is here, and not every machine says that it is ::1 as well
+	hosts := filepath.Join(dir, "hosts")
+	if err := errors.Join(os.WriteFile(hosts, []byte("127.0.0.1 localhost\n::1 localhost\n"), 0o644), bind(hosts, "/etc/hosts")); err != nil {
 		return err
 	}
 	// The kubelet sets these to fixed values and fails if it cannot: it gets files instead of the machine's settings.

@@ -149,7 +149,7 @@ func certificates(dir string, nodes []string) error {
 		if err := ca.client(n, "system:node:"+n, "system:nodes"); err != nil {
 			return err
 		}
-		if err := ca.issue("serve-"+n, pkix.Name{CommonName: "system:node:" + n}, x509.ExtKeyUsageServerAuth, []string{nodeIP(i + 1)}, n); err != nil {
+		if err := ca.issue("serve-"+n, pkix.Name{CommonName: "system:node:" + n}, x509.ExtKeyUsageServerAuth, []string{nodeIP(i + 1), nodeIP6(i + 1)}, n); err != nil {
 			return err
 		}
 	}

@@ -18,19 +18,28 @@ import (
 )
 
 const (
-	controlPlaneIP    = "10.77.0.1" // API server on 443, cluster DNS on 53
-	serviceIP         = "10.96.0.1"
-	serviceCIDR       = "10.96.0.0/16"
-	podCIDR           = "10.244.0.0/16" // node N has 10.244.N.0/24
+	controlPlaneIP = "10.77.0.1" // API server on 443, cluster DNS on 53
+	serviceIP      = "10.96.0.1"
+	serviceCIDR    = "10.96.0.0/16"
+	podCIDR        = "10.244.0.0/16" // node N has 10.244.N.0/24
+	// with Options.IPv6 everything has an address of each family
+	controlPlaneIP6   = "fd77::1"
+	serviceCIDR6      = "fd77:96::/112"
+	podCIDR6          = "fd77:244::/32" // node N has fd77:244:N::/64
 	persistentVolumes = 4               // per node: folders served as PersistentVolumes of the class "standard"
 )
 
 func nodeIP(n int) string { return fmt.Sprintf("10.77.0.%d", 10+n) }
 
+func nodeIP6(n int) string { return fmt.Sprintf("fd77::%d", 10+n) }
+
+func nodePods6(n int) string { return fmt.Sprintf("fd77:244:%d::/64", n) }
+
 // Options of a new cluster.
 type Options struct {
 	Name  string // also the prefix of its boxes
 	Nodes int
+	IPv6  bool // nodes, pods and services have an IPv6 address as well, which comes first on all nodes but the first
 	Say   func(format string, a ...any)
 }
 
@@ -41,6 +50,7 @@ type Cluster struct {
 	Tools *Tools
 	cp    *box
 	nodes []*box
+	ipv6  bool // while it is brought up
 }
 
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
@@ -173,6 +183,17 @@ func (c *Cluster) Load(ctx context.Context, archive string) error {
 	return err
 }
 
+// StaticPod gives a node's kubelet a pod of its own, as kubeadm does with the control plane: it appears in the API as NAME-NODE and
+// stays until remove is called.
+func (c *Cluster) StaticPod(node, name, manifest string) (remove func() error, err error) {
+	b, err := c.box(node)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(b.dir, "static", name+".yaml")
+	return func() error { return os.Remove(file) }, os.WriteFile(file, []byte(manifest), 0o600)
+}
+
 // Open finds a running cluster.
 func Open(name string) (*Cluster, error) {
 	if !validName.MatchString(name) {
@@ -283,7 +304,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 			return nil, err
 		}
 	}
-	c = &Cluster{Name: o.Name, Dir: dir, Tools: tools}
+	c = &Cluster{Name: o.Name, Dir: dir, Tools: tools, ipv6: o.IPv6}
 	defer func() {
 		if err != nil {
 			if ctx.Err() == nil {

@@ -21,11 +21,15 @@ func (c *Cluster) startControlPlaneBox(ctx context.Context) (err error) {
 	if c.cp, err = startBox(name, filepath.Join(c.Dir, name), c.Tools.Pause, false); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
+	steps := [][]string{
 		{"link", "add", "br0", "type", "bridge"}, {"addr", "add", controlPlaneIP + "/24", "dev", "br0"}, {"link", "set", "br0", "up"},
 		// the API server's service address is simply local here: it works without kube-proxy
 		{"addr", "add", serviceIP + "/32", "dev", "lo"},
-	} {
+	}
+	if c.ipv6 {
+		steps = append(steps, []string{"addr", "add", controlPlaneIP6 + "/64", "dev", "br0", "nodad"})
+	}
+	for _, args := range steps {
 		if err := c.ip(ctx, c.cp, args...); err != nil {
 			return err
 		}
@@ -40,10 +44,11 @@ func (c *Cluster) startNodeBox(ctx context.Context, name string, n int) error {
 	}
 	c.nodes = append(c.nodes, b)
 	outer := fmt.Sprintf("node%d", n)
-	steps := []struct {
+	type step struct {
 		b    *box
 		args []string
-	}{
+	}
+	steps := []step{
 		{b, []string{"link", "add", "eth0", "type", "veth", "peer", "name", outer, "netns", strconv.Itoa(c.cp.pid)}},
 		{c.cp, []string{"link", "set", outer, "master", "br0", "up"}},
 		{b, []string{"addr", "add", nodeIP(n) + "/24", "dev", "eth0"}},
@@ -52,10 +57,12 @@ func (c *Cluster) startNodeBox(ctx context.Context, name string, n int) error {
 		{c.cp, []string{"route", "add", fmt.Sprintf("10.244.%d.0/24", n), "via", nodeIP(n)}}, // pods of all nodes reach each other
 	}
 	if n == 1 { // API server -> services (webhooks, aggregated APIs, proxy): a node translates
-		steps = append(steps, struct {
-			b    *box
-			args []string
-		}{c.cp, []string{"route", "add", serviceCIDR, "via", nodeIP(n)}})
+		steps = append(steps, step{c.cp, []string{"route", "add", serviceCIDR, "via", nodeIP(n)}})
+	}
+	if c.ipv6 {
+		steps = append(steps, step{b, []string{"addr", "add", nodeIP6(n) + "/64", "dev", "eth0", "nodad"}},
+			step{b, []string{"route", "add", "default", "via", controlPlaneIP6}},
+			step{c.cp, []string{"route", "add", nodePods6(n), "via", nodeIP6(n)}})
 	}
 	for _, s := range steps {
 		if err := c.ip(ctx, s.b, s.args...); err != nil {
@@ -71,14 +78,22 @@ func (c *Cluster) startNodeBox(ctx context.Context, name string, n int) error {
 
 // nodeFiles writes the configuration of CNI, containerd, kubelet and kube-proxy.
 func (c *Cluster) nodeFiles(b *box, n int) error {
-	if err := os.MkdirAll(filepath.Join(b.dir, "cni"), 0o755); err != nil {
-		return err
+	for _, dir := range []string{"cni", "static"} {
+		if err := os.MkdirAll(filepath.Join(b.dir, dir), 0o755); err != nil {
+			return err
+		}
 	}
 	deb, pki := c.Tools.Debian, filepath.Join(c.Dir, "pki")
+	pods, proxied := fmt.Sprintf(`[{"subnet":"10.244.%d.0/24"}]`, n), podCIDR
+	routes := `{"dst":"0.0.0.0/0"}`
+	if c.ipv6 {
+		pods += fmt.Sprintf(`,[{"subnet":"%s"}]`, nodePods6(n))
+		routes, proxied = routes+`,{"dst":"::/0"}`, podCIDR+","+podCIDR6
+	}
 	files := map[string]string{
 		"cni/10-pods.conflist": fmt.Sprintf(`{"cniVersion":"0.4.0","name":"pods","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,
-"ipMasq":false,"hairpinMode":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.%d.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}
-`, n),
+"ipMasq":false,"hairpinMode":true,"ipam":{"type":"host-local","ranges":[%s],"routes":[%s]}}]}
+`, pods, routes),
 		"containerd.toml": fmt.Sprintf(`version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -118,6 +133,7 @@ volumePluginDir: /var/lib/kubelet/flex   # else it makes /usr/libexec/kubernetes
 clusterDNS: [%[3]s]
 clusterDomain: cluster.local
 resolvConf: %[4]s/resolv.conf
+staticPodPath: %[4]s/static
 maxPods: 250
 imageGCHighThresholdPercent: 100         # images cannot be pulled again: never remove them
 imageGCLowThresholdPercent: 99
@@ -131,7 +147,7 @@ clusterCIDR: %s
 hostnameOverride: %s
 oomScoreAdj: 0
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}   # settings of the machine: leave alone
-`, pki, podCIDR, b.name),
+`, pki, proxied, b.name),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
@@ -142,6 +158,10 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 }
 
 func (c *Cluster) startAPI(ctx context.Context) error {
+	services := serviceCIDR
+	if c.ipv6 {
+		services += "," + serviceCIDR6
+	}
 	k8s, pki, cp := c.Tools.K8s, filepath.Join(c.Dir, "pki")+"/", c.cp
 	if err := cp.daemon(ctx, "etcd", k8s+"/etcd", "--data-dir="+cp.dir+"/etcd", "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379", "--listen-peer-urls=http://127.0.0.1:2380",
@@ -149,7 +169,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 		return err
 	}
 	return cp.daemon(ctx, "apiserver", k8s+"/kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=443",
-		"--advertise-address="+controlPlaneIP, "--service-cluster-ip-range="+serviceCIDR, "--tls-cert-file="+pki+"apiserver.crt",
+		"--advertise-address="+controlPlaneIP, "--service-cluster-ip-range="+services, "--tls-cert-file="+pki+"apiserver.crt",
 		"--tls-private-key-file="+pki+"apiserver.key", "--client-ca-file="+pki+"ca.crt", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+pki+"sa.pub", "--service-account-signing-key-file="+pki+"sa.key",
 		// without the front proxy the controller-manager logs errors for ever
@@ -194,9 +214,15 @@ func (c *Cluster) startRest(ctx context.Context) error {
 		cp.daemon(ctx, "scheduler", append([]string{k8s + "/kube-scheduler"}, auth("scheduler")...)...),
 		cp.daemon(ctx, "coredns", c.Tools.CoreDNS, "-conf", filepath.Join(cp.dir, "Corefile")))
 	for i, n := range c.nodes {
+		ip := nodeIP(i + 1)
+		if c.ipv6 && i == 0 {
+			ip += "," + nodeIP6(i+1)
+		} else if c.ipv6 {
+			ip = nodeIP6(i+1) + "," + ip
+		}
 		err = errors.Join(err,
 			n.daemon(ctx, "kubelet", k8s+"/kubelet", "--config="+n.dir+"/kubelet.yaml", "--kubeconfig="+pki+n.name+".kubeconfig",
-				"--hostname-override="+n.name, "--node-ip="+nodeIP(i+1)),
+				"--hostname-override="+n.name, "--node-ip="+ip),
 			n.daemon(ctx, "proxy", "env", "LD_LIBRARY_PATH="+c.Tools.Debian+"/usr/lib/"+multiarch(),
 				"PATH="+c.Tools.Debian+"/usr/sbin:"+os.Getenv("PATH"), k8s+"/kube-proxy", "--config="+n.dir+"/proxy.yaml"))
 	}

@@ -22,8 +22,10 @@ const usage = `kp-cluster: a real Kubernetes in namespaces of its own, as root o
 
 usage: kp-cluster COMMAND [--name NAME] ...
 
-  up [--nodes N] [--owner PID]   build what is missing (6 minutes the first time), start a cluster; an old one of that name is
+  up [--nodes N] [--owner PID] [--ipv6]
+                                 build what is missing (6 minutes the first time), start a cluster; an old one of that name is
                                  removed first. With --owner it is taken down when that process ends, however it ends
+                                 --ipv6: everything has an IPv6 address as well, which comes first on all nodes but the first
   down                           end it and remove every trace (also of a run that was killed)
   status                         components of the cluster and whether they run; without --name lists all clusters
   exec [--in BOX] -- CMD...      run CMD in the control plane's network with kubectl and helm ready; --in: inside a node (NAME-1 ...)
@@ -71,6 +73,7 @@ func run(ctx context.Context, command string, args []string) error {
 	name := f.String("name", "kube-pprof", "")
 	nodes := f.Int("nodes", 1, "")
 	owner := f.Int("owner", 0, "")
+	ipv6 := f.Bool("ipv6", false, "")
 	extra := f.Bool("extra", false, "")
 	in := f.String("in", "", "")
 	named := false
@@ -80,7 +83,7 @@ func run(ctx context.Context, command string, args []string) error {
 	f.Visit(func(f *flag.Flag) { named = named || f.Name == "name" })
 	switch command {
 	case "up":
-		return up(ctx, *name, *nodes, *owner)
+		return up(ctx, harness.Options{Name: *name, Nodes: *nodes, IPv6: *ipv6, Say: say}, *owner)
 	case "down":
 		return harness.Down(*name)
 	case "reap":
@@ -135,13 +138,13 @@ func run(ctx context.Context, command string, args []string) error {
 	return errUsage
 }
 
-func up(ctx context.Context, name string, nodes, owner int) error {
+func up(ctx context.Context, o harness.Options, owner int) error {
 	if owner != 0 {
-		if err := startReaper(name, owner); err != nil {
+		if err := startReaper(o.Name, owner); err != nil {
 			return err
 		}
 	}
-	c, err := harness.Up(ctx, harness.Options{Name: name, Nodes: nodes, Say: say})
+	c, err := harness.Up(ctx, o)
 	if err != nil {
 		return err
 	}
