@@ -1,5 +1,6 @@
 // control-plane capture: the API server itself, kubelets through it, and the components that are static pods
 // (kubeadm's way), by port-forward with the caller's own credentials. Files are named control-plane_NAME_...
+// where there is no pod.
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,5 +1,6 @@
 #include "cli/reach.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -115,6 +116,38 @@ static void tell_why_not_proxied(struct kp_reach *reach)
     kp_error_clear(&reach->not_proxied);
 }
 
+// Components of the control plane answer as the API server does: who may not, and what.
+static int read_refusal(const struct kp_http_result *result, struct kp_error *err)
+{
+    if ((result->status != 401 && result->status != 403) || result->body == NULL)
+        return 0;
+    json_t *status = json_loadb((const char *)result->body->data, result->body->len, 0, NULL);
+    const char *message = json_string_value(json_object_get(status, "message"));
+    if (kp_streq(json_string_value(json_object_get(status, "kind")), "Status") && message != NULL) {
+        kp_fail(err, result->status == 401 ? KP_UNAUTHENTICATED : KP_DENIED, "%s", message);
+        err->http_status = result->status;
+    }
+    json_decref(status);
+    return err->code;
+}
+
+// What TLS calls an alert, and people cannot know.
+static void explain_alert(const struct kp_reach *reach, struct kp_error *err)
+{
+    const struct kp_kube_config *config = &reach->cli->session->config;
+    bool has_certificate = config->cert_file != NULL || config->cert_pem != NULL;
+    if (!reach->with_credentials || strstr(err->text, " alert ") == NULL)
+        return;
+    int code = err->code;
+    kp_error_clear(err);
+    if (has_certificate)
+        kp_fail(err, code,
+            "it does not take this kubeconfig's certificate: it believes an authority of its own, as "
+            "kubeadm's etcd does; with one of that authority use curl and kubectl port-forward");
+    else
+        kp_fail(err, code, "it wants a client certificate, and this kubeconfig's user has none");
+}
+
 static void on_forwarded(void *user, const struct kp_http_result *result)
 {
     struct kp_reach *reach = user;
@@ -126,6 +159,12 @@ static void on_forwarded(void *user, const struct kp_http_result *result)
         err = why; // why the connection broke
     if (err.http_status == 403)
         tell_why_not_proxied(reach);
+    if (err.code == KP_NETWORK || err.code == KP_TLS)
+        explain_alert(reach, &err);
+    if (err.code == 0 && reach->with_credentials && read_refusal(result, &err) != 0) {
+        tell(reach, 0, &err);
+        return;
+    }
     if (err.code == 0 && (result->status < 200 || result->status > 299)) {
         if (result->body != NULL)
             kp_strbuf_add(&reach->refusal, result->body->data, result->body->len);

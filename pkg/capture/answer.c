@@ -47,11 +47,12 @@ static enum kp_outcome judge_network(
     const struct kp_scrape_facts *facts, const struct kp_http_result *answer, char *message)
 {
     const struct kp_target *target = facts->order->target;
+    bool is_v6 = strchr(target->pod->ip, ':') != NULL;
     if (answer->os_errno == ECONNREFUSED)
         return say(message, KP_OUTCOME_UNREACHABLE,
-            "nothing listens on %s port %u: check the port, and that the program listens on 0.0.0.0, not "
-            "only on 127.0.0.1",
-            target->pod->ip, target->port);
+            "nothing listens on %s port %u: check the port, and that the program listens on %s, not only on "
+            "%s",
+            target->pod->ip, target->port, is_v6 ? "[::]" : "0.0.0.0", is_v6 ? "[::1]" : "127.0.0.1");
     if (answer->connect_us == 0)
         return say(message, KP_OUTCOME_UNREACHABLE,
             "no way to %s port %u (%s): check NetworkPolicies and routes", target->pod->ip, target->port,
