@@ -43,6 +43,9 @@ func Root() string {
 // BeforeInstall, if it is set, is called by Run before the chart is installed.
 var BeforeInstall func() error
 
+// IPv6, if it is set, makes Run bring up a cluster of its own whose nodes and pods have IPv6 addresses as well, whatever else is there.
+var IPv6 bool
+
 // Run finds or makes the cluster, installs kube-pprof and runs the tests of a package: func TestMain(m) { framework.Run(m) }.
 // helmValues are further --set arguments.
 func Run(m *testing.M, helmValues ...string) {
@@ -65,7 +68,7 @@ func Run(m *testing.M, helmValues ...string) {
 
 func connect() (err error) {
 	env.down = func() {}
-	if name := os.Getenv("KP_E2E_CLUSTER"); name != "" {
+	if name := os.Getenv("KP_E2E_CLUSTER"); name != "" && !IPv6 {
 		if env.own, err = harness.Open(name); err != nil {
 			return err
 		}
@@ -74,6 +77,9 @@ func connect() (err error) {
 		return env.own.Recover(ctx) // from what the package before did to it
 	}
 	if os.Getenv("KUBECONFIG") != "" {
+		if IPv6 {
+			env.skip = "KUBECONFIG names a cluster, and this needs one of its own"
+		}
 		return nil
 	}
 	if os.Geteuid() != 0 {
@@ -93,6 +99,9 @@ func connect() (err error) {
 	}
 	name := fmt.Sprintf("kpt%d", os.Getpid())
 	up := exec.Command(program, "up", "--name", name, "--nodes", "2", "--owner", fmt.Sprint(os.Getpid()))
+	if IPv6 {
+		up.Args = append(up.Args, "--ipv6")
+	}
 	up.Stdout, up.Stderr = os.Stderr, os.Stderr
 	if err := up.Run(); err != nil {
 		return err

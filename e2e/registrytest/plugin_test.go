@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	f "kube-pprof.dev/e2e/framework"
 )
 
 // plugin runs kubectl-pprof against the registry; what it prints on standard error is for the reader of a failure
@@ -23,67 +25,17 @@ func plugin(t *testing.T, url, dir string, args ...string) (out, told string) {
 	return o.String(), e.String()
 }
 
-func git(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command("git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com", "-C", dir}, args...)...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-const sums = `package sums
-
-//go:noinline
-func Fast(n uint64) (h uint64) {
-	for i := uint64(0); i < n; i++ {
-		h = (h ^ i) * 0x9E3779B185EBCA87
-	}
-	return h
-}
-
-//go:noinline
-func Slower(n uint64) (h uint64) {
-	for i := uint64(0); i < ROUNDS*n; i++ {
-		h = (h ^ i) * 0x9E3779B185EBCA87
-	}
-	return h
-}
-`
-
-const sumsTest = `package sums
-
-import "testing"
-
-func BenchmarkSums(b *testing.B) {
-	for i := 0; i < b.N; i++ {
-		if Fast(200000)+Slower(50000) == 0 {
-			b.Fatal()
-		}
-	}
-}
-`
-
 // A benchmark at two commits, loaded: the difference names what became slower.
 func TestBenchmarksOfTwoCommits(t *testing.T) {
 	url, dir := start(t), t.TempDir()
-	write(t, dir, map[string]string{"go.mod": "module example.com/sums\n\ngo 1.21\n", "sums_test.go": sumsTest, ".gitignore": "*.out\n*.test\n"})
-	git(t, dir, "init", "-q")
-	var commits []string
-	for _, rounds := range []string{"1", "8"} {
-		write(t, dir, map[string]string{"sums.go": strings.ReplaceAll(sums, "ROUNDS", rounds)})
-		git(t, dir, "add", ".")
-		git(t, dir, "commit", "-q", "-m", rounds)
-		commits = append(commits, git(t, dir, "rev-parse", "HEAD"))
-		goTool(t, dir, "test", "-run", "none", "-bench", ".", "-benchtime", "1000x", "-cpuprofile", "cpu.out", ".")
+	commits := f.TwoCommits(t, dir, func(commit string) {
 		loaded, _ := plugin(t, url, dir, "load", "cpu.out", "--from-go-test")
-		for _, label := range []string{"commit=" + commits[len(commits)-1], "package=example.com%2Fsums", "benchmark=BenchmarkSums"} {
+		for _, label := range []string{"commit=" + commit, "package=example.com%2Fsums", "benchmark=BenchmarkSums"} {
 			if !regexp.MustCompile(`^\S{25} cpu cpu.out \S*` + regexp.QuoteMeta(label) + `(,|\n)`).MatchString(loaded) {
 				t.Errorf("no %s: %s", label, loaded)
 			}
 		}
-	}
+	})
 	out, _ := plugin(t, url, dir, "diff", "sums", "-l", "commit="+commits[1], "--base-selector", "commit="+commits[0], "--limit", "1")
 	if !strings.HasSuffix(out, "  example.com/sums.Slower\n") {
 		t.Errorf("the difference names something else:\n%s", out)

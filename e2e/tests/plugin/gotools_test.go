@@ -59,7 +59,22 @@ func compiler(t *testing.T, w *world) {
 	}
 }
 
-// Files that are stored with labels are told apart by them. (Benchmarks of two commits: registrytest.)
+// A benchmark at two commits, loaded into the cluster: the difference names what became slower.
+func benchmarks(t *testing.T, w *world) {
+	dir := t.TempDir()
+	commits := f.TwoCommits(t, dir, func(commit string) {
+		if r := w.ok(t, call{user: w.admin, dir: dir}, "load", "cpu.out", "--from-go-test", "-n", w.ns); !strings.Contains(r.out, "commit="+commit) {
+			t.Errorf("no label commit=%s: %v", commit, r)
+		}
+	})
+	r := w.ok(t, call{user: w.view}, "diff", "sums", "-l", "commit="+commits[1], "--base-selector", "commit="+commits[0], "--limit", "1")
+	if !strings.HasSuffix(r.out, "  example.com/sums.Slower\n") {
+		t.Errorf("the difference names something else: %v", r)
+	}
+	w.fails(t, call{user: w.admin, dir: dir}, 1, `there is no namespace 'mistyped'`, "load", "cpu.out", "--from-go-test", "-n", "mistyped")
+}
+
+// Files that are stored with labels are told apart by them.
 func labels(t *testing.T, w *world) {
 	dir := t.TempDir()
 	admin := call{user: w.admin, dir: dir}

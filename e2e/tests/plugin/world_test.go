@@ -102,7 +102,7 @@ subjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[4]s}]
 func build(t *testing.T) *world {
 	t.Helper()
 	w := &world{own: f.NeedOwn(t), dir: t.TempDir(), admin: &user{name: "admin"}}
-	binary, err := program()
+	binary, err := f.Plugin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestPlugin(t *testing.T) {
 			"Rights": allRights, "Misbehaving": misbehaving, "Names": fileNames, "Interrupted": interrupted, "PodGoes": podGoes,
 			"Compiler": compiler, "Labels": labels, "Flame": flame, "Progress": progress, "Plain": plain, "Kubeconfigs": kubeconfigs,
 			"Reaching": reachingTheServer, "Registry": direct, "Plugins": execPlugins, "Impersonation": impersonation, "Verbose": verbose,
-			"Completion": completion, "Manual": manual,
+			"Completion": completion, "Manual": manual, "ControlPlane": controlPlane, "Benchmarks": benchmarks, "Watch": watch,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
