@@ -129,7 +129,10 @@ func TestARegistryElsewhere(t *testing.T) {
 
 func TestUnknownAndWrongValuesAreRefused(t *testing.T) {
 	for _, set := range []string{"contoller.logLevel=info", "controller.logLevel=loud", "registry.service.port=0", "image.digest=sha256:12",
-		"registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot"} {
+		"registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot",
+		"crds.keeep=false", "controller.tolerations[0].efect=NoSchedule", "controller.topologySpreadConstraints[0].maxSkew=0", "controller.podDisruptionBudget.maxUnavailable=half",
+		"networkPolicy.apiServer.cidrs={everywhere}", "networkPolicy.metricsFrom[0].pods=x", "registry.persistence.accessModes={ReadOnlyMany}", "registry.resources.limit.memory=1Gi",
+		"controller.livenessProbe.period=3", "controller.extraEnv[0].value=x", "registry.extraVolumeMounts[0].mountPath=relative", "controller.dnsPolicy=Mine", "extraObjects={1}"} {
 		if out, err := render(t, set); err == nil {
 			t.Errorf("%s was taken", set)
 		} else if !strings.Contains(out, "values don't meet the specifications") {

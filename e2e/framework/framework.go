@@ -46,6 +46,9 @@ var BeforeInstall func() error
 // IPv6, if it is set, makes Run bring up a cluster of its own whose nodes and pods have IPv6 addresses as well, whatever else is there.
 var IPv6 bool
 
+// WithoutInstall: Run leaves it to the tests of the package to install.
+var WithoutInstall bool
+
 // Run finds or makes the cluster, installs kube-pprof and runs the tests of a package: func TestMain(m) { framework.Run(m) }.
 // helmValues are further --set arguments.
 func Run(m *testing.M, helmValues ...string) {
@@ -56,7 +59,7 @@ func Run(m *testing.M, helmValues ...string) {
 		return
 	}
 	defer env.down()
-	if env.skip == "" {
+	if env.skip == "" && !WithoutInstall {
 		if err := install(helmValues); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot install kube-pprof:", err)
 			dump()
@@ -171,6 +174,11 @@ func install(values []string) error {
 
 // Install installs or upgrades the chart from the checkout, as a person would, and waits until it is up.
 func Install(values ...string) error {
+	return InstallChart(filepath.Join(Root(), "charts/kube-pprof"), nil, values...)
+}
+
+// InstallChart does so with some chart and further flags of helm upgrade.
+func InstallChart(chart string, flags []string, values ...string) error {
 	if err := loadProduct(); err != nil {
 		return err
 	}
@@ -178,13 +186,13 @@ func Install(values ...string) error {
 		return err
 	}
 	repository, tag := imageRef()
-	args := []string{"upgrade", "--install", "kube-pprof", filepath.Join(Root(), "charts/kube-pprof"), "-n", Namespace, "--wait", "--timeout", "180s",
+	args := []string{"upgrade", "--install", "kube-pprof", chart, "-n", Namespace, "--wait", "--timeout", "180s",
 		"--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag,
 		"--set", "controller.logLevel=debug"}
 	for _, v := range values {
 		args = append(args, "--set", v)
 	}
-	if _, err := Helm(args...); err != nil {
+	if _, err := Helm(append(args, flags...)...); err != nil {
 		return err
 	}
 	return untilShown()

@@ -32,11 +32,16 @@ type Target struct {
 	}
 }
 
-// reader is a ServiceAccount that may see and delete every profile.
+// reader is a ServiceAccount that may see and delete every profile; its role is its own, as with watchNamespaces the chart has none.
 const reader = `{"apiVersion":"v1","kind":"List","items":[
 {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"kp-e2e-reader","namespace":"default"}},
-{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"kp-e2e-reader"},
- "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"kube-pprof-admin"},
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"kp-e2e-reads"},
+ "rules":[{"apiGroups":["data.kube-pprof.dev"],"resources":["profiles"],"verbs":["get","list","watch","create","delete","deletecollection"]},
+  {"apiGroups":["data.kube-pprof.dev"],"resources":["profiles/seal"],"verbs":["create"]},
+  {"apiGroups":["data.kube-pprof.dev"],"verbs":["get"],"resources":["profiles/download","profiles/merge","profiles/diff","profiles/top","profiles/flamegraph",
+   "profiles/series","profiles/peers","profiles/pgo","profiles/targets","profiles/services","profiles/labels"]}]},
+{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"kp-e2e-reads"},
+ "roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"kp-e2e-reads"},
  "subjects":[{"kind":"ServiceAccount","name":"kp-e2e-reader","namespace":"default"}]}]}`
 
 var access struct {

@@ -105,7 +105,8 @@ hostUsers: {{ $role.hostUsers }}
 {{- include "kp.scheduling" $role }}
 {{- $spread := $role.topologySpreadConstraints }}
 {{- if and (not $spread) (gt (int (dig "replicaCount" 1 $role)) 1) }}
-{{- $spread = list (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway") }}
+{{- /* by revision: pods that a rollout is about to end do not count */}}
+{{- $spread = list (dict "maxSkew" 1 "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" "matchLabelKeys" (list "pod-template-hash")) }}
 {{- end }}
 {{- with $spread }}
 topologySpreadConstraints:

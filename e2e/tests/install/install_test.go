@@ -132,7 +132,7 @@ func TestNotesNameTheNextCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"kubectl apply", "kubectl get profilingpolicies", "port-forward", "kubectl get profiles.data.kube-pprof.dev", "--audience kube-pprof"} {
+	for _, want := range []string{"kubectl apply", "kubectl get profilingpolicies", "port-forward", "kubectl get profiles.data.kube-pprof.dev", "--audience kube-pprof", "helm test kube-pprof -n kube-pprof", "/metrics"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the notes do not say %q:\n%s", want, out)
 		}
