@@ -26,11 +26,10 @@
 #define IS_SANITIZED 0
 #endif
 
-#define CLIENTS 1000
-#define PODS    400
-#define ROUNDS  3
-#define MAX_BYTES                                                                                            \
-    (256 * KP_MIB) // above what is there before; of a registry that holds PODS * ROUNDS profiles
+#define CLIENTS   (IS_SANITIZED ? 200 : 1000)
+#define PODS      200
+#define ROUNDS    2
+#define MAX_BYTES (256 * KP_MIB) // above what is there before
 
 static struct bench_answer answer;
 
