@@ -35,6 +35,7 @@
     "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"" reason                 \
     "\",\"message\":\"" message "\",\"code\":" #code "}"
 
+static const char cpu[] = KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz";
 static const char profile[] = "\x1f\x8b\x08 a profile";
 
 static const struct kp_step hangs[] = {
@@ -243,14 +244,12 @@ static void test_no_empty_folder_stays(void **state)
 static void test_load_wants_a_namespace_that_is_there(void **state)
 {
     struct world *w = *state;
-    kp_run(&w->ran, "load", KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz", "--service", "a",
-        "--server", kp_peer_url(w->peer), "-n", "nosuch");
+    kp_run(&w->ran, "load", cpu, "--service", "a", "--server", kp_peer_url(w->peer), "-n", "nosuch");
     assert_int_equal(w->ran.status, 1);
     assert_string_equal(
         w->ran.err, "error: there is no namespace 'nosuch': make it, or say another one with -n\n");
     assert_int_equal(kp_peer_requests(w->peer), 1);
-    kp_run(&w->ran, "load", KP_TESTDATA "/../../pkg/profile/testdata/corpus/etcd-cpu.pb.gz", "--service", "a",
-        "--server", kp_peer_url(w->peer), "-n", "hidden");
+    kp_run(&w->ran, "load", cpu, "--service", "a", "--server", kp_peer_url(w->peer), "-n", "hidden");
     assert_string_equal(kp_peer_request(w->peer, kp_peer_requests(w->peer) - 1)->method, "POST");
 }
 

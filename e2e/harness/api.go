@@ -47,7 +47,9 @@ func inNet[T any](c *Cluster, do func() (T, error)) (T, error) {
 
 // Dial connects from the control plane's network.
 func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return inNet(c, func() (net.Conn, error) { return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr) })
+	return inNet(c, func() (net.Conn, error) {
+		return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr)
+	})
 }
 
 // Listen opens a socket in the control plane's network: nodes and pods reach it.

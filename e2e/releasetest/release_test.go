@@ -5,6 +5,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -126,6 +127,39 @@ func TestAReleaseIsTheSameFromTwoFolders(t *testing.T) {
 	t.Run("plugin", func(t *testing.T) { plugin(t, a, v) })
 	if notes := string(read(t, filepath.Join(a, "NOTES.md"))); !strings.HasPrefix(notes, "### ") || strings.Contains(notes, "\n## ") || strings.Contains(notes, "]: http") {
 		t.Errorf("notes:\n%s", notes)
+	}
+}
+
+// The other of amd64 and arm64, if it is asked for: the first time it fetches Debian's libraries and compiles everything for minutes.
+func TestTheOtherArchitecture(t *testing.T) {
+	if os.Getenv("KP_E2E_CROSS") == "" {
+		t.Skip("set KP_E2E_CROSS to build for another architecture")
+	}
+	arch, machine := "arm64", elf.EM_AARCH64
+	if runtime.GOARCH == "arm64" {
+		arch, machine = "amd64", elf.EM_X86_64
+	}
+	dir := t.TempDir()
+	must(t, f.Root(), "tools/image", "-t", "x:1", "-o", filepath.Join(dir, "image.tar"), "--arch", arch, "--sbom", filepath.Join(dir, "image"))
+	sbom(t, filepath.Join(dir, "image."+arch+".spdx.json"))
+	archive := members(t, bytes.NewReader(read(t, filepath.Join(dir, "image.tar"))))
+	elfs := 0
+	for name, data := range archive {
+		if !strings.HasPrefix(name, "blobs/") || len(data) < 1<<20 {
+			continue
+		}
+		for file, data := range members(t, bytes.NewReader(data)) {
+			program, err := elf.NewFile(bytes.NewReader(data))
+			if err != nil {
+				continue
+			}
+			if elfs++; program.Machine != machine {
+				t.Errorf("%s is for %s", file, program.Machine)
+			}
+		}
+	}
+	if elfs < 20 {
+		t.Errorf("the image has %d programs and libraries", elfs)
 	}
 }
 
