@@ -274,6 +274,7 @@ static void regroup(struct kp_plan *plan, struct kp_work *work, int64_t now_ms)
         else
             group_settle(plan, group, now_ms);
     }
+    kp_work_set_allowed(work);
 }
 
 // ---- workloads ----
@@ -390,6 +391,44 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
         plan->stretch_due_ms = now_ms + STRETCH_SETTLE_MS;
     }
     return diff;
+}
+
+// Whether slots, sampling and stretching would be the same.
+static bool same_schedule(const struct kp_target *a, const struct kp_target *b)
+{
+    if (a->n_wanted != b->n_wanted || strcmp(a->pod->revision, b->pod->revision) != 0 ||
+        strcmp(a->pod->node, b->pod->node) != 0)
+        return false;
+    for (size_t i = 0; i < a->n_wanted; i++) {
+        const struct kp_wanted *x = &a->wanted[i], *y = &b->wanted[i];
+        if (strcmp(x->type, y->type) != 0 || x->collecting != y->collecting || x->exclusive != y->exclusive ||
+            x->interval_ms != y->interval_ms || x->duration_ms != y->duration_ms ||
+            x->k.value != y->k.value || x->k.is_percent != y->k.is_percent ||
+            x->rotation_ms != y->rotation_ms || x->overhead_percent != y->overhead_percent ||
+            x->concurrent.value != y->concurrent.value ||
+            x->concurrent.is_percent != y->concurrent.is_percent || x->profile_bytes != y->profile_bytes ||
+            x->n_policies != y->n_policies ||
+            memcmp(x->policies, y->policies, x->n_policies * sizeof *x->policies) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool kp_plan_replace_target(struct kp_plan *plan, const char *workload, struct kp_target *target,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user)
+{
+    struct kp_member *member;
+    HASH_FIND_STR(plan->members, target->key, member);
+    if (member == NULL || strcmp(member->work->key, workload) != 0 || !same_schedule(member->target, target))
+        return false;
+    if (!kp_streq(member->target->container->container_id, target->container->container_id))
+        for (size_t i = 0; i < target->n_wanted; i++)
+            cancel_running(&member->tracks[i], on_cancel, user);
+    HASH_DEL(plan->members, member); // its key lies in the target
+    kp_target_unref(member->target);
+    member->target = kp_target_ref(target);
+    HASH_ADD_KEYPTR(hh, plan->members, member->target->key, strlen(member->target->key), member);
+    return true;
 }
 
 void kp_plan_destroy(struct kp_plan *plan)

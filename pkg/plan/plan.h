@@ -54,6 +54,12 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
     struct kp_target *const *targets, size_t n, int64_t now_ms,
     void (*on_cancel)(void *user, uint64_t order_id), void *user);
 
+// Puts target in place of the one with its key, when nothing but what a capture takes along differs (labels,
+// service, the pod's status): its appointments stay as they are. False: nothing was done, hand over the whole
+// set.
+bool kp_plan_replace_target(struct kp_plan *plan, const char *workload, struct kp_target *target,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user);
+
 // Gives every order that is due and within limits; the rest waits or is skipped as Throttled (counted).
 // Returns when to call again (wall clock), at the latest now_ms + 60 s; earlier changes (set_workload,
 // finish) need a call as well.

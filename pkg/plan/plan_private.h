@@ -68,6 +68,7 @@ struct kp_track {
     int64_t quiet_until_ms; // asked again then only
     size_t expected_bytes;
     int64_t busy_ms;
+    struct kp_count *on_node; // while stretches are computed; NULL = not sampled
 };
 
 struct kp_member {
@@ -90,6 +91,10 @@ struct kp_group {
     int64_t slot; // open now; INT64_MIN before the first
     KP_ARRAY(struct kp_track *) tracks;
     size_t n_sampled;
+    // of its tracks, while stretches are computed
+    int64_t busy_ms; // the longest
+    bool is_small;
+    double byte_places, asked_per_minute;
     int stretch;
     enum kp_stretch_cause cause;
     UT_hash_handle hh;
@@ -176,6 +181,7 @@ int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot);
 // Takes every so-many-th slot of its group: because of the stretch, and of what it asks for itself.
 int kp_track_every(const struct kp_track *track);
 // stretch.c
+void kp_work_set_allowed(struct kp_work *work);
 void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms);
 void kp_plan_fits_free(struct kp_plan *plan);
 // limits.c

@@ -14,9 +14,8 @@ struct candidate {
     uint64_t score;
 };
 
-static uint64_t epoch_of(const struct kp_group *group, int64_t rotation_ms, int64_t now_ms)
+static uint64_t epoch_of(double shift, int64_t rotation_ms, int64_t now_ms)
 {
-    double shift = kp_hash_unit(kp_hash64_str(group->work->key, 0));
     return (uint64_t)(int64_t)floor((double)now_ms / (double)rotation_ms + shift);
 }
 
@@ -39,10 +38,11 @@ size_t kp_group_sample(struct kp_group *group, int64_t now_ms)
     if (group->slot != INT64_MIN)
         now_ms = kp_plan_slot_start(group->hash, group->interval_ms, group->slot);
     size_t n = group->tracks.n, sampled = 0;
+    double shift = kp_hash_unit(kp_hash64_str(group->work->key, 0));
     kp_auto_free struct candidate *list = KP_NEW_ARRAY(struct candidate, n);
     for (size_t i = 0; i < n; i++) {
         struct kp_track *track = group->tracks.items[i];
-        uint64_t epoch = epoch_of(group, kp_track_wanted(track)->rotation_ms, now_ms);
+        uint64_t epoch = epoch_of(shift, kp_track_wanted(track)->rotation_ms, now_ms);
         list[i] = (struct candidate){
             track, track->member->target->pod->revision, kp_hash64_mix(track->member->uid_hash, epoch)};
     }

@@ -13,15 +13,43 @@
 #define SNAPSHOT_MS    300  // a place is held for so long by a snapshot that was never read
 #define FILLING        0.9  // of places that can be planned: waiting for one is short then
 
+// Of its profiles so many fit among the bytes in flight that it is not them who fill it.
+#define MANY 1024
+
+struct totals {
+    struct kp_count *nodes, *namespaces;
+    double load;
+    double large, small; // share of the bytes in flight, of large and small profiles
+};
+
+// All that is needed of the group's pods, in one pass: they lie all over the memory.
+static void look(struct kp_plan *plan, struct totals *totals, struct kp_group *group)
+{
+    group->busy_ms = 0;
+    group->is_small = true;
+    group->byte_places = group->asked_per_minute = 0;
+    for (size_t i = 0; i < group->tracks.n; i++) {
+        struct kp_track *track = group->tracks.items[i];
+        size_t bytes = kp_track_bytes(track);
+        group->busy_ms = track->busy_ms > group->busy_ms ? track->busy_ms : group->busy_ms;
+        group->is_small &= (int64_t)bytes <= plan->limits.bytes_in_flight / MANY;
+        track->on_node = NULL;
+        if (!track->sampled)
+            continue;
+        track->on_node = kp_count_get(&totals->nodes, track->member->target->pod->node);
+        group->byte_places += 1 / fmax(floor((double)plan->limits.bytes_in_flight / (double)bytes), 1);
+        // unstretched
+        group->asked_per_minute +=
+            60000.0 * group->stretch / ((double)group->interval_ms * kp_track_every(track));
+    }
+}
+
 // How long one capture of the group holds its place.
 static double hold_ms(const struct kp_group *group)
 {
-    double longest = SNAPSHOT_MS;
     if (group->duration_ms > 0)
         return (double)group->duration_ms + SNAPSHOT_MS;
-    for (size_t i = 0; i < group->tracks.n; i++)
-        longest = fmax(longest, (double)group->tracks.items[i]->busy_ms);
-    return longest;
+    return fmax(SNAPSHOT_MS, (double)group->busy_ms);
 }
 
 static double load_of(const struct kp_group *group)
@@ -41,12 +69,8 @@ double kp_plan_overhead_percent(const struct kp_wanted *wanted, int64_t interval
 static double overhead_percent(const struct kp_group *group)
 {
     struct kp_wanted wanted = *kp_track_wanted(group->tracks.items[0]);
-    int64_t busy_ms = 0;
     wanted.duration_ms = group->duration_ms;
-    for (size_t i = 0; i < group->tracks.n; i++)
-        if (group->tracks.items[i]->busy_ms > busy_ms)
-            busy_ms = group->tracks.items[i]->busy_ms;
-    return kp_plan_overhead_percent(&wanted, group->interval_ms, busy_ms);
+    return kp_plan_overhead_percent(&wanted, group->interval_ms, group->busy_ms);
 }
 
 static void demand(struct kp_group *group, double factor, enum kp_stretch_cause cause)
@@ -92,35 +116,11 @@ static void stretch_workload(struct kp_work *work)
 
 // ---- over workloads ----
 
-struct totals {
-    struct kp_count *nodes, *namespaces;
-    double load;
-    double large, small; // share of the bytes in flight, of large and small profiles
-};
-
-// Of its profiles so many fit among the bytes in flight that it is not them who fill it.
-#define MANY 1024
-
-static bool is_small(const struct kp_plan *plan, const struct kp_group *group)
-{
-    for (size_t i = 0; i < group->tracks.n; i++)
-        if ((int64_t)kp_track_bytes(group->tracks.items[i]) > plan->limits.bytes_in_flight / MANY)
-            return false;
-    return true;
-}
-
 // Share of the bytes in flight that the group takes: places of the size of each that are needed, of those
 // that are there (whole ones, one at least).
-static double bytes_share(const struct kp_plan *plan, const struct kp_group *group)
+static double bytes_share(const struct kp_group *group)
 {
-    double sum = 0;
-    for (size_t i = 0; i < group->tracks.n; i++) {
-        const struct kp_track *track = group->tracks.items[i];
-        double there = floor((double)plan->limits.bytes_in_flight / (double)kp_track_bytes(track));
-        if (track->sampled)
-            sum += load_of(group) / group->stretch / fmax(there, 1);
-    }
-    return sum;
+    return load_of(group) / group->stretch * group->byte_places;
 }
 
 static void add_loads(struct kp_plan *plan, struct totals *totals)
@@ -129,54 +129,51 @@ static void add_loads(struct kp_plan *plan, struct totals *totals)
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             double each = load_of(group) / group->stretch;
             totals->load += each * (double)group->n_sampled;
-            *(is_small(plan, group) ? &totals->small : &totals->large) += bytes_share(plan, group);
-            kp_count_get(&totals->namespaces, work->namespace)->load += each * (double)group->n_sampled;
-            kp_count_get(&totals->namespaces, work->namespace)->bucket.rate +=
+            *(group->is_small ? &totals->small : &totals->large) += bytes_share(group);
+            struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
+            namespace->load += each * (double)group->n_sampled;
+            namespace->bucket.rate +=
                 1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->stretch);
             for (size_t i = 0; i < group->tracks.n; i++)
-                if (group->tracks.items[i]->sampled)
-                    kp_count_get(&totals->nodes, group->tracks.items[i]->member->target->pod->node)->load +=
-                        each;
+                if (group->tracks.items[i]->on_node != NULL)
+                    group->tracks.items[i]->on_node->load += each;
         }
     }
 }
 
-static double node_factor(const struct kp_plan *plan, struct totals *totals, const struct kp_group *group)
+static double node_factor(const struct kp_plan *plan, const struct kp_group *group)
 {
     double worst = 0;
-    for (size_t i = 0; i < group->tracks.n; i++) {
-        const struct kp_track *track = group->tracks.items[i];
-        if (track->sampled)
-            worst = fmax(worst, kp_count_get(&totals->nodes, track->member->target->pod->node)->load);
-    }
+    for (size_t i = 0; i < group->tracks.n; i++)
+        if (group->tracks.items[i]->on_node != NULL)
+            worst = fmax(worst, group->tracks.items[i]->on_node->load);
     return worst / (FILLING * plan->limits.per_node);
 }
 
-static void stretch_totals(struct kp_plan *plan)
+static void stretch_totals(struct kp_plan *plan, struct totals *totals)
 {
-    struct totals totals = {0};
     const struct kp_plan_limits *limits = &plan->limits;
-    add_loads(plan, &totals);
-    double all = totals.load / (FILLING * limits->total);
-    double bytes = totals.large / fmax(FILLING - totals.small, FILLING / 2);
+    add_loads(plan, totals);
+    double all = totals->load / (FILLING * limits->total);
+    double bytes = totals->large / fmax(FILLING - totals->small, FILLING / 2);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        struct kp_count *count = kp_count_get(&totals.namespaces, work->namespace);
+        struct kp_count *count = kp_count_get(&totals->namespaces, work->namespace);
         double in_namespace = count->load / (FILLING * limits->per_namespace);
         double rate = limits->captures_per_second_per_namespace > 0
                           ? count->bucket.rate / (FILLING * limits->captures_per_second_per_namespace)
                           : 0;
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             int before = group->stretch;
-            demand(group, node_factor(plan, &totals, group) * before, STRETCH_NODE);
+            demand(group, node_factor(plan, group) * before, STRETCH_NODE);
             demand(group, in_namespace * before, STRETCH_NAMESPACE);
             demand(group, rate * before, STRETCH_RATE);
             demand(group, all * before, STRETCH_TOTAL);
-            if (!is_small(plan, group))
+            if (!group->is_small)
                 demand(group, bytes * before, STRETCH_BYTES);
         }
     }
-    kp_counts_free(&totals.nodes);
-    kp_counts_free(&totals.namespaces);
+    kp_counts_free(&totals->nodes);
+    kp_counts_free(&totals->namespaces);
 }
 
 // ---- what it means for policies ----
@@ -228,31 +225,20 @@ static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, 
         kp_duration_format(from, group->interval_ms), size);
 }
 
-// Unstretched: captures a minute of all sampled pods, each at its own interval.
-static double asked_per_minute(const struct kp_group *group)
-{
-    double sum = 0;
-    for (size_t i = 0; i < group->tracks.n; i++)
-        if (group->tracks.items[i]->sampled)
-            sum += 60000.0 * group->stretch /
-                   ((double)group->interval_ms * kp_track_every(group->tracks.items[i]));
-    return sum;
-}
-
 static void fit_policies(struct kp_plan *plan)
 {
     kp_plan_fits_free(plan);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
-            double asked = asked_per_minute(group);
+            double asked = group->asked_per_minute;
             for (size_t p = 0; p < wanted->n_policies; p++)
                 add_to_fit(fit_get(plan, wanted->policies[p]->key), group, asked);
         }
     }
 }
 
-static void set_allowed(struct kp_work *work)
+void kp_work_set_allowed(struct kp_work *work)
 {
     struct kp_int_or_percent least = {.value = 100, .is_percent = true};
     for (size_t i = 0; i < work->list.n; i++) {
@@ -277,17 +263,20 @@ static void limit_stretch(const struct kp_plan *plan, struct kp_group *group)
 
 void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
 {
+    struct totals totals = {0};
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        set_allowed(work);
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            group->n_sampled = kp_group_sample(group, now_ms);
+            if (group->slot ==
+                INT64_MIN) // else who is sampled is settled with the slot, and anew with every change
+                group->n_sampled = kp_group_sample(group, now_ms);
             group->stretch = 1;
             group->cause = STRETCH_NONE;
+            look(plan, &totals, group);
         }
         stretch_overhead(work);
         stretch_workload(work);
     }
-    stretch_totals(plan);
+    stretch_totals(plan, &totals);
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
             limit_stretch(plan, group);
