@@ -14,8 +14,7 @@
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
-#define SETTLE_MS 20   // changes come in bunches: wait for the rest of the bunch
-#define SLICE_US  3000 // longest stretch of work before the loop gets its turn
+#define SETTLE_MS 20 // changes come in bunches: wait for the rest of the bunch
 
 static void arm(struct kp_inventory *inventory)
 {
@@ -30,10 +29,30 @@ static void mark(struct kp_inventory *inventory, struct workload *workload)
     arm(inventory);
 }
 
+static void mark_pod(struct kp_inventory *inventory, struct pod_entry *entry)
+{
+    if (kp_list_empty(&entry->in_stale))
+        kp_list_append(&entry->workload->stale, &entry->in_stale);
+    mark(inventory, entry->workload);
+}
+
+static void mark_members(struct kp_inventory *inventory, struct workload *workload)
+{
+    workload->members_changed = true;
+    mark(inventory, workload);
+}
+
+static void mark_all(struct kp_inventory *inventory, struct workload *workload)
+{
+    inventory->n_all_stale += workload->all_stale ? 0 : 1;
+    workload->all_stale = true;
+    mark(inventory, workload);
+}
+
 static void mark_space(struct kp_inventory *inventory, struct space *space)
 {
     kp_list_foreach (node, &space->workloads)
-        mark(inventory, kp_container_of(node, struct workload, in_space));
+        mark_all(inventory, kp_container_of(node, struct workload, in_space));
 }
 
 // ---- spaces, workloads, addresses ----
@@ -71,6 +90,7 @@ static struct workload *workload_get(struct kp_inventory *inventory, const struc
         workload->key = kp_take(key);
         workload->space = space_get(inventory, pod->namespace);
         kp_list_init(&workload->pods);
+        kp_list_init(&workload->stale);
         kp_list_init(&workload->in_dirty);
         kp_list_append(&workload->space->workloads, &workload->in_space);
         HASH_ADD_KEYPTR(hh, inventory->workloads, workload->key, strlen(workload->key), workload);
@@ -78,11 +98,12 @@ static struct workload *workload_get(struct kp_inventory *inventory, const struc
     return workload;
 }
 
-static void workload_free(struct kp_inventory *inventory, struct workload *workload)
+void kp_inventory_workload_free(struct kp_inventory *inventory, struct workload *workload)
 {
     HASH_DEL(inventory->workloads, workload);
     kp_list_remove(&workload->in_space);
     kp_list_remove(&workload->in_dirty);
+    inventory->n_all_stale -= workload->all_stale ? 1 : 0;
     space_release(inventory, workload->space);
     kp_free(workload->key);
     kp_free(workload);
@@ -98,7 +119,7 @@ static bool has_own_address(const struct kp_pod *pod)
 static void mark_address(struct kp_inventory *inventory, struct address *address)
 {
     kp_list_foreach (node, &address->pods)
-        mark(inventory, kp_container_of(node, struct pod_entry, in_address)->workload);
+        mark_pod(inventory, kp_container_of(node, struct pod_entry, in_address));
 }
 
 static void address_leave(struct kp_inventory *inventory, struct pod_entry *entry)
@@ -135,24 +156,16 @@ static void address_join(struct kp_inventory *inventory, struct pod_entry *entry
 
 // ---- pods ----
 
-static void matches_free(struct pod_entry *entry)
-{
-    for (size_t i = 0; i < entry->n_matches; i++) {
-        kp_policy_unref(entry->matches[i].policy);
-        kp_free((void *)(uintptr_t)entry->matches[i].message);
-    }
-    kp_free(entry->matches);
-    entry->matches = NULL;
-    entry->n_matches = 0;
-}
-
 static void pod_remove(struct kp_inventory *inventory, struct pod_entry *entry)
 {
     address_leave(inventory, entry);
-    mark(inventory, entry->workload);
+    if (entry->workload->gone_us == 0)
+        entry->workload->gone_us = kp_mono_us();
+    mark_members(inventory, entry->workload);
     kp_list_remove(&entry->in_workload);
+    kp_list_remove(&entry->in_stale);
     HASH_DEL(inventory->pods, entry);
-    matches_free(entry);
+    kp_inventory_forget_verdict(entry);
     kp_pod_unref(entry->pod);
     kp_free(entry->key);
     kp_free(entry);
@@ -164,8 +177,22 @@ static struct pod_entry *pod_add(struct kp_inventory *inventory, const char *key
     entry->key = kp_strdup(key);
     kp_list_init(&entry->in_workload);
     kp_list_init(&entry->in_address);
+    kp_list_init(&entry->in_stale);
     HASH_ADD_KEYPTR(hh, inventory->pods, entry->key, strlen(entry->key), entry);
     return entry;
+}
+
+static void join_workload(struct kp_inventory *inventory, struct pod_entry *entry, struct workload *workload)
+{
+    if (entry->workload == workload)
+        return;
+    if (entry->workload != NULL)
+        mark_members(inventory, entry->workload);
+    kp_list_remove(&entry->in_workload);
+    kp_list_remove(&entry->in_stale);
+    entry->workload = workload;
+    kp_list_append(&workload->pods, &entry->in_workload);
+    mark_members(inventory, workload);
 }
 
 void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const struct kp_pod *pod)
@@ -183,16 +210,13 @@ void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const
     const struct kp_pod *old = entry->pod;
     entry->pod = kp_pod_ref(pod);
     if (!same) {
-        struct workload *workload = workload_get(inventory, pod);
         address_leave(inventory, entry);
-        if (entry->workload != NULL && entry->workload != workload)
-            mark(inventory, entry->workload);
-        kp_list_remove(&entry->in_workload);
-        entry->workload = workload;
-        kp_list_append(&workload->pods, &entry->in_workload);
+        join_workload(inventory, entry, workload_get(inventory, pod));
         if (has_own_address(pod))
             address_join(inventory, entry);
-        mark(inventory, workload);
+        if (entry->changed_us == 0)
+            entry->changed_us = kp_mono_us();
+        mark_pod(inventory, entry);
     }
     kp_pod_unref(old);
 }
@@ -264,117 +288,7 @@ void kp_inventory_refresh(struct kp_inventory *inventory)
 {
     struct workload *workload, *next;
     HASH_ITER (hh, inventory->workloads, workload, next)
-        mark(inventory, workload);
-}
-
-// ---- replanning ----
-
-static int compare_policies(const void *a, const void *b)
-{
-    return kp_policy_compare(*(const struct kp_policy *const *)a, *(const struct kp_policy *const *)b);
-}
-
-static void sort_policies(struct kp_inventory *inventory)
-{
-    if (!inventory->sorted_stale)
-        return;
-    inventory->sorted_stale = false;
-    inventory->n_sorted = 0;
-    inventory->sorted =
-        kp_grow(inventory->sorted, HASH_COUNT(inventory->policies) + 1, sizeof *inventory->sorted);
-    struct policy_entry *entry, *next;
-    HASH_ITER (hh, inventory->policies, entry, next)
-        inventory->sorted[inventory->n_sorted++] = entry->policy;
-    qsort(inventory->sorted, inventory->n_sorted, sizeof *inventory->sorted, compare_policies);
-}
-
-static void keep_matches(struct pod_entry *entry, const struct kp_verdict *verdict)
-{
-    matches_free(entry);
-    if (verdict->matches.n == 0)
-        return;
-    entry->matches = KP_NEW_ARRAY(struct kp_pod_match, verdict->matches.n);
-    for (size_t i = 0; i < verdict->matches.n; i++) {
-        const struct kp_match *match = &verdict->matches.items[i];
-        if (match->leftout == KP_LEFTOUT_NOT_OPTED_IN)
-            continue; // most pods of most clusters: neither counted nor reported
-        entry->matches[entry->n_matches++] = (struct kp_pod_match){
-            .policy = kp_policy_ref(match->policy),
-            .leftout = match->leftout,
-            .n_targets = (unsigned)match->n_targets,
-            .message = match->leftout != KP_LEFTOUT_NONE ? kp_strdup(match->message) : NULL,
-        };
-    }
-    if (entry->n_matches == 0) {
-        kp_free(entry->matches);
-        entry->matches = NULL;
-    }
-}
-
-static void tell_problems(
-    struct kp_inventory *inventory, struct pod_entry *entry, const struct kp_pod_wishes *wishes)
-{
-    uint64_t hash = 0;
-    for (size_t i = 0; i < wishes->n_problems; i++)
-        hash = kp_hash64_str(wishes->problems[i].message, hash + 1);
-    if (hash == entry->told)
-        return;
-    entry->told = hash;
-    for (size_t i = 0; i < wishes->n_problems; i++)
-        inventory->options.on_annotation_problem(inventory->options.user, entry->pod, &wishes->problems[i]);
-}
-
-typedef KP_ARRAY(struct kp_target *) target_array;
-
-static void build_pod(
-    struct kp_inventory *inventory, struct workload *workload, struct pod_entry *entry, target_array *targets)
-{
-    struct kp_verdict verdict = {0};
-    bool conflict = entry->address != NULL && entry->address->n > 1;
-    kp_target_build(entry->pod, inventory->sorted, inventory->n_sorted, workload->space->labels, conflict,
-        &inventory->options.target, &verdict);
-    keep_matches(entry, &verdict);
-    if (verdict.matches.n > 0)
-        tell_problems(inventory, entry, &verdict.wishes);
-    for (size_t i = 0; i < verdict.targets.n; i++)
-        *kp_array_add(targets) = kp_target_ref(verdict.targets.items[i]);
-    kp_verdict_finish(&verdict);
-}
-
-static void replan_workload(struct kp_inventory *inventory, struct workload *workload)
-{
-    target_array targets = {0};
-    kp_list_foreach (node, &workload->pods)
-        build_pod(inventory, workload, kp_container_of(node, struct pod_entry, in_workload), &targets);
-    struct kp_plan_diff diff = kp_plan_set_workload(inventory->plan, workload->key, targets.items, targets.n,
-        kp_now_ms(), inventory->options.on_cancel, inventory->options.user);
-    KP_DEBUG("replanned workload", KP_S("workload", workload->key), KP_I("targets", (int64_t)targets.n),
-        KP_I("added", (int64_t)diff.added), KP_I("removed", (int64_t)diff.removed));
-    for (size_t i = 0; i < targets.n; i++)
-        kp_target_unref(targets.items[i]);
-    kp_array_free(&targets);
-    kp_metric_inc(inventory->replans);
-    inventory->options.on_replanned(inventory->options.user, workload->space->name);
-    if (kp_list_empty(&workload->pods))
-        workload_free(inventory, workload);
-}
-
-static void on_timer(void *user)
-{
-    struct kp_inventory *inventory = user;
-    int64_t start_us = kp_mono_us();
-    sort_policies(inventory);
-    while (!kp_list_empty(&inventory->dirty)) {
-        struct workload *workload = kp_container_of(inventory->dirty.next, struct workload, in_dirty);
-        kp_list_remove(&workload->in_dirty);
-        replan_workload(inventory, workload);
-        if (kp_mono_us() - start_us > SLICE_US)
-            break;
-    }
-    kp_metric_observe(inventory->replan_seconds, (double)(kp_mono_us() - start_us) / 1e6);
-    kp_metric_set(inventory->n_pods, HASH_COUNT(inventory->pods));
-    if (!kp_list_empty(&inventory->dirty))
-        kp_timer_start(inventory->timer, 1, 0);
+        mark_all(inventory, workload);
 }
 
 // ---- life ----
@@ -386,13 +300,18 @@ struct kp_inventory *kp_inventory_create(
     inventory->plan = plan;
     inventory->options = *options;
     kp_list_init(&inventory->dirty);
-    inventory->timer = kp_timer_create(loop, on_timer, inventory);
+    inventory->timer = kp_timer_create(loop, kp_inventory_on_timer, inventory);
     if (options->metrics != NULL) {
         inventory->replans = kp_counter(options->metrics, "kube_pprof_replans_total",
             "Workloads whose wanted targets were computed anew.");
         inventory->replan_seconds = kp_metric_with(
             kp_metrics_family(options->metrics, KP_HISTOGRAM, "kube_pprof_replan_duration_seconds",
                 "Time of one slice of replanning.", NULL, kp_buckets_seconds, kp_buckets_seconds_n, 1),
+            NULL);
+        inventory->replan_delay = kp_metric_with(
+            kp_metrics_family(options->metrics, KP_HISTOGRAM, "kube_pprof_replan_delay_seconds",
+                "From the arrival of a pod event that changed something to the schedule that knows it.", NULL,
+                kp_buckets_seconds, kp_buckets_seconds_n, 1),
             NULL);
         inventory->n_pods = kp_gauge(options->metrics, "kube_pprof_pods", "Pods known from the API server.");
     }
@@ -402,6 +321,8 @@ struct kp_inventory *kp_inventory_create(
 void kp_inventory_open(struct kp_inventory *inventory)
 {
     inventory->open = true;
+    inventory->opened_us = kp_mono_us();
+    kp_inventory_refresh(inventory);
     arm(inventory);
 }
 
@@ -417,7 +338,7 @@ void kp_inventory_destroy(struct kp_inventory *inventory)
         pod_remove(inventory, pod);
     struct workload *workload, *next_workload;
     HASH_ITER (hh, inventory->workloads, workload, next_workload)
-        workload_free(inventory, workload);
+        kp_inventory_workload_free(inventory, workload);
     struct space *space, *next_space;
     HASH_ITER (hh, inventory->spaces, space, next_space) {
         HASH_DEL(inventory->spaces, space);

@@ -60,13 +60,20 @@ struct kp_pod_match {
 void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *namespace, // NULL = all
     void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
     void *user);
+// of one workload, by its key; of one that is gone: nothing
+void kp_inventory_each_of_workload(const struct kp_inventory *inventory, const char *workload,
+    void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
+    void *user);
 void kp_inventory_each_policy(const struct kp_inventory *inventory,
     void (*each)(void *user, const struct kp_policy *policy), void *user);
-void kp_inventory_each_workload(const struct kp_inventory *inventory, const char *namespace,
+void kp_inventory_each_workload(const struct kp_inventory *inventory, const char *namespace, // NULL = all
     void (*each)(void *user, const char *workload), void *user);
 const struct kp_policy *kp_inventory_policy(const struct kp_inventory *inventory, const char *key);
 const struct kp_pod *kp_inventory_pod(
     const struct kp_inventory *inventory, const char *namespace, const char *name);
+// Whether it is worked in what was there when it was opened, and what became of policies and namespaces since
+// then. Pods that change do not count: there is always one.
+bool kp_inventory_settled(const struct kp_inventory *inventory);
 // Whether changes wait to be worked in.
 bool kp_inventory_busy(const struct kp_inventory *inventory);
 

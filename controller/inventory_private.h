@@ -10,8 +10,12 @@ struct workload {
     char *key;
     struct space *space;
     struct kp_list pods;
+    struct kp_list stale; // pods whose targets have to be computed anew
+    bool all_stale;       // all of them
+    bool members_changed; // the plan does not know which pods there are
     struct kp_list in_space;
     struct kp_list in_dirty; // alone when clean
+    int64_t gone_us;         // since when it lacks a pod that the plan still has; 0 = it does not
     UT_hash_handle hh;
 };
 
@@ -35,9 +39,13 @@ struct pod_entry {
     struct workload *workload;
     struct address *address; // NULL if it has none that counts
     struct kp_list in_workload, in_address;
+    struct kp_list in_stale;    // of its workload; alone when it is not
+    struct kp_target **targets; // as they were computed last
+    size_t n_targets;
     struct kp_pod_match *matches;
     size_t n_matches;
-    uint64_t told; // hash of the annotation problems that were told
+    int64_t changed_us; // since when the plan does not know how it is; 0 = it does
+    uint64_t told;      // hash of the annotation problems that were told
     UT_hash_handle hh;
 };
 
@@ -58,10 +66,18 @@ struct kp_inventory {
     const struct kp_policy **sorted;
     size_t n_sorted;
     bool sorted_stale;
+    size_t n_all_stale; // workloads
     struct kp_list dirty;
     struct kp_timer *timer;
     bool open;
-    struct kp_metric *replans, *replan_seconds, *n_pods;
+    int64_t opened_us;
+    struct kp_metric *replans, *replan_seconds, *replan_delay, *n_pods;
 };
+
+// inventory.c
+void kp_inventory_workload_free(struct kp_inventory *inventory, struct workload *workload);
+// inventory_replan.c
+void kp_inventory_on_timer(void *inventory);
+void kp_inventory_forget_verdict(struct pod_entry *entry); // targets and matches
 
 #endif

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -17,6 +18,7 @@
 struct bench {
     struct kp_loop *loop;
     struct kp_plan *plan;
+    struct kp_metrics *metrics;
     struct kp_inventory *inventory;
     int replanned, cancelled, problems;
 };
@@ -42,8 +44,10 @@ static void on_problem(void *user, const struct kp_pod *pod, const struct kp_ann
 
 static void bench_open(struct bench *b)
 {
-    *b = (struct bench){.loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL)};
+    *b = (struct bench){
+        .loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL), .metrics = kp_metrics_create()};
     struct kp_inventory_options options = {.target = {.dialects = KP_DIALECTS_DEFAULT},
+        .metrics = b->metrics,
         .on_cancel = on_cancel,
         .on_replanned = on_replanned,
         .on_annotation_problem = on_problem,
@@ -56,6 +60,7 @@ static void bench_close(struct bench *b)
     kp_inventory_destroy(b->inventory);
     kp_plan_destroy(b->plan);
     kp_loop_destroy(b->loop);
+    kp_metrics_destroy(b->metrics);
 }
 
 static void settle(struct bench *b)
@@ -249,6 +254,107 @@ static void test_annotation_problems_are_told_once(void **state)
     bench_close(&b);
 }
 
+struct view {
+    const struct kp_target *a, *b;
+    int64_t next_ms;
+};
+
+static void view_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
+{
+    struct view *view = user;
+    bool is_a = strcmp(target->pod->name, "a") == 0;
+    *(is_a ? &view->a : &view->b) = target;
+    if (is_a)
+        view->next_ms = profiles[0].next_ms;
+}
+
+static void test_one_pod_that_changes_leaves_the_others(void **state)
+{
+    struct bench b;
+    struct view before = {0}, after = {0};
+    (void)state;
+    bench_open(&b);
+    kp_inventory_open(b.inventory);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", "kube-pprof.dev/service", "one");
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL);
+    settle(&b);
+    kp_plan_each_target(b.plan, 0, view_target, &before);
+    set_pod(&b, "a", "10.0.0.1", "kube-pprof.dev/service", "two");
+    settle(&b);
+    kp_plan_each_target(b.plan, 0, view_target, &after);
+    assert_string_equal(after.a->wanted[0].service, "two");
+    assert_ptr_equal(after.b, before.b);
+    assert_int_equal(after.next_ms, before.next_ms);
+    kp_inventory_refresh(b.inventory); // all anew, and nothing differs
+    settle(&b);
+    kp_plan_each_target(b.plan, 0, view_target, &before);
+    assert_ptr_equal(after.a, before.a);
+    assert_ptr_equal(after.b, before.b);
+    bench_close(&b);
+}
+
+// The status waits for what a policy selects to be known, not for a moment in which no pod changes.
+static void test_settled_while_pods_change(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    assert_false(kp_inventory_settled(b.inventory));
+    kp_inventory_open(b.inventory);
+    assert_false(kp_inventory_settled(b.inventory));
+    settle(&b);
+    assert_true(kp_inventory_settled(b.inventory));
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL);
+    assert_true(kp_inventory_busy(b.inventory));
+    assert_true(kp_inventory_settled(b.inventory));
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 2);
+    assert_false(kp_inventory_settled(b.inventory));
+    kp_inventory_set_pod(b.inventory, "shop/a", NULL);
+    kp_inventory_set_pod(b.inventory, "shop/b", NULL); // the workload goes while it is marked
+    settle(&b);
+    assert_true(kp_inventory_settled(b.inventory));
+    bench_close(&b);
+}
+
+static double delays(struct bench *b)
+{
+    struct kp_strbuf out;
+    kp_strbuf_init(&out, 1 << 20);
+    kp_metrics_write(b->metrics, &out);
+    const char *name = "\nkube_pprof_replan_delay_seconds_count ";
+    const char *found = strstr(out.data, name);
+    assert_non_null(found);
+    double n = strtod(found + strlen(name), NULL);
+    kp_strbuf_finish(&out);
+    return n;
+}
+
+static void test_delays_are_counted_for_each_pod(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    kp_inventory_open(b.inventory);
+    settle(&b);
+    assert_true(delays(&b) == 0); // what was there before is no delay
+    set_pod(&b, "a", "10.0.0.1", "kube-pprof.dev/service", "one");
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL);
+    settle(&b);
+    assert_true(delays(&b) == 2);
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL); // a heartbeat
+    settle(&b);
+    assert_true(delays(&b) == 2);
+    kp_inventory_set_pod(b.inventory, "shop/a", NULL);
+    settle(&b);
+    assert_true(delays(&b) == 3);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +363,9 @@ int main(void)
         cmocka_unit_test(test_two_pods_on_one_address),
         cmocka_unit_test(test_namespace_labels),
         cmocka_unit_test(test_annotation_problems_are_told_once),
+        cmocka_unit_test(test_one_pod_that_changes_leaves_the_others),
+        cmocka_unit_test(test_settled_while_pods_change),
+        cmocka_unit_test(test_delays_are_counted_for_each_pod),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

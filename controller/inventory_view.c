@@ -16,6 +16,16 @@ static void each_of_workload(const struct workload *workload,
     }
 }
 
+void kp_inventory_each_of_workload(const struct kp_inventory *inventory, const char *workload,
+    void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
+    void *user)
+{
+    struct workload *found;
+    HASH_FIND_STR(inventory->workloads, workload, found);
+    if (found != NULL)
+        each_of_workload(found, each, user);
+}
+
 void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *namespace,
     void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
     void *user)
@@ -35,6 +45,11 @@ void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *nam
 void kp_inventory_each_workload(const struct kp_inventory *inventory, const char *namespace,
     void (*each)(void *user, const char *workload), void *user)
 {
+    if (namespace == NULL) {
+        for (const struct workload *w = inventory->workloads; w != NULL; w = w->hh.next)
+            each(user, w->key);
+        return;
+    }
     struct space *space;
     HASH_FIND_STR(inventory->spaces, namespace, space);
     if (space != NULL)
@@ -63,6 +78,11 @@ const struct kp_pod *kp_inventory_pod(
     struct pod_entry *entry;
     HASH_FIND_STR(inventory->pods, key, entry);
     return entry != NULL ? entry->pod : NULL;
+}
+
+bool kp_inventory_settled(const struct kp_inventory *inventory)
+{
+    return inventory->open && inventory->n_all_stale == 0;
 }
 
 bool kp_inventory_busy(const struct kp_inventory *inventory)

@@ -1,0 +1,225 @@
+// From dirty workloads to the plan: only what is stale of a workload is computed anew, and the plan is told
+// of single targets where that is enough.
+#include "controller/inventory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "controller/inventory_private.h"
+#include "base/banned.h"
+
+#define SLICE_US 3000 // longest stretch of work before the loop gets its turn
+
+typedef KP_ARRAY(struct kp_target *) target_array;
+
+// ---- policies by precedence ----
+
+static int compare_policies(const void *a, const void *b)
+{
+    return kp_policy_compare(*(const struct kp_policy *const *)a, *(const struct kp_policy *const *)b);
+}
+
+static void sort_policies(struct kp_inventory *inventory)
+{
+    if (!inventory->sorted_stale)
+        return;
+    inventory->sorted_stale = false;
+    inventory->n_sorted = 0;
+    inventory->sorted =
+        kp_grow(inventory->sorted, HASH_COUNT(inventory->policies) + 1, sizeof *inventory->sorted);
+    struct policy_entry *entry, *next;
+    HASH_ITER (hh, inventory->policies, entry, next)
+        inventory->sorted[inventory->n_sorted++] = entry->policy;
+    qsort(inventory->sorted, inventory->n_sorted, sizeof *inventory->sorted, compare_policies);
+}
+
+// ---- one pod ----
+
+static void targets_free(struct kp_target **targets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        kp_target_unref(targets[i]);
+    kp_free(targets);
+}
+
+static void matches_free(struct pod_entry *entry)
+{
+    for (size_t i = 0; i < entry->n_matches; i++) {
+        kp_policy_unref(entry->matches[i].policy);
+        kp_free((void *)(uintptr_t)entry->matches[i].message);
+    }
+    kp_free(entry->matches);
+    entry->matches = NULL;
+    entry->n_matches = 0;
+}
+
+void kp_inventory_forget_verdict(struct pod_entry *entry)
+{
+    matches_free(entry);
+    targets_free(entry->targets, entry->n_targets);
+    entry->targets = NULL;
+    entry->n_targets = 0;
+}
+
+static void keep_matches(struct pod_entry *entry, const struct kp_verdict *verdict)
+{
+    matches_free(entry);
+    if (verdict->matches.n == 0)
+        return;
+    entry->matches = KP_NEW_ARRAY(struct kp_pod_match, verdict->matches.n);
+    for (size_t i = 0; i < verdict->matches.n; i++) {
+        const struct kp_match *match = &verdict->matches.items[i];
+        if (match->leftout == KP_LEFTOUT_NOT_OPTED_IN)
+            continue; // most pods of most clusters: neither counted nor reported
+        entry->matches[entry->n_matches++] = (struct kp_pod_match){
+            .policy = kp_policy_ref(match->policy),
+            .leftout = match->leftout,
+            .n_targets = (unsigned)match->n_targets,
+            .message = match->leftout != KP_LEFTOUT_NONE ? kp_strdup(match->message) : NULL,
+        };
+    }
+    if (entry->n_matches == 0) {
+        kp_free(entry->matches);
+        entry->matches = NULL;
+    }
+}
+
+static void tell_problems(
+    struct kp_inventory *inventory, struct pod_entry *entry, const struct kp_pod_wishes *wishes)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < wishes->n_problems; i++)
+        hash = kp_hash64_str(wishes->problems[i].message, hash + 1);
+    if (hash == entry->told)
+        return;
+    entry->told = hash;
+    for (size_t i = 0; i < wishes->n_problems; i++)
+        inventory->options.on_annotation_problem(inventory->options.user, entry->pod, &wishes->problems[i]);
+}
+
+// Tells the plan of the targets that differ; false if it has to be handed the workload as a whole.
+static bool replace_targets(struct kp_inventory *inventory, const struct workload *workload,
+    struct kp_target *const *old, struct kp_target *const *new, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!kp_target_same(old[i], new[i]) && !kp_plan_replace_target(inventory->plan, workload->key, new[i],
+                                                   inventory->options.on_cancel, inventory->options.user))
+            return false;
+    return true;
+}
+
+// One that is as it was stays the same object: the plan has it.
+static void keep_targets(struct pod_entry *entry, struct kp_target *const *new, size_t n)
+{
+    struct kp_target **targets = n > 0 ? KP_NEW_ARRAY(struct kp_target *, n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool same = i < entry->n_targets && kp_target_same(entry->targets[i], new[i]);
+        targets[i] = kp_target_ref(same ? entry->targets[i] : new[i]);
+    }
+    targets_free(entry->targets, entry->n_targets);
+    entry->targets = targets;
+    entry->n_targets = n;
+}
+
+// Computes the pod's targets anew.
+static void build_pod(struct kp_inventory *inventory, struct workload *workload, struct pod_entry *entry)
+{
+    struct kp_verdict verdict = {0};
+    bool conflict = entry->address != NULL && entry->address->n > 1;
+    kp_target_build(entry->pod, inventory->sorted, inventory->n_sorted, workload->space->labels, conflict,
+        &inventory->options.target, &verdict);
+    keep_matches(entry, &verdict);
+    if (verdict.matches.n > 0)
+        tell_problems(inventory, entry, &verdict.wishes);
+    size_t n = verdict.targets.n;
+    if (n != entry->n_targets)
+        workload->members_changed = true;
+    else if (!workload->members_changed)
+        workload->members_changed =
+            !replace_targets(inventory, workload, entry->targets, verdict.targets.items, n);
+    keep_targets(entry, verdict.targets.items, n);
+    kp_verdict_finish(&verdict);
+}
+
+// ---- one workload ----
+
+static void observe_delay(struct kp_inventory *inventory, int64_t *since_us, int64_t now_us)
+{
+    if (*since_us > inventory->opened_us)
+        kp_metric_observe(inventory->replan_delay, (double)(now_us - *since_us) / 1e6);
+    *since_us = 0;
+}
+
+static void build_pods(struct kp_inventory *inventory, struct workload *workload)
+{
+    if (workload->all_stale)
+        kp_list_foreach (node, &workload->pods)
+            build_pod(inventory, workload, kp_container_of(node, struct pod_entry, in_workload));
+    else
+        kp_list_foreach (node, &workload->stale)
+            build_pod(inventory, workload, kp_container_of(node, struct pod_entry, in_stale));
+}
+
+static void hand_over(struct kp_inventory *inventory, struct workload *workload)
+{
+    target_array targets = {0};
+    kp_list_foreach (node, &workload->pods) {
+        const struct pod_entry *entry = kp_container_of(node, struct pod_entry, in_workload);
+        for (size_t i = 0; i < entry->n_targets; i++)
+            *kp_array_add(&targets) = entry->targets[i];
+    }
+    struct kp_plan_diff diff = kp_plan_set_workload(inventory->plan, workload->key, targets.items, targets.n,
+        kp_now_ms(), inventory->options.on_cancel, inventory->options.user);
+    KP_DEBUG("replanned workload", KP_S("workload", workload->key), KP_I("targets", (int64_t)targets.n),
+        KP_I("added", (int64_t)diff.added), KP_I("removed", (int64_t)diff.removed));
+    kp_array_free(&targets);
+}
+
+// Every pod event that changed something has had its effect now.
+static void settled(struct kp_inventory *inventory, struct workload *workload)
+{
+    int64_t now_us = kp_mono_us();
+    inventory->n_all_stale -= workload->all_stale ? 1 : 0;
+    workload->all_stale = workload->members_changed = false;
+    observe_delay(inventory, &workload->gone_us, now_us);
+    while (!kp_list_empty(&workload->stale)) {
+        struct pod_entry *entry = kp_container_of(workload->stale.next, struct pod_entry, in_stale);
+        kp_list_remove(&entry->in_stale);
+        observe_delay(inventory, &entry->changed_us, now_us);
+    }
+}
+
+static void replan_workload(struct kp_inventory *inventory, struct workload *workload)
+{
+    build_pods(inventory, workload);
+    if (workload->members_changed)
+        hand_over(inventory, workload);
+    settled(inventory, workload);
+    kp_metric_inc(inventory->replans);
+    inventory->options.on_replanned(inventory->options.user, workload->space->name);
+    if (kp_list_empty(&workload->pods))
+        kp_inventory_workload_free(inventory, workload);
+}
+
+void kp_inventory_on_timer(void *user)
+{
+    struct kp_inventory *inventory = user;
+    int64_t start_us = kp_mono_us();
+    sort_policies(inventory);
+    while (!kp_list_empty(&inventory->dirty)) {
+        struct workload *workload = kp_container_of(inventory->dirty.next, struct workload, in_dirty);
+        kp_list_remove(&workload->in_dirty);
+        replan_workload(inventory, workload);
+        if (kp_mono_us() - start_us > SLICE_US)
+            break;
+    }
+    kp_metric_observe(inventory->replan_seconds, (double)(kp_mono_us() - start_us) / 1e6);
+    kp_metric_set(inventory->n_pods, HASH_COUNT(inventory->pods));
+    if (!kp_list_empty(&inventory->dirty))
+        kp_timer_start(inventory->timer, 1, 0);
+}
