@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "controller/accounts.h"
 #include "controller/limits.h"
 #include "controller/secrets.h"
 #include "controller/targetstate.h"
@@ -16,15 +17,8 @@
 #define REPEAT_MS     5000  // at the least: "call at least every 5 s"
 #define POST_MS       1000  // a namespace's state goes out at most so often
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
-#define COST_FACTOR   20    // a pass that took t is not repeated within 20 t
-
-// A policy while a pass runs.
-struct account {
-    char *key;
-    struct kp_policy_summary summary;
-    size_t serial_sampled, serial_failing; // the target that was counted last
-    UT_hash_handle hh;
-};
+#define SLICE_US      2000  // longest stretch of a pass before the loop gets its turn
+#define COST_FACTOR   100   // what took t is not repeated within 100 t
 
 struct ref_problem {
     char *policy, *problem;
@@ -39,140 +33,20 @@ struct dirty_space {
 struct kp_report {
     struct kp_report_options options;
     struct kp_timer *pass_timer, *post_timer, *all_timer;
-    struct account *accounts;
-    size_t serial;
+    struct kp_accounts *accounts; // while a pass runs
+    int64_t pass_us;              // that it took so far
     bool pass_due;
     bool is_in_trouble; // captures wait, and it was said
     struct dirty_space *dirty;
+    int64_t post_us, rest_until_mono_ms; // time a round of posts takes; when the next one may begin
     struct ref_problem *ref_problems;
     struct kp_limit_notes *limits;
     bool posting, status_trouble;
     struct kp_metric_family *targets;
     struct kp_metric *pass_seconds;
-    uint32_t n_sampled, n_failing, n_selected, n_left_out;
 };
 
 // ---- one pass over everything ----
-
-static struct account *account_of(struct kp_report *report, const char *key)
-{
-    struct account *account;
-    HASH_FIND_STR(report->accounts, key, account);
-    return account;
-}
-
-static void add_account(void *user, const struct kp_policy *policy)
-{
-    struct kp_report *report = user;
-    struct account *account = KP_NEW(struct account);
-    account->key = kp_strdup(policy->key);
-    HASH_ADD_KEYPTR(hh, report->accounts, account->key, strlen(account->key), account);
-    struct kp_policy_summary *summary = &account->summary;
-    for (size_t i = 0; i < policy->n_profiles && summary->n_types < KP_STATUS_MAX_TYPES; i++)
-        summary->types[summary->n_types++].type = policy->profiles[i].type;
-}
-
-static void add_failure(struct kp_policy_summary *summary, const struct kp_failure_summary *failure)
-{
-    for (size_t i = 0; i < summary->n_failures; i++) {
-        struct kp_failure_summary *known = &summary->failures[i];
-        if (!kp_streq(known->reason, failure->reason))
-            continue;
-        uint32_t targets = known->targets + failure->targets;
-        if (failure->time_ms > known->time_ms)
-            *known = *failure;
-        known->targets = targets;
-        return;
-    }
-    if (summary->n_failures < KP_STATUS_MAX_FAILURES)
-        summary->failures[summary->n_failures++] = *failure;
-}
-
-static void add_pod(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n)
-{
-    struct kp_report *report = user;
-    for (size_t i = 0; i < n; i++) {
-        const struct kp_pod_match *match = &matches[i];
-        struct account *account = account_of(report, match->policy->key);
-        if (account == NULL)
-            continue;
-        account->summary.matched++;
-        account->summary.selected += match->n_targets;
-        const struct kp_leftout_info *info = kp_leftout_info(match->leftout);
-        if (match->leftout == KP_LEFTOUT_NONE || !info->counts)
-            continue;
-        account->summary.left_out++;
-        report->n_left_out++;
-        add_failure(&account->summary, &(struct kp_failure_summary){.reason = info->name,
-                                           .type = "",
-                                           .namespace = pod->namespace,
-                                           .pod = pod->name,
-                                           .container = "",
-                                           .message = match->message,
-                                           .targets = 1,
-                                           .time_ms = pod->created_ms});
-    }
-}
-
-static struct kp_type_summary *type_of(struct kp_policy_summary *summary, const struct kp_wanted *wanted)
-{
-    for (size_t i = 0; i < summary->n_types; i++)
-        if (kp_streq(summary->types[i].type, wanted->type) ||
-            (wanted->alias != NULL && kp_streq(summary->types[i].type, wanted->alias)))
-            return &summary->types[i];
-    return NULL;
-}
-
-static void add_profile_to(struct kp_report *report, struct account *account, const struct kp_target *target,
-    const struct kp_plan_profile *profile)
-{
-    struct kp_policy_summary *summary = &account->summary;
-    if (!profile->sampled)
-        return;
-    if (account->serial_sampled != report->serial) {
-        account->serial_sampled = report->serial;
-        summary->sampled++;
-    }
-    const struct kp_outcome_info *info = kp_outcome_info(profile->last_outcome);
-    struct kp_type_summary *type = type_of(summary, profile->wanted);
-    if (type != NULL && (info->class == KP_CLASS_SUCCEEDED || info->class == KP_CLASS_FAILED))
-        type->tried++;
-    if (info->class != KP_CLASS_FAILED)
-        return;
-    if (type != NULL)
-        type->failed++;
-    bool first = account->serial_failing != report->serial;
-    account->serial_failing = report->serial;
-    summary->failing += first ? 1 : 0;
-    add_failure(summary, &(struct kp_failure_summary){.reason = info->name,
-                             .type = profile->wanted->type,
-                             .namespace = target->pod->namespace,
-                             .pod = target->pod->name,
-                             .container = target->container->name,
-                             .message = profile->message[0] != '\0' ? profile->message : info->advice,
-                             .targets = first ? 1 : 0,
-                             .time_ms = profile->last_ms});
-}
-
-static void add_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
-{
-    struct kp_report *report = user;
-    report->serial++;
-    bool sampled = false, failing = false;
-    for (size_t i = 0; i < target->n_wanted; i++) {
-        const struct kp_plan_profile *profile = &profiles[i];
-        sampled |= profile->sampled;
-        failing |= profile->sampled && kp_outcome_info(profile->last_outcome)->class == KP_CLASS_FAILED;
-        for (size_t p = 0; p < profile->wanted->n_policies; p++) {
-            struct account *account = account_of(report, profile->wanted->policies[p]->key);
-            if (account != NULL)
-                add_profile_to(report, account, target, profile);
-        }
-    }
-    report->n_selected++; // once, however many policies select it
-    report->n_sampled += sampled ? 1 : 0;
-    report->n_failing += failing ? 1 : 0;
-}
 
 static const char *ref_problem_of(const struct kp_report *report, const char *policy_key)
 {
@@ -230,37 +104,47 @@ void kp_report_limit(struct kp_report *report, const char *policies, const char 
     kp_report_touch(report, NULL);
 }
 
-static void end_account(
-    struct kp_report *report, struct account *account, bool synced, const char *trouble, int64_t now)
+struct ending {
+    struct kp_report *report;
+    bool synced;
+    const char *trouble;
+    int64_t now_ms;
+};
+
+static void end_account(void *user, const struct kp_policy *policy, struct kp_policy_summary *summary)
 {
-    struct kp_policy_summary *summary = &account->summary;
+    const struct ending *ending = user;
+    struct kp_report *report = ending->report;
     struct kp_feasible feasible = {.ok = true};
-    kp_plan_feasible(report->options.plan, account->key, now, &feasible);
-    summary->synced = synced;
-    summary->trouble = synced ? report->options.trouble_of(report->options.user, account->key) : trouble;
+    if (kp_inventory_policy(report->options.inventory, policy->key) != policy)
+        return; // gone or edited meanwhile: the next pass tells
+    kp_plan_feasible(report->options.plan, policy->key, ending->now_ms, &feasible);
+    summary->synced = ending->synced;
+    summary->trouble =
+        ending->synced ? report->options.trouble_of(report->options.user, policy->key) : ending->trouble;
     summary->refs_checked = true;
-    summary->ref_problem = ref_problem_of(report, account->key);
-    summary->spooled = kp_sink_waiting_of(report->options.sink, account->key);
+    summary->ref_problem = ref_problem_of(report, policy->key);
+    summary->spooled = kp_sink_waiting_of(report->options.sink, policy->key);
     summary->spool_trouble = kp_sink_trouble(report->options.sink);
     summary->feasible = feasible.ok;
     summary->feasible_reason = feasible.reason;
     summary->feasible_message = feasible.message;
-    const char *limit = kp_limit_notes_get(report->limits, account->key);
+    const char *limit = kp_limit_notes_get(report->limits, policy->key);
     if (limit != NULL) { // what the plan could do does not help where the registry does not take it
         summary->feasible = false;
         summary->feasible_reason = "NamespaceLimit";
         summary->feasible_message = limit;
     }
-    kp_statuses_update(report->options.statuses, account->key, summary, now);
+    kp_statuses_update(report->options.statuses, policy->key, summary, ending->now_ms);
 }
 
-static void set_target_gauges(struct kp_report *report)
+static void set_target_gauges(struct kp_report *report, const struct kp_target_totals *totals)
 {
     const struct {
         const char *state;
         uint32_t n;
-    } rows[] = {{"selected", report->n_selected}, {"sampled", report->n_sampled},
-        {"failing", report->n_failing}, {"left_out", report->n_left_out}};
+    } rows[] = {{"selected", totals->selected}, {"sampled", totals->sampled}, {"failing", totals->failing},
+        {"left_out", totals->left_out}};
     for (size_t i = 0; i < KP_COUNT(rows); i++)
         kp_metric_set(kp_metric_with(report->targets, (const char *const[]){rows[i].state}), rows[i].n);
 }
@@ -291,34 +175,43 @@ static void tell_trouble(struct kp_report *report)
     }
 }
 
+static void end_pass(struct kp_report *report, int64_t now_ms)
+{
+    struct ending ending = {.report = report, .now_ms = now_ms};
+    // not before what every policy selects is known; pods that change all the time do not hold it back
+    ending.synced = report->options.synced(report->options.user, &ending.trouble) &&
+                    kp_inventory_settled(report->options.inventory);
+    forget_ref_problems(report);
+    kp_limit_notes_forget(report->limits, kp_mono_ms());
+    kp_accounts_each(report->accounts, end_account, &ending);
+    tell_trouble(report);
+    kp_statuses_measure(report->options.statuses);
+    set_target_gauges(report, kp_accounts_totals(report->accounts));
+    tell_status_trouble(report);
+    kp_accounts_destroy(report->accounts);
+    report->accounts = NULL;
+}
+
 static void on_pass(void *user)
 {
     struct kp_report *report = user;
     int64_t start_us = kp_mono_us(), now = kp_now_ms();
-    const char *trouble = NULL;
-    bool synced = report->options.synced(report->options.user, &trouble) &&
-                  !kp_inventory_busy(report->options.inventory);
-    report->pass_due = false;
-    report->n_sampled = report->n_failing = report->n_selected = report->n_left_out = 0;
-    forget_ref_problems(report);
-    kp_limit_notes_forget(report->limits, kp_mono_ms());
-    kp_inventory_each_policy(report->options.inventory, add_account, report);
-    kp_inventory_each_pod(report->options.inventory, NULL, add_pod, report);
-    kp_plan_each_target(report->options.plan, now, add_target, report);
-    struct account *account, *next;
-    HASH_ITER (hh, report->accounts, account, next) {
-        end_account(report, account, synced, trouble, now);
-        HASH_DEL(report->accounts, account);
-        kp_free(account->key);
-        kp_free(account);
+    if (report->accounts == NULL) {
+        report->pass_due = false;
+        report->pass_us = 0;
+        report->accounts = kp_accounts_create(report->options.inventory);
     }
-    tell_trouble(report);
-    kp_statuses_measure(report->options.statuses);
-    set_target_gauges(report);
-    tell_status_trouble(report);
-    int64_t took_us = kp_mono_us() - start_us;
-    kp_metric_set(report->pass_seconds, (double)took_us / 1e6);
-    int64_t rest_ms = took_us * COST_FACTOR / 1000;
+    bool more =
+        kp_accounts_step(report->accounts, report->options.inventory, report->options.plan, now, SLICE_US);
+    if (!more)
+        end_pass(report, now);
+    report->pass_us += kp_mono_us() - start_us;
+    if (more) {
+        kp_timer_start(report->pass_timer, 1, 0);
+        return;
+    }
+    kp_metric_set(report->pass_seconds, (double)report->pass_us / 1e6);
+    int64_t rest_ms = report->pass_us * COST_FACTOR / 1000;
     kp_timer_start(report->pass_timer, report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + rest_ms, 0);
 }
 
@@ -337,6 +230,7 @@ static void on_post(void *user)
 {
     struct kp_report *report = user;
     struct dirty_space *space = report->dirty;
+    int64_t start_us = kp_mono_us();
     if (space == NULL)
         return;
     if (report->posting && report->options.may_post != NULL &&
@@ -349,8 +243,13 @@ static void on_post(void *user)
     HASH_DEL(report->dirty, space);
     kp_free(space->name);
     kp_free(space);
-    if (report->dirty != NULL)
+    report->post_us += kp_mono_us() - start_us;
+    if (report->dirty != NULL) {
         kp_timer_start(report->post_timer, 1, 0);
+        return;
+    }
+    report->rest_until_mono_ms = kp_mono_ms() + report->post_us * COST_FACTOR / 1000;
+    report->post_us = 0;
 }
 
 static void mark_space(struct kp_report *report, const char *namespace)
@@ -362,8 +261,10 @@ static void mark_space(struct kp_report *report, const char *namespace)
         space->name = kp_strdup(namespace);
         HASH_ADD_KEYPTR(hh, report->dirty, space->name, strlen(space->name), space);
     }
-    if (!kp_timer_active(report->post_timer))
-        kp_timer_start(report->post_timer, POST_MS, 0);
+    if (kp_timer_active(report->post_timer))
+        return;
+    int64_t rest_ms = report->rest_until_mono_ms - kp_mono_ms();
+    kp_timer_start(report->post_timer, rest_ms > POST_MS ? rest_ms : POST_MS, 0);
 }
 
 static void mark_of_pod(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n)
@@ -388,7 +289,8 @@ void kp_report_touch(struct kp_report *report, const char *namespace)
     if (report->pass_due)
         return;
     report->pass_due = true;
-    kp_timer_start(report->pass_timer, SETTLE_MS, 0);
+    if (report->accounts == NULL)
+        kp_timer_start(report->pass_timer, SETTLE_MS, 0);
 }
 
 void kp_report_post_again(struct kp_report *report)
@@ -438,5 +340,6 @@ void kp_report_destroy(struct kp_report *report)
     HASH_ITER (hh, report->ref_problems, known, next_known)
         ref_problem_free(report, known);
     kp_limit_notes_destroy(report->limits);
+    kp_accounts_destroy(report->accounts);
     kp_free(report);
 }
