@@ -15,9 +15,9 @@ import (
 )
 
 type options struct {
-	program, crds, corpus, dir, only      string
+	program, crds, corpus, dir, only     string
 	pods, updates, rate, rounds, seconds int
-	small, check                          bool
+	small, check                         bool
 }
 
 // bench is one run.

@@ -235,6 +235,9 @@ static void set_transport(struct kp_http_call *call, const struct kp_http_reques
     if (!call->http->reuse && request->upgrade == NULL) { // curl would not keep the connection open for us
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        // curl keeps even addresses that need no look-up, for a minute, and walks through all at each
+        // transfer
+        curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     }
     if (request->keepalive) {
         curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
