@@ -20,6 +20,7 @@
 #define SNAPSHOT_MS      30000
 #define DEFAULT_SLACK_MS 10000
 #define WATCH_MS         500
+#define CLIENTS          8 // libcurl walks through all connections of a client to take one away
 
 enum scrape_state {
     SCRAPE_REFUSED, // never sent: told at the next turn
@@ -48,7 +49,7 @@ struct scrape {
 
 struct kp_capturer {
     struct kp_loop *loop;
-    struct kp_http *http;
+    struct kp_http *clients[CLIENTS]; // each order its own
     struct kp_denylist *denied;
     struct kp_capture_options options;
     struct scrape *scrapes;
@@ -323,7 +324,7 @@ static int send_request(struct scrape *scrape, const struct kp_capture_secrets *
         .user = scrape,
     };
     scrape->where = kp_strdup(made.where);
-    int code = kp_http_start(capturer->http, &request, &scrape->call, err);
+    int code = kp_http_start(capturer->clients[scrape->order.id % CLIENTS], &request, &scrape->call, err);
     kp_scrape_request_finish(&made);
     return code;
 }
@@ -397,7 +398,8 @@ struct kp_capturer *kp_capturer_create(
         return NULL;
     }
     struct kp_http_options http = {.max_connections = capturer->options.max_running};
-    capturer->http = kp_http_create(loop, &http);
+    for (size_t i = 0; i < CLIENTS; i++)
+        capturer->clients[i] = kp_http_create(loop, &http);
     capturer->turn = kp_timer_create(loop, on_turn, capturer);
     capturer->watch = kp_timer_create(loop, on_watch, capturer);
     if (options->metrics != NULL) {
@@ -418,7 +420,8 @@ void kp_capturer_destroy(struct kp_capturer *capturer)
     HASH_ITER (hh, capturer->scrapes, scrape, next)
         if (scrape->cancelled == KP_OUTCOME_NONE)
             scrape->cancelled = KP_OUTCOME_CANCELLED;
-    kp_http_destroy(capturer->http); // every answer comes now
+    for (size_t i = 0; i < CLIENTS; i++)
+        kp_http_destroy(capturer->clients[i]); // every answer comes now
     on_turn(capturer);
     kp_timer_destroy(capturer->turn);
     kp_timer_destroy(capturer->watch);
