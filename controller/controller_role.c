@@ -176,6 +176,7 @@ int kp_controller_main(int argc, char **argv)
 {
     struct role role = {.argc = argc, .argv = argv};
     struct kp_error err = {0};
+    kp_alloc_set_up();
     int code = kp_controller_options_load(argc, argv, env, &role.options, &err);
     if (code == KP_OPTIONS_HELP) {
         kp_controller_options_help(stdout);
