@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "controller/confirm.h"
+#include "controller/controller_testing.h"
 #include "controller/inventory.h"
 #include "controller/nodes.h"
 #include "controller/pipeline.h"
@@ -407,6 +408,11 @@ void kp_controller_start(struct kp_controller *controller)
     kp_serviceranges_start(controller->serviceranges);
     kp_timer_start(controller->lease_start, PATIENCE_MS, 0);
     decide(controller);
+}
+
+struct kp_capturer *kp_controller_capturer(struct kp_controller *controller)
+{
+    return controller->capturer;
 }
 
 // ---- the end ----

@@ -1,7 +1,7 @@
 // A replica that was stopped (SIGSTOP, a frozen cgroup, a loop that was held) beyond its Lease: when it goes
-// on, it starts no capture and writes nothing, whatever is due first. Against an API server of which the
-// Lease, two watches and the number of writes are real; the pods' address is one that is never scraped, so
-// each start is over at once.
+// on, it starts no capture and writes nothing, whatever is due first. And one that cannot renew: what it
+// captures ends when others may begin. Against an API server of which the Lease, two watches and the number
+// of writes are real.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,9 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "capture/capture_testing.h"
 #include "controller/controller.h"
+#include "controller/controller_testing.h"
 #include "testkit/peer.h"
 #include "base/banned.h"
 
@@ -33,16 +35,18 @@
 #define POLICY                                                                                               \
     "{\"type\":\"ADDED\",\"object\":{\"apiVersion\":\"kube-pprof.dev/v1alpha1\",\"kind\":"                   \
     "\"ProfilingPolicy\",\"metadata\":{\"namespace\":\"shop\",\"name\":\"p\",\"uid\":\"u\",\"generation\":"  \
-    "1,\"resourceVersion\":\"7\"},\"spec\":{\"selector\":{},\"endpoints\":[{\"name\":\"m\",\"port\":6060}]," \
-    "\"sampling\":{\"replicas\":100},\"budget\":{\"concurrentPerWorkload\":\"100%\"}}}}\n"
+    "1,\"resourceVersion\":\"7\"},\"spec\":{\"selector\":{},\"endpoints\":[{\"name\":\"m\",\"port\":%d}],"   \
+    "\"sampling\":{\"replicas\":100},\"budget\":{\"concurrentPerWorkload\":\"100%%\"}}}}\n"
 
 struct bench {
     pthread_mutex_t lock;
     json_t *lease;
     int version, leases, writes; // writes: of anything else
-    char *pods;
+    bool is_full;                // the Lease cannot be written
+    char *pods, *policies;
     struct kp_step streams[2][3];
-    struct kp_peer *peer;
+    struct kp_peer *peer,
+        *pprof; // pprof: of the one pod that can be scraped; NULL = there are many that cannot
     struct kp_loop *loop;
     struct kp_metrics *metrics;
     struct kp_controller_config config;
@@ -53,21 +57,21 @@ struct bench {
 
 // ---- the API server ----
 
-static char *make_pods(void)
+static char *make_pods(int n)
 {
     char now[KP_TIME_TEXT];
     struct kp_strbuf text;
     kp_strbuf_init(&text, 1 << 20);
     kp_time_format(now, kp_now_ms());
     kp_strbuf_adds(&text, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
-    for (int i = 0; i < PODS; i++)
+    for (int i = 0; i < n; i++)
         kp_strbuf_addf(&text,
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"w%d\",\"uid\":"
             "\"uid-%d\",\"resourceVersion\":\"8\",\"creationTimestamp\":\"%s\"},\"spec\":{\"nodeName\":\"n%"
             "d\","
             "\"containers\":[{\"name\":\"app\",\"image\":\"i\"}]},\"status\":{\"phase\":\"Running\","
             "\"podIP\":"
-            "\"127.0.1.%d\",\"hostIP\":\"10.0.0.1\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\","
+            "\"127.0.%d.1\",\"hostIP\":\"10.0.0.1\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\","
             "\"lastTransitionTime\":\"%s\"}],\"containerStatuses\":[{\"name\":\"app\",\"containerID\":"
             "\"containerd://%d\",\"ready\":true,\"state\":{\"running\":{\"startedAt\":\"%s\"}}}]}}}\n",
             i, i, now, i, i, now, i, now);
@@ -95,6 +99,8 @@ static int serve_lease(struct bench *b, const struct kp_peer_request *request)
     b->leases++;
     if (kp_streq(request->method, "GET"))
         return b->lease != NULL ? 200 : 404;
+    if (b->is_full)
+        return 507;
     json_t *lease = json_loadb(request->body, request->body_len, 0, NULL);
     json_t *theirs = json_object_get(json_object_get(lease, "metadata"), "resourceVersion");
     json_t *ours = json_object_get(json_object_get(b->lease, "metadata"), "resourceVersion");
@@ -156,16 +162,21 @@ static bool leads(struct bench *b)
     return metric(b, "\nleader_election_master_status{name=\"l\"} ") == 1;
 }
 
-static void begin(struct bench *b)
+// hanging: of one pod, whose pprof takes every request and answers none; else of many that cannot be scraped,
+// so that each start is over at once.
+static void begin(struct bench *b, bool hanging)
 {
-    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" POLICY SYNCED;
+    static const struct kp_step hang[] = {KP_STEP_HANG};
     static const char *const namespaces[] = {"shop", NULL}, *const prefixes[] = {"/debug/", NULL};
     memset(b, 0, sizeof *b);
     kp_log_setup(KP_LOG_ERROR, false, 2);
     pthread_mutex_init(&b->lock, NULL);
-    b->pods = make_pods();
+    b->pprof = hanging ? kp_peer_start_script(hang) : NULL;
+    b->pods = make_pods(hanging ? 1 : PODS);
+    b->policies = kp_asprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" POLICY "%s",
+        hanging ? kp_peer_port(b->pprof) : 6060, SYNCED);
     b->streams[0][0] = (struct kp_step)KP_STEP_BYTES(b->pods, strlen(b->pods));
-    b->streams[1][0] = (struct kp_step)KP_STEP_BYTES(head, sizeof head - 1);
+    b->streams[1][0] = (struct kp_step)KP_STEP_BYTES(b->policies, strlen(b->policies));
     b->streams[0][1] = b->streams[1][1] = (struct kp_step)KP_STEP_HANG;
     b->peer = kp_peer_start(api, b);
     b->loop = kp_loop_create();
@@ -190,6 +201,8 @@ static void begin(struct bench *b)
     struct kp_error err = {0};
     if (kp_controller_create(b->loop, &b->config, b->metrics, &b->controller, &err) != 0)
         fail_msg("%s", err.text);
+    if (hanging)
+        kp_capturer_allow(kp_controller_capturer(b->controller), "127.0.0.0/8");
     kp_controller_start(b->controller);
 }
 
@@ -208,7 +221,10 @@ static void end(struct bench *b)
     kp_metrics_destroy(b->metrics);
     kp_peer_stop(b->peer);
     json_decref(b->lease);
+    if (b->pprof != NULL)
+        kp_peer_stop(b->pprof);
     kp_free(b->pods);
+    kp_free(b->policies);
     pthread_mutex_destroy(&b->lock);
 }
 
@@ -238,7 +254,7 @@ static void test_stopped_beyond_the_lease(void **state)
 {
     struct bench b;
     (void)state;
-    begin(&b);
+    begin(&b, false);
     struct kp_timer *look = kp_timer_create(b.loop, on_look, &b);
     kp_timer_start(look, 1, 1);
     assert_true(kp_loop_run_until(b.loop, &b.done, 20000));
@@ -262,10 +278,46 @@ static void test_stopped_beyond_the_lease(void **state)
     end(&b);
 }
 
+static int running(struct bench *b)
+{
+    return (int)metric(b, "\nkube_pprof_captures_running ");
+}
+
+static void test_captures_end_with_the_lease(void **state)
+{
+    static const char *const types[] = {"cpu", "heap", "goroutine"};
+    struct bench b;
+    (void)state;
+    begin(&b, true);
+    int64_t until = kp_mono_ms() + 20000;
+    while (running(&b) < 1 && kp_mono_ms() < until)
+        run(&b, 5);
+    pthread_mutex_lock(&b.lock);
+    b.is_full = true;
+    pthread_mutex_unlock(&b.lock);
+    while (leads(&b) && kp_mono_ms() < until)
+        run(&b, 5);
+    assert_false(leads(&b));
+    assert_true(running(&b) >= 1); // nobody else may begin yet
+    while (running(&b) > 0 && kp_mono_ms() < until)
+        run(&b, 5);
+    assert_int_equal(running(&b), 0);
+    assert_true(kp_peer_wait_closed(b.pprof, 20000));
+    int cancelled = 0;
+    for (size_t i = 0; i < KP_COUNT(types); i++) { // whichever had its turn
+        kp_auto_free char *name =
+            kp_asprintf("\nkube_pprof_captures_total{result=\"Cancelled\",type=\"%s\"} ", types[i]);
+        cancelled += metric(&b, name) >= 1;
+    }
+    assert_true(cancelled >= 1);
+    end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stopped_beyond_the_lease),
+        cmocka_unit_test(test_captures_end_with_the_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
