@@ -19,11 +19,16 @@ struct fixture {
     struct kp_kube *kube;
     struct kp_events *events;
     size_t want_seen;
-    bool done;
+    bool done, may_not_write;
 };
 
 static const struct kp_event_object thing = {"g/v1", "Thing", "shop", "one", "u1"};
 static const struct kp_event_object node = {"v1", "Node", NULL, "n1", NULL};
+
+static bool may_write(void *user)
+{
+    return !((struct fixture *)user)->may_not_write;
+}
 
 static void begin(struct fixture *f, const struct peer_step *steps, size_t n)
 {
@@ -33,7 +38,8 @@ static void begin(struct fixture *f, const struct peer_step *steps, size_t n)
     struct kp_kube_config config = {.server = server};
     f->loop = kp_loop_create();
     f->metrics = kp_metrics_create();
-    f->kube = kp_kube_create(f->loop, &config, &(struct kp_kube_options){.metrics = f->metrics});
+    f->kube = kp_kube_create(f->loop, &config,
+        &(struct kp_kube_options){.metrics = f->metrics, .may_write = may_write, .may_write_user = f});
     f->events = kp_events_create(f->kube, "kube-pprof.dev/controller", "pod-1");
 }
 
@@ -182,11 +188,30 @@ static void test_flood_is_bounded(void **state)
     end(&f); // and destroyed while requests are out
 }
 
+// Who does not lead tells nothing; when it leads again it does not count what nobody was told.
+static void test_what_could_not_be_told_is_told_later(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"POST /apis/events.k8s.io/v1/namespaces/shop/events ", 201, NULL, "{}", 0, 0, PEER_WHOLE}};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps));
+    f.may_not_write = true;
+    kp_events_add(f.events, &thing, true, "Reason", "Act", "first");
+    run_until(&f, 0);
+    f.may_not_write = false;
+    kp_events_add(f.events, &thing, true, "Reason", "Act", "second");
+    run_until(&f, 1);
+    has(&f, 0, "\"note\":\"second\"");
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_is_an_event),
         cmocka_unit_test(test_repeats_become_a_series),
+        cmocka_unit_test(test_what_could_not_be_told_is_told_later),
         cmocka_unit_test(test_aged_out_event_is_told_anew),
         cmocka_unit_test(test_refused_event_is_dropped),
         cmocka_unit_test(test_flood_is_bounded),
