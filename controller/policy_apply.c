@@ -210,7 +210,7 @@ int kp_policy_apply_main(int argc, char **argv)
             stdout);
         return 0;
     }
-    if (code != 0 || (code = read_policy(o.policy, &policy, &err)) != 0) {
+    if (code != 0 || read_policy(o.policy, &policy, &err) != 0) {
         fprintf(stderr, "kube-pprof apply-policy: %s\n", err.text);
         kp_options_finish(rows, KP_COUNT(rows), &o);
         return 2;
