@@ -17,7 +17,7 @@ import (
 type Profile struct {
 	ID, Namespace, Service, Type, Pod, PodUID, Container, Revision, Version, Workload, Key, Architecture string
 	Port                                                                                                 int
-	StartTime, EndTime, SlotTime                                                                         time.Time
+	StartTime, EndTime, SlotTime, ReceivedTime                                                           time.Time
 	Labels                                                                                               map[string]string
 }
 

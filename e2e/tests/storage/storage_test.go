@@ -1,0 +1,426 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	f "kube-pprof.dev/e2e/framework"
+)
+
+const interval = 10 * time.Second
+
+const policy = `
+apiVersion: kube-pprof.dev/v1alpha1
+kind: ProfilingPolicy
+metadata: {name: checkout}
+spec:
+  selector: {matchLabels: {app: checkout}}
+  profiles:
+  - {type: heap, interval: 10s}
+  - {type: goroutine, interval: 10s}
+`
+
+type world struct {
+	*disk
+	ns       string
+	restarts string
+	lost     int // captures, before this step
+}
+
+func (w *world) list(t *testing.T) []f.Profile {
+	t.Helper()
+	items, err := f.List("namespace=" + w.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
+// since wants profiles of every type of all pods whose capture began after a time.
+func (w *world) since(t *testing.T, after time.Time) error {
+	t.Helper()
+	items, err := f.List("namespace=" + w.ns)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, p := range items {
+		if p.StartTime.After(after) {
+			seen[p.Type+" of "+p.Pod] = true
+		}
+	}
+	if len(seen) < 6 {
+		return fmt.Errorf("%d of 6: %v", len(seen), seen)
+	}
+	return nil
+}
+
+// series are profiles by what is captured, in order of their slots.
+func series(items []f.Profile) map[string][]f.Profile {
+	by := map[string][]f.Profile{}
+	for _, p := range items {
+		key := fmt.Sprintf("%s/%s of %s", p.Container, p.Type, p.Pod)
+		by[key] = append(by[key], p)
+	}
+	for _, list := range by {
+		sort.Slice(list, func(i, j int) bool { return list[i].SlotTime.Before(list[j].SlotTime) })
+	}
+	return by
+}
+
+// whole checks that nothing of before is missing and nothing is there twice.
+func (w *world) whole(t *testing.T, before []f.Profile) []f.Profile {
+	t.Helper()
+	after := w.list(t)
+	ids := map[string]bool{}
+	for _, p := range after {
+		if ids[p.ID] {
+			t.Errorf("%s is listed twice", p.ID)
+		}
+		ids[p.ID] = true
+	}
+	for _, p := range before {
+		if !ids[p.ID] {
+			t.Errorf("profile %s (%s of %s) was acknowledged and is gone", p.ID, p.Type, p.Pod)
+		}
+	}
+	for what, list := range series(after) {
+		for i := 1; i < len(list); i++ {
+			if !list[i].SlotTime.After(list[i-1].SlotTime) {
+				t.Errorf("%s: slot %s is there twice", what, list[i].SlotTime)
+			}
+		}
+	}
+	return after
+}
+
+// gap wants no more than one capture to be missing: a machine that is busy may leave out a slot. What was captured is not lost: see lost.
+func (w *world) gap(t *testing.T, what string, one, next f.Profile) {
+	t.Helper()
+	if d := next.SlotTime.Sub(one.SlotTime); d > 2*interval+time.Second {
+		t.Errorf("%s: captures are missing: %s between slots", what, d)
+	}
+}
+
+// lost is how many captures were taken and came to nothing, as the controller counts them.
+func lost(t *testing.T) int {
+	t.Helper()
+	n := 0
+	for _, line := range strings.Split(f.Metrics(t, "controller"), "\n") {
+		for _, result := range []string{"Undelivered", "StoreFull", "Invalid", "TooLarge"} {
+			var count float64
+			if strings.HasPrefix(line, "kube_pprof_captures_total{") && strings.Contains(line, `"`+result+`"`) {
+				if _, err := fmt.Sscan(line[strings.LastIndex(line, " "):], &count); err != nil {
+					t.Errorf("%q: %v", line, err)
+				}
+				n += int(count)
+			}
+		}
+	}
+	return n
+}
+
+// drained waits until nothing is spooled, and checks that the captures of an outage are all there and came in their order.
+func (w *world) drained(t *testing.T, limit time.Duration, from, to time.Time) {
+	t.Helper()
+	f.PolicyIs(t, limit, w.ns, "checkout", "nothing waits any more", func(p *f.Policy) error {
+		if p.Status.Captures.Spooled > 0 {
+			return fmt.Errorf("%d spooled", p.Status.Captures.Spooled)
+		}
+		return w.since(t, to)
+	})
+	late := 0
+	for what, list := range series(w.list(t)) {
+		for i := 1; i < len(list); i++ {
+			if list[i].StartTime.Before(from) || list[i-1].SlotTime.After(to) {
+				continue
+			}
+			w.gap(t, what, list[i-1], list[i])
+			if list[i].ReceivedTime.Before(list[i-1].ReceivedTime) {
+				t.Errorf("%s: slot %s came before slot %s", what, list[i].SlotTime, list[i-1].SlotTime)
+			}
+			if list[i].EndTime.Before(to) && list[i].ReceivedTime.After(to) {
+				late++
+			}
+		}
+	}
+	if late == 0 {
+		t.Error("no capture waited for the disk")
+	}
+	t.Logf("%d captures waited and came in order", late)
+}
+
+func TestStorage(t *testing.T) {
+	f.NeedOwn(t)
+	f.NeedNodes(t, 2)
+	w := &world{disk: newDisk(t), ns: f.NewNamespace(t)}
+	f.Apply(t, w.ns, f.Workload(t, "checkout"))
+	f.Apply(t, w.ns, policy)
+	f.Rollout(t, w.ns, "deploy/checkout")
+	f.Within(t, 60*time.Second, "captures are stored", func() error { return w.since(t, time.Time{}) })
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *world)
+	}{
+		{"Full", full},
+		{"ReadOnly", readOnly},
+		{"Slow", slow},
+		{"FlippedBitsAndNoIndex", damaged},
+		{"OnAnotherNodeAfterANewerProgram", moved},
+	} {
+		w.restarts, w.lost = f.RestartCount(t, "registry"), lost(t)
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) {
+			t.Log(f.Describe(w.ns))
+			break
+		}
+	}
+}
+
+// stays wants the pod to be as it was: not started again, and in its Service.
+func (w *world) stays(t *testing.T) {
+	t.Helper()
+	if now := f.RestartCount(t, "registry"); now != w.restarts {
+		t.Errorf("the registry was started again: %s times, before %s", now, w.restarts)
+	}
+	if ready := f.K(t, "get", "pod", "kube-pprof-registry-0", "-n", f.Namespace, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); ready != "True" {
+		t.Errorf("the pod's condition Ready is %s", ready)
+	}
+}
+
+func (w *world) nothingLost(t *testing.T) {
+	t.Helper()
+	if n := lost(t); n != w.lost {
+		t.Errorf("%d captures were taken and came to nothing", n-w.lost)
+	}
+}
+
+func full(t *testing.T, w *world) {
+	before := w.list(t)
+	w.fails(t, "full")
+	f.Within(t, 3*interval, "readyz says that the store is full", func() error {
+		return readyz("/readyz", "503", "[-]writes failed: the store is full: '/data' has 0.0 MiB free", "[+]store ok")
+	})
+	if err := errors.Join(readyz("/readyz?exclude=writes", "200", "the store is full"), metric("kube_pprof_registry_store_full 1"),
+		metric("kube_pprof_registry_store_failing 0"), logged(t, `"level":"error"`, "profiles cannot be stored", "the store is full")); err != nil {
+		t.Error(err)
+	}
+	f.PolicyIs(t, 90*time.Second, w.ns, "checkout", "the policy says it", func(p *f.Policy) error {
+		for _, failure := range p.Status.Failures {
+			if failure.Reason == "StoreFull" && strings.Contains(failure.Message, "MiB free") {
+				return nil
+			}
+		}
+		return errors.New("no failure StoreFull")
+	})
+	w.whole(t, before) // reading goes on
+	w.stays(t)
+	back := w.fails(t, "")
+	f.Within(t, 4*interval, "profiles are stored again", func() error { return w.since(t, back) })
+	f.Within(t, f.Slack, "all is well", func() error {
+		return errors.Join(readyz("/readyz", "200"), metric("kube_pprof_registry_store_full 0"), logged(t, "profiles are stored again"))
+	})
+	w.whole(t, before)
+	w.stays(t)
+}
+
+func readOnly(t *testing.T, w *world) {
+	before := w.list(t)
+	from := w.fails(t, "readonly")
+	f.Within(t, 3*interval, "readyz says that the disk is read-only", func() error {
+		return readyz("/readyz", "503", "[-]writes failed: cannot write to '/data/log/", "Read-only file system", "[+]store ok")
+	})
+	if err := errors.Join(readyz("/readyz?exclude=writes", "200"), metric("kube_pprof_registry_store_failing 1"),
+		logged(t, `"level":"error"`, "profiles cannot be stored", "Read-only file system")); err != nil {
+		t.Error(err)
+	}
+	p := f.PolicyIs(t, 90*time.Second, w.ns, "checkout", "the policy says that captures wait", waiting)
+	if message := p.Condition("CapturesSucceeding").Message; !strings.Contains(message, "Read-only file system") {
+		t.Errorf("the policy does not say why: %s", message)
+	}
+	w.whole(t, before)
+	w.stays(t)
+	to := w.fails(t, "")
+	w.drained(t, 100*time.Second, from, to)
+	f.Within(t, f.Slack, "all is well", func() error {
+		return errors.Join(readyz("/readyz", "200"), metric("kube_pprof_registry_store_failing 0"))
+	})
+	w.whole(t, before)
+	w.stays(t)
+	w.nothingLost(t)
+}
+
+// A write of half a second: captures come late, none is lost, and who asks is answered.
+func slow(t *testing.T, w *world) {
+	before := w.list(t)
+	from := w.fails(t, "slow 500ms")
+	for end := from.Add(interval + 2*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+		if status, body, err := asked("/healthz"); err != nil || status != "200" {
+			t.Errorf("healthz is %s %s (%v)", status, body, err)
+		}
+		if err := readyz("/readyz", "200"); err != nil {
+			t.Error(err)
+		}
+	}
+	w.whole(t, before)
+	to := w.fails(t, "")
+	f.Within(t, 3*interval, "all that was captured is stored", func() error { return w.since(t, to) })
+	for what, list := range series(w.whole(t, before)) {
+		for i := 1; i < len(list); i++ {
+			if list[i].StartTime.After(from) {
+				w.gap(t, what, list[i-1], list[i])
+			}
+		}
+	}
+	w.stays(t)
+	w.nothingLost(t)
+}
+
+// flip turns a bit round.
+func flip(t *testing.T, path string, at int64) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	b := make([]byte, 1)
+	if _, err := file.ReadAt(b, at); err != nil {
+		t.Fatal(path, at, err)
+	}
+	b[0] ^= 4
+	if _, err := file.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func biggest(t *testing.T, pattern string) (path string, size int64) {
+	t.Helper()
+	files, _ := filepath.Glob(pattern)
+	for _, file := range files {
+		if st, err := os.Stat(file); err == nil && st.Size() > size {
+			path, size = file, st.Size()
+		}
+	}
+	if path == "" {
+		t.Fatalf("no %s", pattern)
+	}
+	return path, size
+}
+
+// Bits are flipped in a segment and in the log, the index is overwritten, the process is killed: what is damaged is said and not served, the
+// rest is there.
+func damaged(t *testing.T, w *world) {
+	token, err := f.ReaderToken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := f.PostAs(token, "/api/v1/admin/seal", ""); err != nil {
+		t.Fatal(out, err)
+	}
+	sealed := time.Now()
+	f.Within(t, 3*interval, "the log has profiles again", func() error { return w.since(t, sealed) })
+	before := w.list(t)
+	segment, size := biggest(t, filepath.Join(w.data, "segments", w.ns, "*.seg"))
+	flip(t, segment, size/2)
+	log, size := biggest(t, filepath.Join(w.data, "log", "*.log"))
+	flip(t, log, size/2)
+	if err := os.WriteFile(filepath.Join(w.data, "index.db"), []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.Kill9(t, "registry")
+	back := time.Now()
+	if err := logged(t, `"level":"warn"`, "damage in the folder"); err != nil {
+		t.Error(err)
+	}
+	for _, kind := range []string{"heap", "goroutine"} { // what is damaged is found when it is read
+		if out, err := f.Raw("/api/v1/merge?namespace=" + w.ns + "&type=" + kind); err != nil && !strings.Contains(out, "NotFound") {
+			t.Error(out, err)
+		}
+	}
+	read, lost, lostInLog := map[string]bool{}, 0, 0
+	for _, p := range w.list(t) {
+		read[p.ID] = true
+	}
+	for _, p := range before {
+		if !read[p.ID] {
+			lost++
+			if p.ReceivedTime.After(sealed) {
+				lostInLog++
+			}
+		}
+	}
+	// what was sealed shares its names: a bit of those is missed by all
+	t.Logf("%d of %d profiles were in damaged places, %d of them in the log", lost, len(before), lostInLog)
+	if lost == 0 || lostInLog > 1 {
+		t.Errorf("%d of %d profiles are lost by two flipped bits, %d of them in the log", lost, len(before), lostInLog)
+	}
+	f.Within(t, f.Slack, "the metric says it", func() error {
+		if metric("kube_pprof_registry_corrupt_total 0") == nil {
+			return errors.New("nothing is corrupt")
+		}
+		return nil
+	})
+	f.Within(t, 3*interval, "new profiles are stored", func() error { return w.since(t, back) })
+	if err := readyz("/readyz", "200"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The pod goes to the other node and takes its volume along, where a newer program has been meanwhile: it runs, is not ready and says why.
+// When that program's mark is gone it goes on by itself.
+func moved(t *testing.T, w *world) {
+	before := w.list(t)
+	format := filepath.Join(w.data, "format")
+	ours, err := os.ReadFile(format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, _, err := pod()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.K(t, "cordon", here)
+	if err := os.WriteFile(format, []byte("kube-pprof data 2 by 9.8.7 f3d9b47b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now()
+	f.K(t, "delete", "pod", "kube-pprof-registry-0", "-n", f.Namespace, "--timeout=60s")
+	f.Within(t, 60*time.Second, "readyz says that a newer program wrote it", func() error {
+		return readyz("/readyz?exclude=writes", "503", "[-]store failed: '/data' is in format 2 of kube-pprof 9.8.7")
+	})
+	there, _, err := pod()
+	if err != nil || there == here {
+		t.Errorf("the pod is on %s, and was on %s (%v)", there, here, err)
+	}
+	if err := errors.Join(logged(t, `"level":"error"`, "the data folder cannot be opened", "kube-pprof 9.8.7"), metric("kube_pprof_registry_store_failing 1")); err != nil {
+		t.Error(err)
+	}
+	f.PolicyIs(t, 90*time.Second, w.ns, "checkout", "the policy says that captures wait", waiting)
+	if now := f.RestartCount(t, "registry"); now != "0" {
+		t.Errorf("the container was started again %s times", now)
+	}
+	if err := os.WriteFile(format, ours, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := time.Now()
+	f.Ready(t, 60*time.Second, "registry")
+	f.K(t, "uncordon", here)
+	w.whole(t, before)
+	w.drained(t, 100*time.Second, from, to)
+	w.whole(t, before)
+	w.nothingLost(t)
+}
+
+// waiting wants a policy to say that captures wait for the registry.
+func waiting(p *f.Policy) error {
+	if p.Status.Captures.Spooled == 0 {
+		return errors.New("none spooled")
+	}
+	return f.Is("CapturesSucceeding", "True", "WaitingForRegistry")(p)
+}
