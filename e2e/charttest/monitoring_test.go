@@ -146,6 +146,13 @@ func TestRulesCanBeChanged(t *testing.T) {
 	}
 }
 
+// What `helm upgrade --reuse-values` makes of the values of 0.1.0: refused in words, not by a template that trips.
+func TestValuesOfAnOlderChartAreRefused(t *testing.T) {
+	if out, err := render(t, "metrics=null", "networkPolicy=null"); err == nil || !strings.Contains(out, "missing properties 'networkPolicy', 'metrics'") {
+		t.Errorf("taken, or not in words: %s", out)
+	}
+}
+
 // Every alert has a section of docs/monitoring.md, and every such section an alert.
 func TestEveryAlertIsExplained(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(framework.Root(), "docs/monitoring.md"))
