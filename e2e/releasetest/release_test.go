@@ -125,7 +125,7 @@ func TestAReleaseIsTheSameFromTwoFolders(t *testing.T) {
 	t.Run("chart", func(t *testing.T) { chart(t, filepath.Join(a, "kube-pprof-"+v+".tgz"), v) })
 	t.Run("source", func(t *testing.T) { source(t, filepath.Join(a, "kube-pprof-"+v+"-source.tar.gz"), v) })
 	t.Run("plugin", func(t *testing.T) { plugin(t, a, v) })
-	if notes := string(read(t, filepath.Join(a, "NOTES.md"))); !strings.HasPrefix(notes, "### ") || strings.Contains(notes, "\n## ") || strings.Contains(notes, "]: http") {
+	if notes := string(read(t, filepath.Join(a, "NOTES.md"))); !strings.Contains(notes, "### Added\n") || strings.Contains(notes, "\n## ") || strings.Contains(notes, "]: http") {
 		t.Errorf("notes:\n%s", notes)
 	}
 }
