@@ -9,6 +9,7 @@
 #include "controller/confirm.h"
 #include "controller/controller_testing.h"
 #include "controller/inventory.h"
+#include "controller/lead.h"
 #include "controller/nodes.h"
 #include "controller/pipeline.h"
 #include "controller/report.h"
@@ -95,20 +96,10 @@ static void decide(struct kp_controller *controller)
 static void on_lease(void *user, bool is_leading)
 {
     struct kp_controller *controller = user;
-    const char *identity = controller->config->identity, *holder = kp_lease_holder(controller->lease);
     kp_timer_stop(controller->lease_over);
-    if (is_leading) {
-        KP_INFO("this replica leads", KP_S("identity", identity));
-    } else {
-        bool taken = holder[0] != '\0' && !kp_streq(holder, identity);
-        KP_WARN("this replica does not lead any more: it starts nothing, and delivers what it has",
-            KP_S("identity", identity), KP_S("holder", holder),
-            KP_S("because",
-                taken ? "another replica took the Lease"
-                      : "the Lease was not renewed in time: the API server could not be reached, or "
-                        "this process was stopped for a while"));
+    kp_lead_tell(controller->config->identity, kp_lease_holder(controller->lease), is_leading);
+    if (!is_leading)
         kp_timer_start(controller->lease_over, kp_lease_left_ms(controller->lease), 0);
-    }
     decide(controller);
 }
 
