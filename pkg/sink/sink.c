@@ -18,8 +18,7 @@
 
 #define SPILL_AFTER_MS 2000
 #define TICK_MS        500
-#define MAX_ITEMS      65536 // descriptions stay in memory while profiles lie on disk
-#define MAX_WAIT_S     300   // however long the receiver asks us to stay away
+#define MAX_WAIT_S     300 // however long the receiver asks us to stay away
 
 static int64_t wall_ms(const struct kp_sink *sink)
 {
@@ -47,6 +46,8 @@ static struct kp_sink_item *item_new(
     item->put_ms = put_ms;
     item->waits_since_mono_ms = kp_mono_ms();
     kp_list_append(&sink->items, &item->node);
+    kp_list_init(&item->in_space);
+    kp_sink_space_enter(item);
     sink->n_items++;
     kp_policy_counts_add(&sink->policies, record->policies, 1);
     return item;
@@ -100,6 +101,7 @@ static void conclude(struct kp_sink_item *item, enum kp_outcome outcome, const c
     struct kp_record record;
     kp_record_copy(&record, &item->record); // the worker may be reading the item's own
     kp_list_remove(&item->node);
+    kp_sink_space_leave(item);
     sink->n_items--;
     kp_policy_counts_add(&sink->policies, record.policies, -1);
     item->over = true;
@@ -180,7 +182,6 @@ static void load_done(void *arg)
     if (item->worker_code == 0 &&
         kp_capture_unframe(item->loaded, item->place.len, &record, &profile, &len, &err) == 0) {
         item->body = kp_blob_copy(profile, len);
-        item->bytes = len;
         sink->memory += len;
         item->state = ITEM_MEMORY;
         kp_record_finish(&record);
@@ -208,12 +209,10 @@ static bool too_old(const struct kp_sink_item *item, int64_t now)
 static void pump_items(struct kp_sink *sink)
 {
     int64_t now = wall_ms(sink);
-    kp_list_foreach_safe (node, &sink->items) {
-        struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
-        if (sink->n_sending >= sink->options.concurrent || kp_mono_ms() < sink->blocked_until_ms)
+    while (sink->n_sending < sink->options.concurrent && kp_mono_ms() >= sink->blocked_until_ms) {
+        struct kp_sink_item *item = kp_sink_next(sink);
+        if (item == NULL)
             return;
-        if (item->state != ITEM_MEMORY && item->state != ITEM_DISK)
-            continue;
         if (too_old(item, now))
             conclude(item, KP_OUTCOME_UNDELIVERED, "the registry was away for longer than captures are kept");
         else if (item->state == ITEM_MEMORY)
@@ -288,7 +287,7 @@ void kp_sink_flush(struct kp_sink *sink, int64_t grace_ms, kp_loop_fn on_flushed
 static const char *why_full(const struct kp_sink *sink, size_t bytes)
 {
     size_t memory = sink->memory + bytes;
-    if (sink->n_items >= MAX_ITEMS)
+    if (sink->n_items >= KP_SINK_MAX_ITEMS)
         return "65536 captures wait for the registry already: see to the registry";
     if (memory <= sink->options.memory_bytes)
         return NULL;
@@ -306,6 +305,8 @@ void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp
 {
     bool memory_full = sink->memory + body->len > sink->options.memory_bytes;
     const char *full = why_full(sink, body->len);
+    if (full == NULL)
+        full = kp_sink_share_full(sink, record->namespace != NULL ? record->namespace : "", body->len);
     if (full != NULL) {
         kp_metric_inc(sink->dropped);
         sink->on_outcome(sink->user, record, KP_OUTCOME_UNDELIVERED, full);
@@ -397,6 +398,7 @@ int kp_sink_create(struct kp_loop *loop, const struct kp_sink_options *options, 
     sink->on_outcome = on_outcome;
     sink->user = user;
     kp_list_init(&sink->items);
+    kp_list_init(&sink->turns);
     kp_backoff_init(&sink->backoff, 500, 30000, 0.25, (uint64_t)kp_mono_us());
     make_metrics(sink, options->metrics);
     sink->worker = kp_worker_create(loop, "kp-spool");
@@ -425,6 +427,7 @@ void kp_sink_destroy(struct kp_sink *sink)
     kp_list_foreach_safe (node, &sink->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
         kp_list_remove(&item->node);
+        kp_sink_space_leave(item);
         kp_sink_drop_body(item);
         kp_record_finish(&item->record);
         kp_free(item);

@@ -92,11 +92,11 @@ static inline void fixture_end(struct bench *bench)
 }
 
 // Puts capture "kN" of policies shop/a and /all with size bytes made of N.
-static inline void fixture_put(struct bench *bench, unsigned n, size_t size)
+static inline void fixture_put_in(struct bench *bench, const char *namespace, unsigned n, size_t size)
 {
     struct kp_record record;
     kp_record_init(&record);
-    record.namespace = kp_strdup("shop");
+    record.namespace = kp_strdup(namespace);
     record.service = kp_strdup("checkout");
     record.type = kp_strdup("cpu");
     record.format = kp_strdup("pprof");
@@ -108,6 +108,11 @@ static inline void fixture_put(struct bench *bench, unsigned n, size_t size)
     kp_sink_put(bench->sink, &record, body);
     kp_blob_unref(body);
     kp_record_finish(&record);
+}
+
+static inline void fixture_put(struct bench *bench, unsigned n, size_t size)
+{
+    fixture_put_in(bench, "shop", n, size);
 }
 
 // Runs the loop until check(bench, want) holds; fails the test after ten seconds.

@@ -10,6 +10,8 @@
 #include "sink/sink.h"
 #include "sink/spool.h"
 
+#define KP_SINK_MAX_ITEMS 65536 // descriptions stay in memory while profiles lie on disk
+
 enum item_state {
     ITEM_MEMORY,  // body at hand, waits
     ITEM_DISK,    // lies in the spool only
@@ -19,7 +21,9 @@ enum item_state {
 
 struct kp_sink_item {
     enum item_state state;
-    struct kp_list node; // in order of arrival
+    struct kp_list node;         // in order of arrival
+    struct kp_sink_space *space; // NULL once it is over
+    struct kp_list in_space;
     struct kp_sink *sink;
     struct kp_record record;
     struct kp_blob *body; // NULL on disk
@@ -31,6 +35,15 @@ struct kp_sink_item {
     struct kp_spool_place place;
     int worker_code; // of what the worker did
     char *loaded;
+};
+
+struct kp_sink_space { // a namespace whose captures wait
+    char *name;
+    struct kp_list items; // in order of arrival
+    struct kp_list turn;
+    size_t n;
+    uint64_t bytes; // in memory or on disk
+    UT_hash_handle hh;
 };
 
 struct kp_sink_state {
@@ -46,10 +59,12 @@ struct kp_sink {
     kp_sink_outcome_fn on_outcome;
     void *user;
     struct kp_list items;
+    struct kp_sink_space *spaces;
+    struct kp_list turns; // spaces, who is next first
     size_t n_items, memory;
     int n_sending;
     bool paused, spilling, closing, pumping, worker_over;
-    char trouble[260];
+    char trouble[260], full[240];
     int64_t blocked_until_ms; // monotonic
     struct kp_backoff backoff;
     struct kp_spool *spool;
@@ -74,6 +89,12 @@ void kp_sink_set_gauges(struct kp_sink *sink);
 void kp_sink_spill(struct kp_sink *sink, int64_t after_ms);
 void kp_sink_forget_copies(struct kp_sink *sink);
 bool kp_sink_spool_has_room(const struct kp_sink *sink, size_t bytes);
+// spaces.c: the item joins the queue of its namespace, or leaves it; whose turn it is to be delivered, NULL
+// if nothing can be; why the namespace may not have more waiting (valid until the next call), NULL if it may.
+void kp_sink_space_enter(struct kp_sink_item *item);
+void kp_sink_space_leave(struct kp_sink_item *item);
+struct kp_sink_item *kp_sink_next(struct kp_sink *sink);
+const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes);
 // states.c
 void kp_sink_pump_states(struct kp_sink *sink);
 void kp_sink_state_free(struct kp_sink *sink, struct kp_sink_state *post);

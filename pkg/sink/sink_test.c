@@ -109,6 +109,59 @@ static void who_is_back_is_delivered_to_at_once(void **state)
     fixture_end(bench);
 }
 
+// Who has much waiting is not delivered before those who have little; each in its own order.
+static void namespaces_take_turns(void **state)
+{
+    static const char *const order[] = {"k0", "k1", "k2", "k100", "k200", "k3", "k101", "k4"};
+    struct bench *bench = fixture_start((struct kp_sink_options){.concurrent = 2});
+    (void)state;
+    kp_sink_memory_script(bench->memory, NULL);
+    for (unsigned i = 0; i < 20; i++)
+        fixture_put_in(bench, "storm", i, 10);
+    fixture_put_in(bench, "calm", 100, 10);
+    fixture_put_in(bench, "calm", 101, 10);
+    fixture_put_in(bench, "quiet", 200, 10);
+    for (size_t i = 0; i < KP_COUNT(order); i++) {
+        assert_int_equal(kp_sink_memory_open(bench->memory), 2);
+        assert_true(kp_sink_memory_answer(bench->memory, 0, &stored));
+        fixture_until(bench, outcomes_are, i + 1);
+        assert_string_equal(bench->outcomes.items[i].key, order[i]);
+    }
+    kp_sink_memory_script(bench->memory, &stored);
+    fixture_until(bench, outcomes_are, 23);
+    fixture_end(bench);
+}
+
+static size_t lost_of(const struct bench *bench)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < bench->outcomes.n; i++)
+        n += bench->outcomes.items[i].outcome == KP_OUTCOME_UNDELIVERED;
+    return n;
+}
+
+// Whoever fills the room there is leaves some for the others, and so do several who do.
+static void a_namespace_leaves_room_for_others(void **state)
+{
+    struct bench *bench = fixture_start((struct kp_sink_options){.memory_bytes = 100000});
+    (void)state;
+    kp_sink_memory_script(bench->memory, NULL);
+    for (unsigned i = 0; i < 100; i++)
+        fixture_put_in(bench, "storm", i, 1000);
+    size_t lost = lost_of(bench);
+    assert_int_equal(lost, 25);
+    assert_non_null(strstr(bench->outcomes.items[0].message, "full for this namespace"));
+    for (unsigned i = 100; i < 200; i++)
+        fixture_put_in(bench, "flood", i, 1000);
+    assert_true(lost_of(bench) < lost + 100 - 15);
+    lost = lost_of(bench);
+    fixture_put_in(bench, "calm", 200, 1000);
+    fixture_put_in(bench, "quiet", 201, 1000);
+    assert_int_equal(lost_of(bench), lost);
+    kp_sink_memory_script(bench->memory, &stored);
+    fixture_end(bench);
+}
+
 static void full_memory_without_a_spool_costs_the_newest(void **state)
 {
     struct bench *bench = fixture_start((struct kp_sink_options){.memory_bytes = 1000});
@@ -201,6 +254,8 @@ int main(void)
         cmocka_unit_test(what_fails_is_tried_again),
         cmocka_unit_test(retry_after_is_kept),
         cmocka_unit_test(who_is_back_is_delivered_to_at_once),
+        cmocka_unit_test(namespaces_take_turns),
+        cmocka_unit_test(a_namespace_leaves_room_for_others),
         cmocka_unit_test(full_memory_without_a_spool_costs_the_newest),
         cmocka_unit_test(a_pause_holds_everything),
         cmocka_unit_test(the_newest_state_of_a_namespace_wins),

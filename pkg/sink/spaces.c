@@ -1,0 +1,104 @@
+// Whose captures wait: each namespace has a queue of its own. Queues are served in turn, and none may fill
+// what is there for all.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/quantity.h"
+#include "sink/sink_private.h"
+#include "base/banned.h"
+
+// A namespace may take so many times what it leaves free: alone three quarters, and with each that fills its
+// share there is still as much as a third of such a share left for the others.
+#define SHARE 3
+
+static struct kp_sink_space *space_get(struct kp_sink *sink, const char *name)
+{
+    struct kp_sink_space *space;
+    HASH_FIND_STR(sink->spaces, name, space);
+    if (space == NULL) {
+        space = KP_NEW(struct kp_sink_space);
+        space->name = kp_strdup(name);
+        kp_list_init(&space->items);
+        kp_list_append(&sink->turns, &space->turn);
+        HASH_ADD_KEYPTR(hh, sink->spaces, space->name, strlen(space->name), space);
+    }
+    return space;
+}
+
+void kp_sink_space_enter(struct kp_sink_item *item)
+{
+    struct kp_sink *sink = item->sink;
+    item->space = space_get(sink, item->record.namespace != NULL ? item->record.namespace : "");
+    kp_list_append(&item->space->items, &item->in_space);
+    item->space->n++;
+    item->space->bytes += item->bytes;
+}
+
+void kp_sink_space_leave(struct kp_sink_item *item)
+{
+    struct kp_sink_space *space = item->space;
+    if (space == NULL)
+        return;
+    item->space = NULL;
+    kp_list_remove(&item->in_space);
+    space->bytes -= item->bytes;
+    if (--space->n > 0)
+        return;
+    HASH_DEL(item->sink->spaces, space);
+    kp_list_remove(&space->turn);
+    kp_free(space->name);
+    kp_free(space);
+}
+
+static struct kp_sink_item *first_ready(const struct kp_sink_space *space)
+{
+    kp_list_foreach (node, (struct kp_list *)(uintptr_t)&space->items) {
+        struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, in_space);
+        if (item->state == ITEM_MEMORY || item->state == ITEM_DISK)
+            return item;
+    }
+    return NULL;
+}
+
+struct kp_sink_item *kp_sink_next(struct kp_sink *sink)
+{
+    kp_list_foreach (node, &sink->turns) {
+        struct kp_sink_space *space = kp_container_of(node, struct kp_sink_space, turn);
+        struct kp_sink_item *item = first_ready(space);
+        if (item == NULL)
+            continue;
+        kp_list_remove(&space->turn);
+        kp_list_append(&sink->turns, &space->turn);
+        return item;
+    }
+    return NULL;
+}
+
+static bool share_passed(uint64_t has, uint64_t more, uint64_t used, uint64_t limit)
+{
+    uint64_t left = used < limit ? limit - used : 0;
+    return has > 0 && has + more > SHARE * left;
+}
+
+const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes)
+{
+    const struct kp_sink_space *space;
+    char has[KP_QUANTITY_TEXT];
+    char limit[KP_QUANTITY_TEXT];
+    HASH_FIND_STR(sink->spaces, namespace, space);
+    if (space == NULL)
+        return NULL;
+    bool spooled = sink->spool != NULL;
+    uint64_t most = spooled ? sink->options.spool_bytes : sink->options.memory_bytes;
+    uint64_t used = sink->memory + (spooled ? kp_spool_bytes(sink->spool) : 0);
+    if (!share_passed(space->n, 1, sink->n_items, KP_SINK_MAX_ITEMS) &&
+        !share_passed(space->bytes, bytes, used, most))
+        return NULL;
+    snprintf(sink->full, sizeof sink->full,
+        "the registry is away or slow and the %s is full for this namespace (%s of %s are its; the rest is "
+        "kept for others): see to the registry, or raise %s",
+        spooled ? "spool" : "memory", kp_quantity_format(has, (int64_t)space->bytes),
+        kp_quantity_format(limit, (int64_t)most), spooled ? "--spool-bytes" : "it by a spool (--spool-dir)");
+    return sink->full;
+}
