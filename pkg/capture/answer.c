@@ -153,6 +153,11 @@ enum kp_outcome kp_scrape_judge(const struct kp_scrape_facts *facts, const struc
     if (facts->cancelled != KP_OUTCOME_NONE)
         return say(message, facts->cancelled,
             "the capture was called off: the policy changed or the controller stops");
+    if (facts->stalled)
+        return say(message, KP_OUTCOME_TIMEOUT,
+            "%s stopped within its answer and was cut off, since others waited for memory "
+            "(--max-bytes-in-flight)",
+            facts->where);
     if (answer->head_too_large)
         return say(message, KP_OUTCOME_NOT_PPROF,
             "%s sends headers without end: is that the right port and path?", facts->where);

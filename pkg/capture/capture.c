@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/share.h"
 #include "base/text.h"
 #include "capture/address.h"
 #include "capture/answer.h"
@@ -21,6 +22,8 @@
 #define DEFAULT_SLACK_MS 10000
 #define WATCH_MS         500
 #define CLIENTS          8 // libcurl walks through all connections of a client to take one away
+#define WATCH_TIMES      2
+#define WATCH_BYTES      (64 * KP_KIB) // that a leader gets meanwhile
 
 enum scrape_state {
     SCRAPE_REFUSED, // never sent: told at the next turn
@@ -29,18 +32,27 @@ enum scrape_state {
     SCRAPE_OVER,
 };
 
+struct space { // a namespace whose pods are scraped
+    char *name;
+    size_t bytes; // in flight
+    int n;
+    UT_hash_handle hh;
+};
+
 struct scrape {
     uint64_t id; // of the order
     enum scrape_state state;
     struct kp_capturer *owner;
+    struct space *space;
     struct kp_order order;
     struct kp_http_call *call;
     char *where;
-    bool is_go, too_large;
+    bool is_go, too_large, stalled;
     enum kp_outcome cancelled;
     char refusal[240];
     uint8_t *body;
     size_t len, cap;
+    int64_t led_ms; // when it was the leader last
     int64_t started_ms, started_mono_ms;
     kp_capture_done_fn on_done;
     void *user;
@@ -53,11 +65,13 @@ struct kp_capturer {
     struct kp_denylist *denied;
     struct kp_capture_options options;
     struct scrape *scrapes;
+    struct space *spaces;
     struct kp_timer *turn, *watch;
     size_t bytes;
     int n_paused;
     struct scrape *leader; // reads on while the budget is spent, NULL = nobody yet
     size_t leader_had;     // when it was last looked at
+    int leader_idle;       // looks without enough since then
     bool closing;
     struct kp_metric *running, *in_flight;
 };
@@ -77,6 +91,31 @@ static void set_gauges(struct kp_capturer *capturer)
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
 }
 
+static void space_enter(struct scrape *scrape)
+{
+    const char *name = scrape->order.target->pod->namespace;
+    struct space *space;
+    HASH_FIND_STR(scrape->owner->spaces, name, space);
+    if (space == NULL) {
+        space = KP_NEW(struct space);
+        space->name = kp_strdup(name);
+        HASH_ADD_KEYPTR(hh, scrape->owner->spaces, space->name, strlen(space->name), space);
+    }
+    space->n++;
+    scrape->space = space;
+}
+
+static void space_leave(struct scrape *scrape)
+{
+    struct space *space = scrape->space;
+    space->bytes -= scrape->len;
+    if (--space->n > 0)
+        return;
+    HASH_DEL(scrape->owner->spaces, space);
+    kp_free(space->name);
+    kp_free(space);
+}
+
 static void resume(struct scrape *scrape)
 {
     scrape->state = SCRAPE_ASKING;
@@ -84,38 +123,69 @@ static void resume(struct scrape *scrape)
     kp_http_pause(scrape->call, false);
 }
 
-// All go on once there is room; until then one alone, the leader, so that something ends: the one who has
-// most.
+// What is held on the way to the registry is room that bodies do not have, but for a quarter: else nothing
+// would be read while the registry is away.
+static size_t budget(const struct kp_capturer *capturer)
+{
+    size_t most = capturer->options.max_bytes_in_flight;
+    size_t held = capturer->options.held != NULL ? capturer->options.held(capturer->options.held_user) : 0;
+    return held < most / 4 * 3 ? most - held : most / 4;
+}
+
+// The leader's bytes come on top: they are not at the expense of others.
+static bool has_room(const struct scrape *scrape, size_t room)
+{
+    const struct scrape *leader = scrape->owner->leader;
+    size_t has = scrape->space->bytes, used = scrape->owner->bytes;
+    if (leader != NULL && leader->space == scrape->space)
+        has -= leader->len;
+    if (leader != NULL)
+        used -= leader->len;
+    return leader != scrape && kp_share_fits(has, 0, used, room);
+}
+
+static void lead(struct kp_capturer *capturer, struct scrape *scrape)
+{
+    capturer->leader = scrape;
+    capturer->leader_had = scrape->len;
+    capturer->leader_idle = 0;
+    scrape->led_ms = kp_mono_ms();
+}
+
+// Those go on whose namespace has room again. Of the others one, the leader, reads on alone, so that
+// something ends: of those that were it longest ago the one that has least, since it is over soonest.
 static void resume_some(struct kp_capturer *capturer)
 {
-    struct scrape *scrape, *next, *most = NULL;
-    bool room = capturer->bytes <= capturer->options.max_bytes_in_flight / 4 * 3;
-    if (capturer->n_paused == 0 || capturer->closing || (!room && capturer->leader != NULL))
+    struct scrape *scrape, *next, *first = NULL;
+    if (capturer->n_paused == 0 || capturer->closing)
         return;
+    size_t room = budget(capturer) / 8 * 7; // less than where reading stops
     HASH_ITER (hh, capturer->scrapes, scrape, next) {
         if (scrape->state != SCRAPE_PAUSED)
             continue;
-        if (room)
+        if (has_room(scrape, room))
             resume(scrape);
-        else if (most == NULL || scrape->len > most->len)
-            most = scrape;
+        else if (first == NULL || scrape->led_ms < first->led_ms ||
+                 (scrape->led_ms == first->led_ms && scrape->len < first->len))
+            first = scrape;
     }
-    capturer->leader = most;
-    capturer->leader_had = 0;
-    if (most != NULL)
-        resume(most);
+    if (capturer->leader != NULL || first == NULL)
+        return;
+    lead(capturer, first);
+    resume(first);
 }
 
 static bool may_read_on(struct kp_capturer *capturer, struct scrape *scrape)
 {
-    if (capturer->bytes <= capturer->options.max_bytes_in_flight)
+    if (has_room(scrape, budget(capturer)))
         return true;
     if (capturer->leader == NULL)
-        capturer->leader = scrape;
+        lead(capturer, scrape);
     return capturer->leader == scrape;
 }
 
-// A leader who gets nothing must not hold up the others.
+// A leader who gets little must not hold up the others, nor keep what it got on top of the budget: it is cut
+// off.
 static void on_watch(void *user)
 {
     struct kp_capturer *capturer = user;
@@ -124,11 +194,18 @@ static void on_watch(void *user)
         kp_timer_stop(capturer->watch);
         return;
     }
-    if (leader != NULL && leader->len != capturer->leader_had) {
+    if (leader != NULL && leader->len >= capturer->leader_had + WATCH_BYTES) {
         capturer->leader_had = leader->len;
+        capturer->leader_idle = 0;
         return;
     }
+    if (leader != NULL && ++capturer->leader_idle < WATCH_TIMES)
+        return;
     capturer->leader = NULL;
+    if (leader != NULL && leader->call != NULL && !has_room(leader, budget(capturer))) {
+        leader->stalled = true;
+        kp_http_cancel(leader->call);
+    }
     resume_some(capturer);
 }
 
@@ -148,6 +225,7 @@ static void scrape_free(struct scrape *scrape)
     if (capturer->leader == scrape)
         capturer->leader = NULL;
     capturer->bytes -= scrape->len;
+    space_leave(scrape);
     HASH_DEL(capturer->scrapes, scrape);
     kp_order_finish(&scrape->order);
     kp_free(scrape->body);
@@ -186,6 +264,7 @@ static void on_answer(void *user, const struct kp_http_result *answer)
         .where = scrape->where,
         .is_go = scrape->is_go,
         .ended_too_large = scrape->too_large,
+        .stalled = scrape->stalled,
         .cap = scrape->order.wanted->profile_bytes,
         .cancelled = scrape->cancelled};
     struct kp_blob *body = answer->body != NULL && answer->body->len > 0
@@ -248,6 +327,7 @@ static void keep(struct scrape *scrape, const uint8_t *data, size_t len)
     memcpy(scrape->body + scrape->len, data, len);
     scrape->len += len;
     scrape->owner->bytes += len;
+    scrape->space->bytes += len;
 }
 
 static bool on_data(void *user, const uint8_t *data, size_t len)
@@ -346,6 +426,7 @@ int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
     scrape->started_mono_ms = kp_mono_ms();
     scrape->state = SCRAPE_ASKING;
     HASH_ADD(hh, capturer->scrapes, id, sizeof scrape->id, scrape);
+    space_enter(scrape);
     if (check_order(scrape, secrets, &refusal) != 0 || send_request(scrape, secrets, &refusal) != 0) {
         scrape->state = SCRAPE_REFUSED;
         kp_copy(scrape->refusal, sizeof scrape->refusal, refusal.text);

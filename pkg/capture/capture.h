@@ -24,8 +24,14 @@ struct kp_capture_secrets {
 };
 
 struct kp_capture_options {
-    int max_running;            // 0 = 2000; more are refused (KP_LIMIT)
-    size_t max_bytes_in_flight; // received and not yet handed on; beyond it reading pauses; 0 = 64 MiB
+    int max_running; // 0 = 2000; more are refused (KP_LIMIT)
+    // Received and not yet handed on; 0 = 64 MiB. A namespace may take three times what is left of it, then
+    // its captures are read one after the other.
+    size_t max_bytes_in_flight;
+    // How much is held in memory after that, on its way to the registry: it lessens the room, by three
+    // quarters at most. NULL = nothing.
+    size_t (*held)(void *held_user);
+    void *held_user;
     int64_t connect_timeout_ms; // 0 = 5 s
     int64_t slack_ms; // beyond the duration until a capture is a Timeout; 0 = 10 s (snapshots: 30 s in all)
     // Networks never to be scraped beside loopback, link-local, multicast, unspecified: CIDR texts,

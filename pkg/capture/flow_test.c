@@ -173,6 +173,90 @@ static void a_stuck_one_holds_nobody_up(void **state)
     kp_peer_stop(peer);
 }
 
+// 1.5 MiB each, and then nothing.
+static const struct kp_step *hoard_or_not(
+    void *user, struct kp_peer *peer, const struct kp_peer_request *request)
+{
+    static char bulk[4096];
+    static const struct kp_step hoard[] = {
+        KP_STEP_TEXT("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x1f\x8b"),
+        KP_STEP_REPEAT(bulk, sizeof bulk, 1536 << 10), KP_STEP_HANG};
+    static const struct kp_step fine[] = {
+        KP_STEP_TEXT("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x1f\x8b"),
+        {.kind = KP_STEP_SEND, .data = bulk, .len = sizeof bulk, .total = 40960, .piece = sizeof bulk},
+        KP_STEP_CLOSE};
+    (void)user;
+    (void)peer;
+    return strstr(request->target, "hoard") != NULL ? hoard : fine;
+}
+
+static size_t held;
+
+static size_t get_held(void *user)
+{
+    (void)user;
+    return held;
+}
+
+// One namespace's captures that do not get on take neither the room of another's nor more than the budget.
+static void who_hoards_is_cut_off_and_others_get_on(void **state)
+{
+    struct kp_peer *peer = kp_peer_start(hoard_or_not, NULL);
+    struct kp_metrics *metrics = kp_metrics_create();
+    const size_t most = 4 << 20;
+    struct bench *bench = fixture_start(
+        (struct kp_capture_options){
+            .max_bytes_in_flight = most, .slack_ms = 6000, .held = get_held, .metrics = metrics},
+        true);
+    struct kp_pod calm = bench->pod;
+    struct kp_target other = bench->target;
+    double peak = 0;
+    (void)state;
+    calm.namespace = "calm";
+    other.pod = &calm;
+    other.port = bench->target.port = (uint16_t)kp_peer_port(peer);
+    held = 10 * most; // however much waits for the registry, a quarter is left
+    for (int i = 0; i < 4; i++)
+        fixture_order(bench, 0, NULL);
+    fixture_until_results(bench, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(bench->results.items[i].outcome, KP_OUTCOME_SUCCEEDED);
+    fixture_forget(bench);
+    held = 0;
+    bench->wanted.path = "/debug/pprof/hoard";
+    bench->wanted.profile_bytes = 2 << 20;
+    for (int i = 0; i < 6; i++)
+        fixture_order(bench, 0, NULL);
+    for (int i = 0; kp_peer_requests(peer) < 10 && i < 1000; i++)
+        run(bench, 5);
+    run(bench, 200); // they have what they may
+    struct kp_wanted wanted = bench->wanted;
+    wanted.path = "/debug/pprof/heap";
+    for (int i = 0; i < 2; i++) {
+        struct kp_order order = {
+            .id = ++bench->next_id, .target = kp_target_ref(&other), .wanted = &wanted, .slot_ms = 1};
+        assert_int_equal(kp_capture_start(bench->capturer, &order, NULL, fixture_on_done, bench, NULL), 0);
+    }
+    for (int64_t end = kp_mono_ms() + 20000; bench->results.n < 8 && kp_mono_ms() < end;) {
+        double now = kp_metric_value(kp_gauge(metrics, "kube_pprof_capture_bytes_in_flight", ""));
+        peak = now > peak ? now : peak;
+        run(bench, 2);
+    }
+    assert_int_equal(bench->results.n, 8);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(bench->results.items[i].outcome, KP_OUTCOME_SUCCEEDED);
+        assert_true(bench->results.items[i].order_id > 10);
+    }
+    for (size_t i = 2; i < 8; i++)
+        assert_int_equal(bench->results.items[i].outcome, KP_OUTCOME_TIMEOUT);
+    assert_non_null(strstr(bench->results.items[2].message, "cut off"));
+    if (peak > (double)most + (2 << 20))
+        fail_msg("%.0f bytes were in flight", peak);
+    fixture_end(bench);
+    kp_metrics_destroy(metrics);
+    kp_peer_stop(peer);
+}
+
 static void a_paused_capture_can_be_called_off(void **state)
 {
     static char bulk[4096];
@@ -221,6 +305,7 @@ int main(void)
         cmocka_unit_test(no_more_than_allowed_run),
         cmocka_unit_test(bytes_in_flight_are_bounded_and_everybody_ends),
         cmocka_unit_test(a_stuck_one_holds_nobody_up),
+        cmocka_unit_test(who_hoards_is_cut_off_and_others_get_on),
         cmocka_unit_test(a_paused_capture_can_be_called_off),
         cmocka_unit_test(two_hundred_at_once),
     };

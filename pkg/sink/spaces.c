@@ -5,12 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/quantity.h"
+#include "base/share.h"
 #include "sink/sink_private.h"
 #include "base/banned.h"
-
-// A namespace may take so many times what it leaves free: alone three quarters, and with each that fills its
-// share there is still as much as a third of such a share left for the others.
-#define SHARE 3
 
 static struct kp_sink_space *space_get(struct kp_sink *sink, const char *name)
 {
@@ -75,12 +72,6 @@ struct kp_sink_item *kp_sink_next(struct kp_sink *sink)
     return NULL;
 }
 
-static bool share_passed(uint64_t has, uint64_t more, uint64_t used, uint64_t limit)
-{
-    uint64_t left = used < limit ? limit - used : 0;
-    return has > 0 && has + more > SHARE * left;
-}
-
 const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes)
 {
     const struct kp_sink_space *space;
@@ -92,8 +83,8 @@ const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size
     bool spooled = sink->spool != NULL;
     uint64_t most = spooled ? sink->options.spool_bytes : sink->options.memory_bytes;
     uint64_t used = sink->memory + (spooled ? kp_spool_bytes(sink->spool) : 0);
-    if (!share_passed(space->n, 1, sink->n_items, KP_SINK_MAX_ITEMS) &&
-        !share_passed(space->bytes, bytes, used, most))
+    if (kp_share_fits(space->n, 1, sink->n_items, KP_SINK_MAX_ITEMS) &&
+        kp_share_fits(space->bytes, bytes, used, most))
         return NULL;
     snprintf(sink->full, sizeof sink->full,
         "the registry is away or slow and the %s is full for this namespace (%s of %s are its; the rest is "
