@@ -1,11 +1,14 @@
 // Places: what may run at once, per process, workload, node, namespace, in all, and bytes in flight.
 #include <string.h>
 
+#include "base/share.h"
 #include "base/text.h"
 #include "plan/plan_private.h"
 #include "base/banned.h"
 
-#define GUESSED_BYTES (64 * KP_KIB) // of a profile that was never read
+#define GUESSED_BYTES  (64 * KP_KIB) // of a profile that was never read
+#define OVERDUE_MIN_MS 2000          // beside its duration a capture is work for its node for so long
+#define OVERDUE_MAX_MS 10000
 
 struct kp_count *kp_count_get(struct kp_count **map, const char *name)
 {
@@ -66,6 +69,19 @@ static bool rate_allows(struct kp_plan *plan, const char *namespace, int64_t now
     return kp_bucket_take(&count->bucket, now_ms);
 }
 
+static bool bytes_fit(const struct kp_plan *plan, const struct kp_track *track)
+{
+    const struct kp_count *count;
+    int64_t limit = plan->limits.bytes_in_flight, used = plan->bytes_in_flight;
+    int64_t bytes = (int64_t)kp_track_bytes(track);
+    // the first one always fits, so that a profile larger than the budget is not starved
+    if (plan->n_running == 0)
+        return true;
+    HASH_FIND_STR(plan->namespaces, track->member->target->pod->namespace, count);
+    uint64_t has = count != NULL ? (uint64_t)count->bytes : 0;
+    return used + bytes <= limit && kp_share_fits(has, (uint64_t)bytes, (uint64_t)used, (uint64_t)limit);
+}
+
 enum kp_place kp_plan_lacks(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms)
 {
     const struct kp_pod *pod = track->member->target->pod;
@@ -81,9 +97,7 @@ enum kp_place kp_plan_lacks(struct kp_plan *plan, const struct kp_track *track, 
         return PLACE_NODE;
     if (count_of(plan->namespaces, pod->namespace) >= limits->per_namespace)
         return PLACE_NAMESPACE;
-    // the first one always fits, so that a profile larger than the budget is not starved
-    if (plan->n_running > 0 &&
-        plan->bytes_in_flight + (int64_t)kp_track_bytes(track) > limits->bytes_in_flight)
+    if (!bytes_fit(plan, track))
         return PLACE_BYTES;
     return rate_allows(plan, pod->namespace, now_ms) ? PLACE_FREE : PLACE_RATE;
 }
@@ -118,12 +132,19 @@ const char *kp_place_limit(enum kp_place place)
     return places[place].limit;
 }
 
+static int64_t overdue_after_ms(const struct kp_track *track)
+{
+    int64_t more = 3 * track->busy_ms;
+    more = more > OVERDUE_MIN_MS ? more : OVERDUE_MIN_MS;
+    return kp_track_wanted(track)->duration_ms + (more < OVERDUE_MAX_MS ? more : OVERDUE_MAX_MS);
+}
+
 struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms)
 {
     const struct kp_pod *pod = track->member->target->pod;
     struct kp_running *running = KP_NEW(struct kp_running);
-    (void)now_ms;
     running->id = ++plan->next_id;
+    running->overdue_ms = now_ms + overdue_after_ms(track);
     running->track = track;
     running->work = track->group->work;
     running->node = kp_strdup(pod->node);
@@ -136,7 +157,9 @@ struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *tra
     on_pod->n++;
     on_pod->exclusive |= running->exclusive;
     kp_count_get(&plan->nodes, pod->node)->n++;
-    kp_count_get(&plan->namespaces, pod->namespace)->n++;
+    struct kp_count *in_namespace = kp_count_get(&plan->namespaces, pod->namespace);
+    in_namespace->n++;
+    in_namespace->bytes += (int64_t)running->bytes;
     running->work->running++;
     plan->n_running++;
     plan->bytes_in_flight += (int64_t)running->bytes;
@@ -151,13 +174,28 @@ static void count_down(struct kp_count **map, const char *name, bool keep)
         count_free(map, count);
 }
 
+int64_t kp_plan_free_overdue(struct kp_plan *plan, int64_t now_ms)
+{
+    int64_t next = INT64_MAX;
+    for (struct kp_running *running = plan->running; running != NULL; running = running->hh.next) {
+        if (running->overdue_ms <= now_ms) {
+            running->overdue_ms = INT64_MAX;
+            count_down(&plan->nodes, running->node, false);
+        }
+        next = running->overdue_ms < next ? running->overdue_ms : next;
+    }
+    return next;
+}
+
 void kp_plan_free_place(struct kp_plan *plan, struct kp_running *running)
 {
     HASH_DEL(plan->running, running);
     if (running->exclusive)
         kp_count_get(&plan->pods, running->uid)->exclusive = false;
     count_down(&plan->pods, running->uid, false);
-    count_down(&plan->nodes, running->node, false);
+    if (running->overdue_ms != INT64_MAX)
+        count_down(&plan->nodes, running->node, false);
+    kp_count_get(&plan->namespaces, running->namespace)->bytes -= (int64_t)running->bytes;
     // the bucket of a namespace outlives its captures
     count_down(&plan->namespaces, running->namespace, plan->limits.captures_per_second_per_namespace > 0);
     if (running->work != NULL)

@@ -118,6 +118,7 @@ struct kp_running {
     char *node, *namespace, *uid;
     bool exclusive;
     size_t bytes;
+    int64_t overdue_ms; // then it does not count for its node any more; INT64_MAX: it does not already
     UT_hash_handle hh;
 };
 
@@ -127,6 +128,7 @@ struct kp_count {
     int n;
     bool exclusive; // an exclusive capture runs (pods)
     double load;    // while stretches are computed
+    int64_t bytes;  // expected of what runs (namespaces)
     struct kp_bucket bucket;
     UT_hash_handle hh;
 };
@@ -192,6 +194,8 @@ const char *kp_place_label(enum kp_place place); // for metrics
 const char *kp_place_limit(enum kp_place place); // what sets the limit, and what to do
 struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *track, int64_t now_ms);
 void kp_plan_free_place(struct kp_plan *plan, struct kp_running *running);
+// Who hangs is no work for its node: its place there is free. Returns when the next one will be.
+int64_t kp_plan_free_overdue(struct kp_plan *plan, int64_t now_ms);
 void kp_counts_free(struct kp_count **map);
 
 #endif

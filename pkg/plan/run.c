@@ -162,6 +162,7 @@ int64_t kp_plan_run(
     plan->last_now_ms = now_ms;
     if (plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS)
         kp_plan_settle(plan, now_ms);
+    int64_t overdue = kp_plan_free_overdue(plan, now_ms);
     try_waiting(plan, now_ms, on_order, user);
     struct kp_heap_node *node;
     while ((node = kp_heap_first(&plan->heap)) != NULL && node->due_ms <= now_ms) {
@@ -171,6 +172,8 @@ int64_t kp_plan_run(
             try_start(plan, kp_track_of(node), now_ms, on_order, user);
     }
     int64_t next = now_ms + (kp_list_empty(&plan->waiting) ? WAKE_MS : 1000);
+    if (!kp_list_empty(&plan->waiting) && overdue < next)
+        next = overdue;
     if (plan->stretch_dirty && plan->stretch_due_ms < next)
         next = plan->stretch_due_ms;
     return node != NULL && node->due_ms < next ? node->due_ms : next;
