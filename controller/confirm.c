@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/map.h"
+#include "base/share.h"
 #include "base/text.h"
 #include "kube/reflector.h"
 #include "base/banned.h"
@@ -16,8 +18,16 @@
 #define AGAIN_MS     5000
 #define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
+struct space { // a namespace whose captures wait
+    char *name;
+    size_t bytes;
+    int n;
+    UT_hash_handle hh;
+};
+
 struct waiting {
     struct kp_list node;
+    struct space *space;
     struct kp_capture_result result;
     char ip[46];
     int64_t ended_mono_ms, fetch_after_ms;
@@ -28,6 +38,7 @@ struct waiting {
 struct kp_confirm {
     struct kp_confirm_options options;
     struct kp_list list;
+    struct space *spaces;
     size_t n, bytes;
     struct kp_bucket fetches;
     struct kp_backoff backoff;
@@ -36,12 +47,39 @@ struct kp_confirm {
     struct kp_metric *waiting;
 };
 
+static void space_enter(struct waiting *w)
+{
+    const char *name = w->result.record.namespace != NULL ? w->result.record.namespace : "";
+    struct space *space;
+    HASH_FIND_STR(w->owner->spaces, name, space);
+    if (space == NULL) {
+        space = KP_NEW(struct space);
+        space->name = kp_strdup(name);
+        HASH_ADD_KEYPTR(hh, w->owner->spaces, space->name, strlen(space->name), space);
+    }
+    space->n++;
+    space->bytes += w->result.bytes;
+    w->space = space;
+}
+
+static void space_leave(struct waiting *w)
+{
+    struct space *space = w->space;
+    space->bytes -= w->result.bytes;
+    if (--space->n > 0)
+        return;
+    HASH_DEL(w->owner->spaces, space);
+    kp_free(space->name);
+    kp_free(space);
+}
+
 static void settle(struct waiting *w, enum kp_outcome outcome, const char *message)
 {
     struct kp_confirm *confirm = w->owner;
     kp_list_remove(&w->node);
     confirm->n--;
     confirm->bytes -= w->result.bytes;
+    space_leave(w);
     kp_metric_set(confirm->waiting, (double)confirm->n);
     confirm->options.on_verdict(confirm->options.user, &w->result, outcome, message);
     kp_capture_result_finish(&w->result);
@@ -156,12 +194,20 @@ void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result
     kp_list_append(&confirm->list, &w->node);
     confirm->n++;
     confirm->bytes += w->result.bytes;
+    space_enter(w);
     kp_metric_set(confirm->waiting, (double)confirm->n);
-    if (confirm->bytes > confirm->options.max_bytes)
+    size_t most = confirm->options.max_bytes;
+    bool full = confirm->bytes > most || !kp_share_fits(w->space->bytes, 0, confirm->bytes, most);
+    if (full && confirm->n > 1)
         settle(w, KP_OUTCOME_UNDELIVERED,
             "too many captures wait for the API server to confirm their pods: it has been away too long");
     else if (!kp_timer_active(confirm->timer))
         kp_timer_start(confirm->timer, TICK_MS, TICK_MS);
+}
+
+size_t kp_confirm_bytes(const struct kp_confirm *confirm)
+{
+    return confirm->bytes;
 }
 
 size_t kp_confirm_waiting(const struct kp_confirm *confirm)
@@ -174,7 +220,7 @@ struct kp_confirm *kp_confirm_create(struct kp_loop *loop, const struct kp_confi
     struct kp_confirm *confirm = KP_NEW(struct kp_confirm);
     confirm->options = *options;
     if (confirm->options.max_bytes == 0)
-        confirm->options.max_bytes = 64 * KP_MIB;
+        confirm->options.max_bytes = 48 * KP_MIB;
     kp_list_init(&confirm->list);
     kp_bucket_init(&confirm->fetches, 10, 10, kp_mono_ms());
     kp_backoff_init(&confirm->backoff, 500, AGAIN_MS, 0.5, (uint64_t)kp_mono_us());

@@ -24,7 +24,8 @@ struct kp_confirm_options {
     void (*on_verdict)(
         void *user, struct kp_capture_result *result, enum kp_outcome outcome, const char *message);
     void *user;
-    size_t max_bytes; // waiting; 0 = 64 MiB
+    size_t max_bytes; // waiting; 0 = 48 MiB; one always may. A namespace takes at most three times what it
+                      // leaves free.
     struct kp_metrics *metrics;
 };
 
@@ -35,5 +36,6 @@ void kp_confirm_destroy(struct kp_confirm *confirm);
 // Takes the result over (its body and record move). pod_ip: where the capture went.
 void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result, const char *pod_ip);
 size_t kp_confirm_waiting(const struct kp_confirm *confirm);
+size_t kp_confirm_bytes(const struct kp_confirm *confirm); // of profiles that wait
 
 #endif

@@ -127,18 +127,23 @@ static void set_pod(struct bench *b, const char *uid, const char *ip, const char
     kp_pod_unref(pod);
 }
 
-static void put(struct bench *b)
+static void put_in(struct bench *b, const char *namespace)
 {
     struct kp_capture_result result = {
         .outcome = KP_OUTCOME_SUCCEEDED, .bytes = 3, .body = kp_blob_copy("abc", 3)};
     kp_record_init(&result.record);
-    result.record.namespace = kp_strdup("shop");
+    result.record.namespace = kp_strdup(namespace);
     result.record.pod = kp_strdup("a");
     result.record.pod_uid = kp_strdup("u1");
     result.record.container = kp_strdup("app");
     result.record.container_id = kp_strdup("c1");
     kp_confirm_put(b->confirm, &result, "10.0.0.1");
     kp_capture_result_finish(&result); // taken: nothing is left in it
+}
+
+static void put(struct bench *b)
+{
+    put_in(b, "shop");
 }
 
 static enum kp_outcome verdict(const char *uid, const char *ip, const char *container_id)
@@ -179,6 +184,22 @@ static void test_waits_for_the_watch(void **state)
     b.watch_moves = true;
     assert_true(kp_loop_run_until(b.loop, &b.done, 5000));
     assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+    bench_close(&b);
+}
+
+static void test_a_namespace_leaves_room_for_others(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 40);
+    b.watch_moves = false;
+    for (int i = 0; i < 20; i++)
+        put(&b);
+    assert_int_equal(b.n, 10); // 30 of 40 bytes
+    put_in(&b, "pay");
+    put_in(&b, "pay");
+    assert_int_equal(b.n, 10);
+    assert_int_equal(kp_confirm_bytes(b.confirm), 36);
     bench_close(&b);
 }
 
@@ -326,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_waits_for_the_watch),
+        cmocka_unit_test(test_a_namespace_leaves_room_for_others),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_the_pod_is_fetched_when_the_watch_is_silent),
         cmocka_unit_test(test_waits_while_the_api_server_is_away),

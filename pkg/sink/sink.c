@@ -289,8 +289,8 @@ static const char *why_full(const struct kp_sink *sink, size_t bytes)
     size_t memory = sink->memory + bytes;
     if (sink->n_items >= KP_SINK_MAX_ITEMS)
         return "65536 captures wait for the registry already: see to the registry";
-    if (memory <= sink->options.memory_bytes)
-        return NULL;
+    if (memory <= sink->options.memory_bytes || sink->memory == 0)
+        return NULL; // one always may
     if (sink->spool == NULL)
         return "the registry is away, memory is full and there is no spool: see to the registry, or set "
                "--spool-dir";
@@ -333,6 +333,11 @@ void kp_sink_wake(struct kp_sink *sink)
     sink->blocked_until_ms = 0;
     kp_backoff_reset(&sink->backoff);
     kp_sink_pump(sink);
+}
+
+size_t kp_sink_memory(const struct kp_sink *sink)
+{
+    return sink->memory;
 }
 
 uint64_t kp_sink_waiting(const struct kp_sink *sink)
@@ -392,7 +397,7 @@ int kp_sink_create(struct kp_loop *loop, const struct kp_sink_options *options, 
     sink->loop = loop;
     sink->options = *options;
     sink->options.spool_bytes = options->spool_bytes != 0 ? options->spool_bytes : 512ull * KP_MIB;
-    sink->options.memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : 32 * KP_MIB;
+    sink->options.memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : 16 * KP_MIB;
     sink->options.max_age_ms = options->max_age_ms != 0 ? options->max_age_ms : 24 * 3600000;
     sink->options.concurrent = options->concurrent != 0 ? options->concurrent : 4;
     sink->on_outcome = on_outcome;

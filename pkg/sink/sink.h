@@ -59,7 +59,7 @@ struct kp_sink_options {
     void *self;            // closed with the sink, also when kp_sink_create() fails
     const char *spool_dir; // NULL = memory only
     uint64_t spool_bytes;  // 0 = 512 MiB; full: the newest capture is Undelivered
-    size_t memory_bytes;   // waiting in memory before spilling; 0 = 32 MiB
+    size_t memory_bytes;   // waiting in memory before spilling; 0 = 16 MiB
     int64_t
         max_age_ms; // older ones are dropped as Undelivered; 0 = 24 h (the registry forgets keys after that)
     int concurrent; // deliveries at once; 0 = 4
@@ -83,6 +83,7 @@ void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp
 void kp_sink_pause(struct kp_sink *sink, bool paused);
 // Newest wins per namespace; not spooled.
 void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch);
+size_t kp_sink_memory(const struct kp_sink *sink);    // bytes of profiles in memory
 uint64_t kp_sink_waiting(const struct kp_sink *sink); // captures not delivered yet, memory and spool
 // Of one policy ("ns/name"), for status.captures.spooled.
 uint64_t kp_sink_waiting_of(const struct kp_sink *sink, const char *policy);
