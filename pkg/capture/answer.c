@@ -153,6 +153,11 @@ enum kp_outcome kp_scrape_judge(const struct kp_scrape_facts *facts, const struc
     if (facts->cancelled != KP_OUTCOME_NONE)
         return say(message, facts->cancelled,
             "the capture was called off: the policy changed or the controller stops");
+    if (facts->paused && answer->code == KP_TIMEOUT)
+        return say(message, KP_OUTCOME_THROTTLED,
+            "%s could not be read to its end: captures of its namespace take all the memory they may (raise "
+            "--max-bytes-in-flight, or lengthen intervals)",
+            facts->where);
     if (facts->stalled)
         return say(message, KP_OUTCOME_TIMEOUT,
             "%s stopped within its answer and was cut off, since others waited for memory "

@@ -13,6 +13,7 @@ struct kp_scrape_facts {
     const struct kp_order *order;
     const char *where;    // "10.244.1.7:6060/debug/pprof/profile"
     bool is_go;           // header X-Go-Pprof was there
+    bool paused;          // when it ended it was not read, for want of room
     bool stalled;         // cut off since it gave nothing while others waited for room
     bool ended_too_large; // we stopped it at the cap
     int64_t cap;

@@ -264,6 +264,7 @@ static void on_answer(void *user, const struct kp_http_result *answer)
         .where = scrape->where,
         .is_go = scrape->is_go,
         .ended_too_large = scrape->too_large,
+        .paused = scrape->state == SCRAPE_PAUSED,
         .stalled = scrape->stalled,
         .cap = scrape->order.wanted->profile_bytes,
         .cancelled = scrape->cancelled};

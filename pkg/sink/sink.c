@@ -141,7 +141,7 @@ static void on_sent(void *user, const struct kp_sink_answer *answer)
 {
     struct kp_sink_item *item = user;
     struct kp_sink *sink = item->sink;
-    sink->n_sending--;
+    kp_sink_sending(item, -1);
     item->state = ITEM_MEMORY;
     if (answer->retry) {
         item->waits_since_mono_ms = 0; // to the spool, if there is one
@@ -158,7 +158,7 @@ static void send(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
     item->state = ITEM_SENDING;
-    sink->n_sending++;
+    kp_sink_sending(item, 1);
     sink->options.ops->send(sink->options.self, &item->record, item->body, on_sent, item);
 }
 
@@ -177,7 +177,7 @@ static void load_done(void *arg)
     const uint8_t *profile;
     size_t len;
     struct kp_error err = {0};
-    sink->n_sending--; // a place among the deliveries was kept for it
+    kp_sink_sending(item, -1); // a place among the deliveries was kept for it
     item->state = ITEM_DISK;
     if (item->worker_code == 0 &&
         kp_capture_unframe(item->loaded, item->place.len, &record, &profile, &len, &err) == 0) {
@@ -197,7 +197,7 @@ static void load_done(void *arg)
 static void load(struct kp_sink_item *item)
 {
     item->state = ITEM_LOADING;
-    item->sink->n_sending++;
+    kp_sink_sending(item, 1);
     kp_worker_run(item->sink->worker, load_work, load_done, item);
 }
 

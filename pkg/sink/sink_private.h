@@ -42,6 +42,7 @@ struct kp_sink_space { // a namespace whose captures wait
     struct kp_list items; // in order of arrival
     struct kp_list turn;
     size_t n;
+    int n_sending;
     uint64_t bytes; // in memory or on disk
     UT_hash_handle hh;
 };
@@ -94,6 +95,7 @@ bool kp_sink_spool_has_room(const struct kp_sink *sink, size_t bytes);
 void kp_sink_space_enter(struct kp_sink_item *item);
 void kp_sink_space_leave(struct kp_sink_item *item);
 struct kp_sink_item *kp_sink_next(struct kp_sink *sink);
+void kp_sink_sending(struct kp_sink_item *item, int by); // deliveries under way, more or less by so many
 const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes);
 // states.c
 void kp_sink_pump_states(struct kp_sink *sink);

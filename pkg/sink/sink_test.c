@@ -112,7 +112,7 @@ static void who_is_back_is_delivered_to_at_once(void **state)
 // Who has much waiting is not delivered before those who have little; each in its own order.
 static void namespaces_take_turns(void **state)
 {
-    static const char *const order[] = {"k0", "k1", "k2", "k100", "k200", "k3", "k101", "k4"};
+    static const char *const order[] = {"k0", "k1", "k100", "k2", "k200", "k101", "k3", "k4"};
     struct bench *bench = fixture_start((struct kp_sink_options){.concurrent = 2});
     (void)state;
     kp_sink_memory_script(bench->memory, NULL);
@@ -129,6 +129,30 @@ static void namespaces_take_turns(void **state)
     }
     kp_sink_memory_script(bench->memory, &stored);
     fixture_until(bench, outcomes_are, 23);
+    fixture_end(bench);
+}
+
+// What takes the receiver long does not hold all deliveries.
+static void slow_ones_leave_a_delivery_to_others(void **state)
+{
+    struct bench *bench = fixture_start((struct kp_sink_options){.concurrent = 3});
+    (void)state;
+    kp_sink_memory_script(bench->memory, NULL);
+    for (unsigned i = 0; i < 10; i++)
+        fixture_put_in(bench, "storm", i, 10);
+    for (unsigned i = 100; i < 110; i++)
+        fixture_put_in(bench, "calm", i, 10);
+    assert_true(
+        kp_sink_memory_answer(bench->memory, 0, &stored)); // k0; the others of the storm are not answered
+    for (size_t i = 1; i <= 10; i++) {
+        fixture_until(bench, outcomes_are, i);
+        assert_int_equal(kp_sink_memory_open(bench->memory), 3);
+        assert_true(kp_sink_memory_answer(bench->memory, 2, &stored));
+    }
+    fixture_until(bench, outcomes_are, 11);
+    for (size_t i = 1; i <= 10; i++)
+        assert_int_equal(bench->outcomes.items[i].key[1], '1'); // k100 and on
+    kp_sink_memory_script(bench->memory, &stored);
     fixture_end(bench);
 }
 
@@ -255,6 +279,7 @@ int main(void)
         cmocka_unit_test(retry_after_is_kept),
         cmocka_unit_test(who_is_back_is_delivered_to_at_once),
         cmocka_unit_test(namespaces_take_turns),
+        cmocka_unit_test(slow_ones_leave_a_delivery_to_others),
         cmocka_unit_test(a_namespace_leaves_room_for_others),
         cmocka_unit_test(full_memory_without_a_spool_costs_the_newest),
         cmocka_unit_test(a_pause_holds_everything),

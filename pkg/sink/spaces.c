@@ -58,18 +58,31 @@ static struct kp_sink_item *first_ready(const struct kp_sink_space *space)
     return NULL;
 }
 
+// Of those with the fewest deliveries under way the one that had its turn longest ago: whose captures take
+// the receiver long does not come to have all deliveries.
 struct kp_sink_item *kp_sink_next(struct kp_sink *sink)
 {
+    struct kp_sink_item *best = NULL;
     kp_list_foreach (node, &sink->turns) {
-        struct kp_sink_space *space = kp_container_of(node, struct kp_sink_space, turn);
-        struct kp_sink_item *item = first_ready(space);
-        if (item == NULL)
+        const struct kp_sink_space *space = kp_container_of(node, struct kp_sink_space, turn);
+        if (best != NULL && space->n_sending >= best->space->n_sending)
             continue;
-        kp_list_remove(&space->turn);
-        kp_list_append(&sink->turns, &space->turn);
-        return item;
+        struct kp_sink_item *item = first_ready(space);
+        best = item != NULL ? item : best;
+        if (best != NULL && best->space->n_sending == 0)
+            break;
     }
-    return NULL;
+    if (best != NULL) {
+        kp_list_remove(&best->space->turn);
+        kp_list_append(&sink->turns, &best->space->turn);
+    }
+    return best;
+}
+
+void kp_sink_sending(struct kp_sink_item *item, int by)
+{
+    item->sink->n_sending += by;
+    item->space->n_sending += by;
 }
 
 const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes)
