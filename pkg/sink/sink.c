@@ -399,7 +399,7 @@ int kp_sink_create(struct kp_loop *loop, const struct kp_sink_options *options, 
     sink->options.spool_bytes = options->spool_bytes != 0 ? options->spool_bytes : 512ull * KP_MIB;
     sink->options.memory_bytes = options->memory_bytes != 0 ? options->memory_bytes : 16 * KP_MIB;
     sink->options.max_age_ms = options->max_age_ms != 0 ? options->max_age_ms : 24 * 3600000;
-    sink->options.concurrent = options->concurrent != 0 ? options->concurrent : 4;
+    sink->options.concurrent = options->concurrent != 0 ? options->concurrent : 8;
     sink->on_outcome = on_outcome;
     sink->user = user;
     kp_list_init(&sink->items);

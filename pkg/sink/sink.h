@@ -62,7 +62,7 @@ struct kp_sink_options {
     size_t memory_bytes;   // waiting in memory before spilling; 0 = 16 MiB
     int64_t
         max_age_ms; // older ones are dropped as Undelivered; 0 = 24 h (the registry forgets keys after that)
-    int concurrent; // deliveries at once; 0 = 4
+    int concurrent; // deliveries at once; 0 = 8
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = wall clock
 };
