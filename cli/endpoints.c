@@ -113,7 +113,7 @@ static bool add(
         .path_prefixes = anywhere,
         .allow_not_ready = true};
     struct kp_verdict verdict = {0};
-    kp_target_build(pod, &policy, 1, NULL, false, &config, &verdict);
+    kp_target_build(pod, &policy, 1, NULL, KP_IP_OWN, &config, &verdict);
     *ret =
         verdict.matches.n ? verdict.matches.items[0] : (struct kp_match){.leftout = KP_LEFTOUT_NO_ENDPOINT};
     for (size_t i = 0; i < verdict.targets.n; i++)

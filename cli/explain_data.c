@@ -364,7 +364,7 @@ json_t *kp_explain_data(const struct kp_explained *e)
     const struct kp_target_config config = {.dialects = KP_DIALECTS_DEFAULT};
     struct kp_verdict verdict;
     kp_target_build(e->pod, (const struct kp_policy *const *)e->policies->items.items, e->policies->items.n,
-        e->namespace_labels, false, &config, &verdict);
+        e->namespace_labels, KP_IP_OWN, &config, &verdict);
     json_t *data = pod_data(e->pod);
     json_t *policies = json_array();
     json_t *targets = json_array();

@@ -194,6 +194,12 @@ static size_t on_service_ranges(void *user, const char *const *cidrs)
     return controller->capturer != NULL ? kp_capturer_learn_denied(controller->capturer, cidrs) : 0;
 }
 
+static size_t on_servers(void *user, const char *const *ips)
+{
+    struct kp_controller *controller = user;
+    return controller->capturer != NULL ? kp_capturer_learn_servers(controller->capturer, ips) : 0;
+}
+
 static void on_namespace(void *user, const char *name, const char *created)
 {
     kp_registrylink_set_namespace(((struct kp_controller *)user)->link, name, created);
@@ -298,8 +304,10 @@ static void create_kube(struct kp_controller *controller, struct kp_metrics *met
         kp_statuses_create(controller->loop, controller->kube, controller->events, FIELD_MANAGER, metrics);
     controller->secrets = kp_secrets_create(controller->loop, controller->kube);
     controller->nodes = kp_nodes_create(&(struct kp_nodes_options){.kube = controller->kube});
-    struct kp_serviceranges_options ranges = {
-        .kube = controller->kube, .on_ranges = on_service_ranges, .user = controller};
+    struct kp_serviceranges_options ranges = {.kube = controller->kube,
+        .on_ranges = on_service_ranges,
+        .on_servers = on_servers,
+        .user = controller};
     controller->serviceranges = kp_serviceranges_create(controller->loop, &ranges);
     if (config->leader_elect) {
         struct kp_lease_options lease = {.namespace = config->lease_namespace,

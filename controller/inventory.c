@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "capture/address.h"
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
@@ -118,47 +119,85 @@ static bool has_own_address(const struct kp_pod *pod)
 
 static void mark_address(struct kp_inventory *inventory, struct address *address)
 {
-    kp_list_foreach (node, &address->pods)
-        mark_pod(inventory, kp_container_of(node, struct pod_entry, in_address));
+    kp_list_foreach (node, &address->claims)
+        mark_pod(inventory, kp_container_of(node, struct claim, node)->entry);
 }
 
-static void address_leave(struct kp_inventory *inventory, struct pod_entry *entry)
-{
-    struct address *address = entry->address;
-    if (address == NULL)
-        return;
-    entry->address = NULL;
-    kp_list_remove(&entry->in_address);
-    if (--address->n == 1)
-        mark_address(inventory, address);
-    if (address->n == 0) {
-        HASH_DEL(inventory->addresses, address);
-        kp_free(address->ip);
-        kp_free(address);
-    }
-}
-
-static void address_join(struct kp_inventory *inventory, struct pod_entry *entry)
+static struct address *address_get(struct kp_inventory *inventory, const char *ip)
 {
     struct address *address;
-    HASH_FIND_STR(inventory->addresses, entry->pod->ip, address);
+    unsigned char bytes[16];
+    if (!kp_address_parse(ip, bytes))
+        return NULL; // never scraped
+    HASH_FIND(hh, inventory->addresses, bytes, sizeof bytes, address);
     if (address == NULL) {
         address = KP_NEW(struct address);
-        address->ip = kp_strdup(entry->pod->ip);
-        kp_list_init(&address->pods);
-        HASH_ADD_KEYPTR(hh, inventory->addresses, address->ip, strlen(address->ip), address);
+        memcpy(address->bytes, bytes, sizeof bytes);
+        kp_list_init(&address->claims);
+        HASH_ADD(hh, inventory->addresses, bytes, sizeof address->bytes, address);
     }
-    kp_list_append(&address->pods, &entry->in_address);
-    entry->address = address;
+    return address;
+}
+
+static void address_release(struct kp_inventory *inventory, struct address *address)
+{
+    if (address->n > 0 || address->n_hosts > 0)
+        return;
+    HASH_DEL(inventory->addresses, address);
+    kp_free(address);
+}
+
+static void addresses_leave(struct kp_inventory *inventory, struct pod_entry *entry)
+{
+    for (size_t i = 0; i < KP_COUNT(entry->claims); i++) {
+        struct address *address = entry->claims[i].address;
+        entry->claims[i].address = NULL;
+        kp_list_remove(&entry->claims[i].node);
+        if (address != NULL && --address->n == 1)
+            mark_address(inventory, address);
+        if (address != NULL)
+            address_release(inventory, address);
+    }
+    for (size_t i = 0; i < KP_COUNT(entry->hosts); i++) {
+        struct address *address = entry->hosts[i];
+        entry->hosts[i] = NULL;
+        if (address != NULL && --address->n_hosts == 0)
+            mark_address(inventory, address);
+        if (address != NULL)
+            address_release(inventory, address);
+    }
+}
+
+static void claim(struct kp_inventory *inventory, struct claim *claim, const char *ip)
+{
+    struct address *address = address_get(inventory, ip);
+    claim->address = address;
+    if (address == NULL)
+        return;
+    kp_list_append(&address->claims, &claim->node);
     if (++address->n == 2)
         mark_address(inventory, address);
+}
+
+static void addresses_join(struct kp_inventory *inventory, struct pod_entry *entry)
+{
+    const struct kp_pod *pod = entry->pod;
+    if (has_own_address(pod)) {
+        claim(inventory, &entry->claims[0], pod->ip);
+        claim(inventory, &entry->claims[1], pod->other_ip);
+    }
+    entry->hosts[0] = address_get(inventory, pod->host_ip);
+    entry->hosts[1] = address_get(inventory, pod->other_host_ip);
+    for (size_t i = 0; i < KP_COUNT(entry->hosts); i++)
+        if (entry->hosts[i] != NULL && ++entry->hosts[i]->n_hosts == 1)
+            mark_address(inventory, entry->hosts[i]);
 }
 
 // ---- pods ----
 
 static void pod_remove(struct kp_inventory *inventory, struct pod_entry *entry)
 {
-    address_leave(inventory, entry);
+    addresses_leave(inventory, entry);
     if (entry->workload->gone_us == 0)
         entry->workload->gone_us = kp_mono_us();
     mark_members(inventory, entry->workload);
@@ -176,7 +215,10 @@ static struct pod_entry *pod_add(struct kp_inventory *inventory, const char *key
     struct pod_entry *entry = KP_NEW(struct pod_entry);
     entry->key = kp_strdup(key);
     kp_list_init(&entry->in_workload);
-    kp_list_init(&entry->in_address);
+    for (size_t i = 0; i < KP_COUNT(entry->claims); i++) {
+        kp_list_init(&entry->claims[i].node);
+        entry->claims[i].entry = entry;
+    }
     kp_list_init(&entry->in_stale);
     HASH_ADD_KEYPTR(hh, inventory->pods, entry->key, strlen(entry->key), entry);
     return entry;
@@ -210,10 +252,9 @@ void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const
     const struct kp_pod *old = entry->pod;
     entry->pod = kp_pod_ref(pod);
     if (!same) {
-        address_leave(inventory, entry);
+        addresses_leave(inventory, entry);
         join_workload(inventory, entry, workload_get(inventory, pod));
-        if (has_own_address(pod))
-            address_join(inventory, entry);
+        addresses_join(inventory, entry);
         if (entry->changed_us == 0)
             entry->changed_us = kp_mono_us();
         mark_pod(inventory, entry);

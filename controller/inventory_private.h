@@ -27,18 +27,25 @@ struct space { // a namespace
 };
 
 struct address {
-    char *ip;
-    struct kp_list pods;
-    size_t n;
+    unsigned char bytes[16]; // the same however it is written
+    struct kp_list claims;   // of the pods that have it
+    size_t n, n_hosts;       // pods; pods whose node has it
     UT_hash_handle hh;
+};
+
+struct claim { // of a pod to an address
+    struct kp_list node;
+    struct pod_entry *entry;
+    struct address *address; // NULL = none that counts
 };
 
 struct pod_entry {
     char *key;
     const struct kp_pod *pod;
     struct workload *workload;
-    struct address *address; // NULL if it has none that counts
-    struct kp_list in_workload, in_address;
+    struct claim claims[2];   // to its own addresses, of both families
+    struct address *hosts[2]; // its node's
+    struct kp_list in_workload;
     struct kp_list in_stale;    // of its workload; alone when it is not
     struct kp_target **targets; // as they were computed last
     size_t n_targets;

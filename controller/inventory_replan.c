@@ -126,13 +126,20 @@ static void keep_targets(struct pod_entry *entry, struct kp_target *const *new, 
     entry->n_targets = n;
 }
 
+static enum kp_ip_claim claim_of(const struct pod_entry *entry)
+{
+    const struct address *address = entry->claims[0].address;
+    if (address == NULL)
+        return KP_IP_OWN;
+    return address->n_hosts > 0 ? KP_IP_OF_NODE : address->n > 1 ? KP_IP_OF_POD : KP_IP_OWN;
+}
+
 // Computes the pod's targets anew.
 static void build_pod(struct kp_inventory *inventory, struct workload *workload, struct pod_entry *entry)
 {
     struct kp_verdict verdict = {0};
-    bool conflict = entry->address != NULL && entry->address->n > 1;
-    kp_target_build(entry->pod, inventory->sorted, inventory->n_sorted, workload->space->labels, conflict,
-        &inventory->options.target, &verdict);
+    kp_target_build(entry->pod, inventory->sorted, inventory->n_sorted, workload->space->labels,
+        claim_of(entry), &inventory->options.target, &verdict);
     keep_matches(entry, &verdict);
     if (verdict.matches.n > 0)
         tell_problems(inventory, entry, &verdict.wishes);

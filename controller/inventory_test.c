@@ -119,6 +119,20 @@ static void set_pod(
     kp_pod_unref(pod);
 }
 
+static void set_pod_with(
+    struct bench *b, const char *name, const char *ip, const char *other_ip, const char *host_ip)
+{
+    kp_auto_free char *key = kp_asprintf("shop/%s", name);
+    const struct kp_pod *made = make_pod(name, ip, NULL, NULL);
+    struct kp_pod draft = *made;
+    draft.other_ip = other_ip;
+    draft.host_ip = host_ip;
+    const struct kp_pod *pod = kp_pod_build(&draft);
+    kp_inventory_set_pod(b->inventory, key, pod);
+    kp_pod_unref(pod);
+    kp_pod_unref(made);
+}
+
 static void set_policy(
     struct bench *b, const char *key, const char *namespace, const char *spec, int generation)
 {
@@ -355,6 +369,38 @@ static void test_delays_are_counted_for_each_pod(void **state)
     bench_close(&b);
 }
 
+// However an address is written, whichever of two it is, and whose node's it is.
+static void test_addresses_of_others(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    kp_inventory_open(b.inventory);
+    set_pod_with(&b, "a", "10.0.0.1", "fd00::1", "10.9.9.9");
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    set_pod_with(&b, "b", "::ffff:10.0.0.1", "", "10.9.9.9"); // the first's, mapped
+    settle(&b);
+    assert_int_equal(targets(&b), 0);
+    set_pod_with(&b, "b", "fd00:0::0:1", "", "10.9.9.9"); // its other one, written otherwise
+    settle(&b);
+    assert_int_equal(targets(&b), 1); // whose first it is is scraped there, nobody is at the other one
+    set_pod_with(&b, "b", "10.9.9.9", "", ""); // the node's
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    set_pod_with(&b, "b", "10.0.0.2", "", "10.9.9.8");
+    settle(&b);
+    assert_int_equal(targets(&b), 2);
+    set_pod_with(&b, "c", "10.0.0.3", "", "10.0.0.2"); // a node that turns up later
+    settle(&b);
+    assert_int_equal(targets(&b), 2);
+    kp_inventory_set_pod(b.inventory, "shop/c", NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), 2);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_one_pod_that_changes_leaves_the_others),
         cmocka_unit_test(test_settled_while_pods_change),
         cmocka_unit_test(test_delays_are_counted_for_each_pod),
+        cmocka_unit_test(test_addresses_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,10 @@ struct answer {
     const char *json;
 };
 
+#define SERVERS "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+
 struct bench {
+    const char *servers;          // JSON; NULL = not asked for
     const struct answer *answers; // one after the other; the last again and again
     size_t n_answers;
     struct kp_peer *peer;
@@ -51,6 +54,9 @@ static const struct kp_step *answer(void *user, struct kp_peer *peer, const stru
     size_t i = kp_peer_requests(peer) - 1;
     if (i >= b->n_answers)
         i = b->n_answers - 1;
+    const char *json_servers = b->servers;
+    if (json_servers != NULL && kp_streq(request->target, SERVERS))
+        return kp_peer_answer(peer, 200, "application/json", json_servers, strlen(json_servers));
     if (!kp_starts_with(request->target, "/apis/networking.k8s.io/v1/servicecidrs") ||
         strcmp(request->method, "GET") != 0)
         return kp_peer_answer(peer, 500, "text/plain", "", 0);
@@ -67,10 +73,19 @@ static size_t on_ranges(void *user, const char *const *cidrs)
     return b->used;
 }
 
-static void bench_open(struct bench *b, const struct answer *answers, size_t n)
+static size_t on_servers(void *user, const char *const *ips)
+{
+    struct bench *b = user;
+    b->used = kp_denylist_learn_servers(b->denied, ips);
+    b->told++;
+    b->done = true;
+    return b->used;
+}
+
+static void bench_open_with(struct bench *b, const struct answer *answers, size_t n, const char *servers)
 {
     static const char *const configured[] = {"10.1.0.0/16", NULL};
-    *b = (struct bench){.answers = answers, .n_answers = n, .loop = kp_loop_create()};
+    *b = (struct bench){.answers = answers, .n_answers = n, .servers = servers, .loop = kp_loop_create()};
     assert_int_equal(pipe2(b->log, O_NONBLOCK | O_CLOEXEC), 0);
     kp_log_setup(KP_LOG_INFO, false, b->log[1]);
     b->peer = kp_peer_start(answer, b);
@@ -79,10 +94,19 @@ static void bench_open(struct bench *b, const struct answer *answers, size_t n)
     struct kp_kube_options kube = {.user_agent = "test"};
     b->kube = kp_kube_create(b->loop, &config, &kube);
     assert_int_equal(kp_denylist_create(configured, &b->denied, NULL), 0);
-    struct kp_serviceranges_options options = {
-        .kube = b->kube, .on_ranges = on_ranges, .user = b, .retry_ms = 5, .every_ms = 10};
+    struct kp_serviceranges_options options = {.kube = b->kube,
+        .on_ranges = on_ranges,
+        .on_servers = servers != NULL ? on_servers : NULL,
+        .user = b,
+        .retry_ms = 5,
+        .every_ms = 10};
     b->ranges = kp_serviceranges_create(b->loop, &options);
     kp_serviceranges_start(b->ranges);
+}
+
+static void bench_open(struct bench *b, const struct answer *answers, size_t n)
+{
+    bench_open_with(b, answers, n, NULL);
 }
 
 static void bench_close(struct bench *b)
@@ -129,7 +153,28 @@ static int times_said(struct bench *b, const char *text)
 
 static bool is_denied(const struct bench *b, const char *ip)
 {
-    return kp_denylist_check_text(b->denied, ip, NULL) == KP_DENIED;
+    return kp_denylist_check_text(b->denied, ip, false, NULL) == KP_DENIED;
+}
+
+static void test_the_servers_addresses_are_learned(void **state)
+{
+    static const struct answer answers[] = {{200, LIST("")}};
+    struct bench b;
+    struct kp_error err = {0};
+    (void)state;
+    bench_open_with(&b, answers, 1,
+        "{\"kind\":\"EndpointSlice\",\"endpoints\":[{\"addresses\":[\"10.77.0.1\"]},"
+        "{\"addresses\":[\"10.77.0.2\",7]}]}");
+    while (!is_denied(&b, "10.77.0.2"))
+        run_until_told(&b, b.told + 1);
+    assert_int_equal(kp_denylist_check_text(b.denied, "10.77.0.1", false, &err), KP_DENIED);
+    assert_non_null(strstr(err.text, "the API server"));
+    assert_true(is_denied(&b, "::ffff:10.77.0.1"));
+    assert_false(is_denied(&b, "10.77.0.3"));
+    assert_int_equal(
+        kp_denylist_check_text(b.denied, "10.77.0.1", true, NULL), 0); // a pod of its node's network
+    assert_int_equal(kp_denylist_check_text(b.denied, "127.0.0.1", true, NULL), KP_DENIED);
+    bench_close(&b);
 }
 
 static void test_ranges_are_learned(void **state)
@@ -237,7 +282,7 @@ static void test_bounded(void **state)
     assert_int_equal(b.used, KP_SERVICERANGES_MAX);
     assert_true(is_denied(&b, "10.65.0.1"));
     assert_false(is_denied(&b, "10.66.0.1"));
-    assert_true(times_said(&b, "more service ranges than are taken") >= 1);
+    assert_true(times_said(&b, "more of what is never scraped than is taken") >= 1);
     bench_close(&b);
 }
 
@@ -262,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges_are_learned),
+        cmocka_unit_test(test_the_servers_addresses_are_learned),
         cmocka_unit_test(test_configured_is_the_fallback),
         cmocka_unit_test(test_failures_are_tried_again),
         cmocka_unit_test(test_bad_values_are_ignored),

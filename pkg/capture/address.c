@@ -16,7 +16,7 @@ struct network {
     unsigned char bytes[16];
     unsigned bits;
     char text[64], what[40];
-    bool learned; // while running
+    enum { GIVEN, SERVICES, SERVERS } source;
 };
 
 struct kp_denylist {
@@ -68,7 +68,7 @@ static int parse_network(const char *cidr, const char *what, struct network *ret
     char ip[64];
     bool four = false;
     int64_t bits;
-    ret->learned = false;
+    ret->source = GIVEN;
     const char *slash = strchr(cidr, '/');
     size_t n = slash != NULL ? (size_t)(slash - cidr) : strlen(cidr);
     if (n < sizeof ip) {
@@ -127,23 +127,34 @@ void kp_denylist_forget(struct kp_denylist *list, const char *cidr)
     list->networks.n = kept;
 }
 
-size_t kp_denylist_learn(struct kp_denylist *list, const char *const *cidrs)
+static size_t learn(struct kp_denylist *list, const char *const *texts, int source, const char *what)
 {
     size_t kept = 0, learned = 0;
     for (size_t i = 0; i < list->networks.n; i++)
-        if (!list->networks.items[i].learned)
+        if ((int)list->networks.items[i].source != source)
             list->networks.items[kept++] = list->networks.items[i];
     list->networks.n = kept;
-    for (size_t i = 0; cidrs != NULL && cidrs[i] != NULL; i++) {
+    for (size_t i = 0; texts != NULL && texts[i] != NULL; i++) {
         struct kp_error err = {0};
-        if (add(list, cidrs[i], "the cluster's services", &err) != 0) {
+        if (add(list, texts[i], what, &err) != 0) {
             KP_DEBUG("network left out of those never scraped", KP_E(&err));
             continue;
         }
-        list->networks.items[list->networks.n - 1].learned = true;
+        struct network *added = &list->networks.items[list->networks.n - 1];
+        added->source = source == SERVICES ? SERVICES : SERVERS;
         learned++;
     }
     return learned;
+}
+
+size_t kp_denylist_learn(struct kp_denylist *list, const char *const *cidrs)
+{
+    return learn(list, cidrs, SERVICES, "the cluster's services");
+}
+
+size_t kp_denylist_learn_servers(struct kp_denylist *list, const char *const *ips)
+{
+    return learn(list, ips, SERVERS, "the API server");
 }
 
 static bool within(const struct network *network, const unsigned char bytes[16])
@@ -155,19 +166,20 @@ static bool within(const struct network *network, const unsigned char bytes[16])
     return rest == 0 || ((network->bytes[whole] ^ bytes[whole]) & mask) == 0;
 }
 
-static int check(
-    const struct kp_denylist *list, const unsigned char bytes[16], const char *ip, struct kp_error *err)
+static int check(const struct kp_denylist *list, const unsigned char bytes[16], const char *ip,
+    bool host_network, struct kp_error *err)
 {
     for (size_t i = 0; i < list->networks.n; i++) {
         const struct network *network = &list->networks.items[i];
-        if (within(network, bytes))
+        if (within(network, bytes) && !(host_network && network->source == SERVERS))
             return kp_fail(err, KP_DENIED, "address %s lies in %s (%s), which is never scraped", ip,
                 network->text, network->what);
     }
     return 0;
 }
 
-int kp_denylist_check(const struct kp_denylist *list, const struct sockaddr *addr, struct kp_error *err)
+int kp_denylist_check(
+    const struct kp_denylist *list, const struct sockaddr *addr, bool host_network, struct kp_error *err)
 {
     unsigned char bytes[16];
     char ip[INET6_ADDRSTRLEN] = "";
@@ -183,14 +195,21 @@ int kp_denylist_check(const struct kp_denylist *list, const struct sockaddr *add
     } else {
         return kp_fail(err, KP_DENIED, "an address that is neither IPv4 nor IPv6 is never scraped");
     }
-    return check(list, bytes, ip, err);
+    return check(list, bytes, ip, host_network, err);
 }
 
-int kp_denylist_check_text(const struct kp_denylist *list, const char *ip, struct kp_error *err)
+int kp_denylist_check_text(
+    const struct kp_denylist *list, const char *ip, bool host_network, struct kp_error *err)
 {
     unsigned char bytes[16];
     bool four;
     if (!to_bytes(ip, bytes, &four))
         return kp_fail(err, KP_INVALID, "'%.60s' is not an address", ip);
-    return check(list, bytes, ip, err);
+    return check(list, bytes, ip, host_network, err);
+}
+
+bool kp_address_parse(const char *ip, unsigned char out[16])
+{
+    bool four;
+    return to_bytes(ip, out, &four);
 }

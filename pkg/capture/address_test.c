@@ -12,7 +12,7 @@
 
 static int check(const struct kp_denylist *list, const char *ip)
 {
-    return kp_denylist_check_text(list, ip, NULL);
+    return kp_denylist_check_text(list, ip, false, NULL);
 }
 
 static void test_always_denied(void **state)
@@ -65,7 +65,7 @@ static void test_roundabout_ways_are_denied(void **state)
     assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct kp_error err = {0};
-        if (kp_denylist_check_text(list, ways[i].ip, &err) != KP_DENIED ||
+        if (kp_denylist_check_text(list, ways[i].ip, false, &err) != KP_DENIED ||
             strstr(err.text, ways[i].what) == NULL)
             fail_msg("%s: %s", ways[i].ip, err.text);
     }
@@ -99,7 +99,7 @@ static void test_configured(void **state)
     struct kp_error err = {0};
     (void)state;
     assert_int_equal(kp_denylist_create(cidrs, &list, NULL), 0);
-    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", &err), KP_DENIED);
+    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", false, &err), KP_DENIED);
     assert_non_null(strstr(err.text, "10.96.0.0/16"));
     assert_int_equal(check(list, "::ffff:10.96.255.255"), KP_DENIED);
     assert_int_equal(check(list, "10.97.0.1"), 0);
@@ -133,7 +133,7 @@ static void test_learned(void **state)
     (void)state;
     assert_int_equal(kp_denylist_create(configured, &list, NULL), 0);
     assert_int_equal(kp_denylist_learn(list, first), 2);
-    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", &err), KP_DENIED);
+    assert_int_equal(kp_denylist_check_text(list, "10.96.0.1", false, &err), KP_DENIED);
     assert_non_null(strstr(err.text, "10.96.0.0/16 (the cluster's services)"));
     assert_int_equal(check(list, "::ffff:10.96.0.1"), KP_DENIED);
     assert_int_equal(check(list, "fd00:1::9"), KP_DENIED);
@@ -160,9 +160,9 @@ static void test_socket_addresses(void **state)
     assert_int_equal(kp_denylist_create(NULL, &list, NULL), 0);
     inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
     inet_pton(AF_INET, "10.1.2.3", &four.sin_addr);
-    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&mapped, NULL), KP_DENIED);
-    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&four, NULL), 0);
-    assert_int_equal(kp_denylist_check(list, &other, NULL), KP_DENIED);
+    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&mapped, false, NULL), KP_DENIED);
+    assert_int_equal(kp_denylist_check(list, (struct sockaddr *)(void *)&four, false, NULL), 0);
+    assert_int_equal(kp_denylist_check(list, &other, false, NULL), KP_DENIED);
     kp_denylist_destroy(list);
 }
 

@@ -307,7 +307,7 @@ static void on_turn(void *user)
 static bool allow_address(void *user, const struct sockaddr *addr, struct kp_error *err)
 {
     const struct scrape *scrape = user;
-    return kp_denylist_check(scrape->owner->denied, addr, err) == 0;
+    return kp_denylist_check(scrape->owner->denied, addr, scrape->order.target->pod->host_network, err) == 0;
 }
 
 static void on_header(void *user, const char *name, const char *value)
@@ -370,7 +370,7 @@ static int check_order(
     const struct kp_endpoint *endpoint = scrape->order.wanted->endpoint;
     bool credentials =
         secrets != NULL && (secrets->bearer != NULL || secrets->username != NULL || secrets->key_pem != NULL);
-    if (kp_denylist_check_text(scrape->owner->denied, pod->ip, err) != 0)
+    if (kp_denylist_check_text(scrape->owner->denied, pod->ip, pod->host_network, err) != 0)
         return err->code;
     if (!pod->host_network && pod->host_ip[0] != '\0' && strcmp(pod->ip, pod->host_ip) == 0)
         return kp_fail(
@@ -456,6 +456,11 @@ void kp_capturer_allow(struct kp_capturer *capturer, const char *cidr)
 size_t kp_capturer_learn_denied(struct kp_capturer *capturer, const char *const *cidrs)
 {
     return kp_denylist_learn(capturer->denied, cidrs);
+}
+
+size_t kp_capturer_learn_servers(struct kp_capturer *capturer, const char *const *ips)
+{
+    return kp_denylist_learn_servers(capturer->denied, ips);
 }
 
 int kp_capturer_running(const struct kp_capturer *capturer)

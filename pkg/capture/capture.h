@@ -48,6 +48,8 @@ void kp_capturer_destroy(struct kp_capturer *capturer);
 // Networks never to be scraped from now on, beside those of the options: the cluster's services. Replaces
 // what an earlier call gave; see kp_denylist_learn().
 size_t kp_capturer_learn_denied(struct kp_capturer *capturer, const char *const *cidrs);
+// The same for the API server's addresses; see kp_denylist_learn_servers().
+size_t kp_capturer_learn_servers(struct kp_capturer *capturer, const char *const *ips);
 int kp_capturer_running(const struct kp_capturer *capturer);
 
 // result is the receiver's to finish after use; given by pointer for the time of the call (kp_take what you

@@ -119,7 +119,7 @@ static void networks_hold_what_lies_in_them(void **state)
     assert_int_equal(kp_denylist_create(cidrs, &list, NULL), 0);
     for (size_t i = 0; i < KP_COUNT(rows); i++) {
         struct kp_error err = {0};
-        if (kp_denylist_check_text(list, rows[i].ip, &err) != rows[i].code)
+        if (kp_denylist_check_text(list, rows[i].ip, false, &err) != rows[i].code)
             fail_msg("%s: %s", rows[i].ip, err.text);
         if (rows[i].code == KP_DENIED)
             assert_non_null(strstr(err.text, "never scraped"));

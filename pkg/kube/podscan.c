@@ -346,6 +346,27 @@ static enum kp_pod_phase phase_of(const char *text)
     return KP_POD_UNKNOWN;
 }
 
+// Of the addresses the one that is not the first: a pod has at most two, one of each family.
+static void scan_addresses(struct pod_scan *x, const char **other)
+{
+    size_t n = 0;
+    if (!kp_scan_enter(&x->s, '['))
+        return;
+    while (kp_scan_item(&x->s)) {
+        struct kp_span key;
+        if (!kp_scan_enter(&x->s, '{'))
+            continue;
+        while (kp_scan_key(&x->s, &key)) {
+            if (!kp_span_is(key, "ip"))
+                kp_scan_skip(&x->s);
+            else if (n++ == 0)
+                kp_scan_string(&x->s);
+            else
+                *other = kp_scan_string(&x->s);
+        }
+    }
+}
+
 static void scan_status(struct pod_scan *x)
 {
     struct kp_span key;
@@ -358,6 +379,10 @@ static void scan_status(struct pod_scan *x)
             x->draft.ip = kp_scan_string(&x->s);
         else if (kp_span_is(key, "hostIP"))
             x->draft.host_ip = kp_scan_string(&x->s);
+        else if (kp_span_is(key, "podIPs"))
+            scan_addresses(x, &x->draft.other_ip);
+        else if (kp_span_is(key, "hostIPs"))
+            scan_addresses(x, &x->draft.other_host_ip);
         else if (kp_span_is(key, "conditions"))
             scan_conditions(x);
         else if (kp_span_is(key, "containerStatuses"))

@@ -135,6 +135,9 @@ static void compare(const struct kp_pod *pod, const json_t *tree)
     assert_string_equal(pod->node, text(spec, "nodeName"));
     assert_string_equal(pod->ip, text(status, "podIP"));
     assert_string_equal(pod->host_ip, text(status, "hostIP"));
+    assert_string_equal(pod->other_ip, text(json_array_get(json_object_get(status, "podIPs"), 1), "ip"));
+    assert_string_equal(
+        pod->other_host_ip, text(json_array_get(json_object_get(status, "hostIPs"), 1), "ip"));
     compare_containers(
         pod, json_object_get(spec, "containers"), json_object_get(status, "containerStatuses"), &at, false);
     compare_containers(pod, json_object_get(spec, "initContainers"),
@@ -355,6 +358,21 @@ static void test_long_strings_outlive_the_scan(void **state)
     kp_pod_unref(pod);
 }
 
+static void test_addresses_of_both_families(void **state)
+{
+    (void)state;
+    struct kp_pod *pod = decode_text(
+        "{\"metadata\":{\"namespace\":\"a\",\"name\":\"b\",\"uid\":\"u\",\"resourceVersion\":\"1\"},"
+        "\"spec\":{\"containers\":[]},\"status\":{\"podIPs\":[{\"ip\":\"10.0.0.1\"},{\"x\":1,\"ip\":\"fd00::"
+        "1\"}],"
+        "\"podIP\":\"10.0.0.1\",\"hostIP\":\"10.9.0.1\",\"hostIPs\":[{\"ip\":\"10.9.0.1\"}]}}");
+    assert_string_equal(pod->ip, "10.0.0.1");
+    assert_string_equal(pod->other_ip, "fd00::1");
+    assert_string_equal(pod->host_ip, "10.9.0.1");
+    assert_string_equal(pod->other_host_ip, "");
+    kp_pod_unref(pod);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_owner_is_the_controller),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_long_strings_outlive_the_scan),
+        cmocka_unit_test(test_addresses_of_both_families),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

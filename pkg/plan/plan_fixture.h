@@ -107,7 +107,7 @@ static inline void fixture_retarget(struct fixture_cluster *cluster, struct fixt
     workload->targets.n = 0;
     for (size_t i = 0; i < workload->pods.n; i++) {
         struct kp_verdict verdict;
-        kp_target_build(workload->pods.items[i], policies, 1, NULL, false, &config, &verdict);
+        kp_target_build(workload->pods.items[i], policies, 1, NULL, KP_IP_OWN, &config, &verdict);
         for (size_t t = 0; t < verdict.targets.n; t++)
             *kp_array_add(&workload->targets) = kp_target_ref(verdict.targets.items[t]);
         kp_verdict_finish(&verdict);

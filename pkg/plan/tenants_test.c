@@ -39,7 +39,7 @@ static void settle_in(
     const struct kp_policy *policies[] = {policy};
     const struct kp_target_config config = {.dialects = KP_DIALECTS_DEFAULT};
     struct kp_verdict verdict;
-    kp_target_build(pod, policies, 1, NULL, false, &config, &verdict);
+    kp_target_build(pod, policies, 1, NULL, KP_IP_OWN, &config, &verdict);
     assert_int_equal(verdict.targets.n, 1);
     struct kp_target *target = kp_target_ref(verdict.targets.items[0]);
     *kp_array_add(&town->targets) = target;

@@ -205,6 +205,8 @@ static void put_strings(struct cursor *at, struct kp_pod *pod, const struct deri
     pod->node = put_text(at, pod->node);
     pod->ip = put_text(at, pod->ip);
     pod->host_ip = put_text(at, pod->host_ip);
+    pod->other_ip = put_text(at, pod->other_ip);
+    pod->other_host_ip = put_text(at, pod->other_host_ip);
     pod->owner_kind = put_text(at, pod->owner_kind);
     pod->owner_name = put_text(at, pod->owner_name);
     pod->workload_kind = put_text(at, d->kind);
@@ -217,8 +219,9 @@ static size_t strings_size(const struct kp_pod *draft, const struct derived *d)
 {
     return text_size(draft->namespace) + text_size(draft->name) + text_size(draft->uid) +
            text_size(draft->resource_version) + text_size(draft->node) + text_size(draft->ip) +
-           text_size(draft->host_ip) + text_size(draft->owner_kind) + text_size(draft->owner_name) +
-           text_size(d->kind) + d->name_len + 1 + text_size(d->revision) + text_size(d->version);
+           text_size(draft->host_ip) + text_size(draft->other_ip) + text_size(draft->other_host_ip) +
+           text_size(draft->owner_kind) + text_size(draft->owner_name) + text_size(d->kind) + d->name_len +
+           1 + text_size(d->revision) + text_size(d->version);
 }
 
 struct kp_pod *kp_pod_build(const struct kp_pod *draft)
@@ -341,7 +344,8 @@ static bool same_strings(const struct kp_pod *a, const struct kp_pod *b)
 {
     return strcmp(a->uid, b->uid) == 0 && strcmp(a->namespace, b->namespace) == 0 &&
            strcmp(a->name, b->name) == 0 && strcmp(a->node, b->node) == 0 && strcmp(a->ip, b->ip) == 0 &&
-           strcmp(a->host_ip, b->host_ip) == 0 && strcmp(a->owner_kind, b->owner_kind) == 0 &&
+           strcmp(a->host_ip, b->host_ip) == 0 && strcmp(a->other_ip, b->other_ip) == 0 &&
+           strcmp(a->other_host_ip, b->other_host_ip) == 0 && strcmp(a->owner_kind, b->owner_kind) == 0 &&
            strcmp(a->owner_name, b->owner_name) == 0;
 }
 

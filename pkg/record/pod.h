@@ -33,8 +33,9 @@ enum kp_pod_phase { KP_POD_PENDING, KP_POD_RUNNING, KP_POD_SUCCEEDED, KP_POD_FAI
 struct kp_pod {
     const char *namespace, *name, *uid;
     const char *resource_version;
-    const char *node, *ip, *host_ip;     // "" if not known yet
-    const char *owner_kind, *owner_name; // controller reference as it stands; "" without one
+    const char *node, *ip, *host_ip;      // "" if not known yet
+    const char *other_ip, *other_host_ip; // of the other family, where there are two; else ""
+    const char *owner_kind, *owner_name;  // controller reference as it stands; "" without one
     // Derived: the workload ("Deployment" "checkout"; a bare pod is "Pod" and its own name, a static pod
     // "StaticPod" and its name without the node; "CronJob", Argo's "Rollout"; other owners as they are) and
     // its revision (pod-template-hash, controller-revision-hash; "" if none).

@@ -4,13 +4,13 @@
 
 #define SPEC "{'selector': {'matchLabels': {'app': 'checkout'}}, 'profiles': [{'type': 'heap'}]}"
 
-static enum kp_leftout reason_with(struct fixture_pod *f, const char *spec, bool conflict,
+static enum kp_leftout reason_with(struct fixture_pod *f, const char *spec, enum kp_ip_claim claim,
     const struct kp_target_config *config, const char *says)
 {
     struct kp_policy *policy = fixture_policy("shop", "p", spec);
     struct kp_pod *pod = kp_pod_build(&f->draft);
     struct kp_verdict verdict;
-    kp_target_build(pod, (const struct kp_policy *const *)&policy, 1, NULL, conflict, config, &verdict);
+    kp_target_build(pod, (const struct kp_policy *const *)&policy, 1, NULL, claim, config, &verdict);
     assert_int_equal(verdict.matches.n, 1);
     enum kp_leftout reason = verdict.matches.items[0].leftout;
     assert_int_equal(verdict.targets.n, reason == KP_LEFTOUT_NONE ? 1 : 0);
@@ -29,7 +29,7 @@ static void ready_pod(struct fixture_pod *f)
 }
 
 #define assert_reason(f, want, says)                                                                         \
-    assert_int_equal(reason_with((f), SPEC, false, &fixture_config, (says)), (want))
+    assert_int_equal(reason_with((f), SPEC, KP_IP_OWN, &fixture_config, (says)), (want))
 
 static void test_states_of_a_pod(void **state)
 {
@@ -68,14 +68,15 @@ static void test_what_the_platform_allows(void **state)
     f.draft.host_network = true;
     assert_reason(&f, KP_LEFTOUT_HOST_NETWORK, "--allow-host-network");
     struct kp_target_config config = {.dialects = KP_DIALECTS_DEFAULT, .allow_host_network = true};
-    assert_int_equal(reason_with(&f, SPEC, false, &config, ""), KP_LEFTOUT_NONE);
+    assert_int_equal(reason_with(&f, SPEC, KP_IP_OWN, &config, ""), KP_LEFTOUT_NONE);
     ready_pod(&f);
     f.draft.ready = false;
     config.allow_not_ready = true;
-    assert_int_equal(reason_with(&f, SPEC, false, &config, ""), KP_LEFTOUT_NONE);
+    assert_int_equal(reason_with(&f, SPEC, KP_IP_OWN, &config, ""), KP_LEFTOUT_NONE);
     const char *const prefixes[] = {"/internal/", NULL};
     config.path_prefixes = prefixes;
-    assert_int_equal(reason_with(&f, SPEC, false, &config, "--path-prefixes"), KP_LEFTOUT_PATH_NOT_ALLOWED);
+    assert_int_equal(
+        reason_with(&f, SPEC, KP_IP_OWN, &config, "--path-prefixes"), KP_LEFTOUT_PATH_NOT_ALLOWED);
 }
 
 static void test_an_address_that_two_pods_claim(void **state)
@@ -83,7 +84,8 @@ static void test_an_address_that_two_pods_claim(void **state)
     (void)state;
     struct fixture_pod f;
     ready_pod(&f);
-    assert_int_equal(reason_with(&f, SPEC, true, &fixture_config, "10.0.0.7"), KP_LEFTOUT_ADDRESS_CONFLICT);
+    assert_int_equal(
+        reason_with(&f, SPEC, KP_IP_OF_POD, &fixture_config, "10.0.0.7"), KP_LEFTOUT_ADDRESS_CONFLICT);
 }
 
 static void test_opting_in_and_out(void **state)
@@ -95,18 +97,19 @@ static void test_opting_in_and_out(void **state)
         "{'selector': {}, 'annotationPolicy': 'Ignore', 'profiles': [{'type': 'heap'}]}";
     struct fixture_pod f;
     ready_pod(&f);
-    assert_int_equal(reason_with(&f, require, false, &fixture_config, "kube-pprof.dev/enable: \"true\""),
+    assert_int_equal(reason_with(&f, require, KP_IP_OWN, &fixture_config, "kube-pprof.dev/enable: \"true\""),
         KP_LEFTOUT_NOT_OPTED_IN);
     fixture_note(&f, "profefe.com/enable", "true");
-    assert_int_equal(reason_with(&f, require, false, &fixture_config, ""), KP_LEFTOUT_NONE);
+    assert_int_equal(reason_with(&f, require, KP_IP_OWN, &fixture_config, ""), KP_LEFTOUT_NONE);
     f.notes[0].value = "yess";
-    assert_int_equal(reason_with(&f, require, false, &fixture_config, "'yess'"), KP_LEFTOUT_BAD_ANNOTATION);
-    assert_int_equal(reason_with(&f, SPEC, false, &fixture_config, ""), KP_LEFTOUT_NONE);
+    assert_int_equal(
+        reason_with(&f, require, KP_IP_OWN, &fixture_config, "'yess'"), KP_LEFTOUT_BAD_ANNOTATION);
+    assert_int_equal(reason_with(&f, SPEC, KP_IP_OWN, &fixture_config, ""), KP_LEFTOUT_NONE);
     f.notes[0].value = "true";
     fixture_note(&f, "kube-pprof.dev/enable", "false");
-    assert_int_equal(reason_with(&f, require, false, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
-    assert_int_equal(reason_with(&f, SPEC, false, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
-    assert_int_equal(reason_with(&f, ignore, false, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
+    assert_int_equal(reason_with(&f, require, KP_IP_OWN, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
+    assert_int_equal(reason_with(&f, SPEC, KP_IP_OWN, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
+    assert_int_equal(reason_with(&f, ignore, KP_IP_OWN, &fixture_config, "enable"), KP_LEFTOUT_OPTED_OUT);
 }
 
 static void test_sentences_say_what_to_do(void **state)
@@ -129,8 +132,8 @@ static size_t matches_of(struct kp_policy *policy, const struct kp_labels *names
     ready_pod(&f);
     struct kp_pod *pod = kp_pod_build(&f.draft);
     struct kp_verdict verdict;
-    kp_target_build(
-        pod, (const struct kp_policy *const *)&policy, 1, namespace_labels, false, &fixture_config, &verdict);
+    kp_target_build(pod, (const struct kp_policy *const *)&policy, 1, namespace_labels, KP_IP_OWN,
+        &fixture_config, &verdict);
     size_t n = verdict.matches.n;
     kp_verdict_finish(&verdict);
     kp_pod_unref(pod);

@@ -50,8 +50,8 @@ static bool container_runs(const struct kp_container *container)
 }
 
 // Whether the pod as a whole can be scraped now.
-static bool pod_usable(
-    const struct kp_pod *pod, bool ip_conflict, const struct kp_target_config *config, struct kp_match *match)
+static bool pod_usable(const struct kp_pod *pod, enum kp_ip_claim ip_claim,
+    const struct kp_target_config *config, struct kp_match *match)
 {
     if (pod->phase == KP_POD_SUCCEEDED || pod->phase == KP_POD_FAILED)
         return leave_out(match, KP_LEFTOUT_FINISHED, "the pod has finished");
@@ -65,7 +65,11 @@ static bool pod_usable(
         return leave_out(match, KP_LEFTOUT_NOT_RUNNING, "the pod does not run yet; see its events");
     if (pod->ip[0] == '\0')
         return leave_out(match, KP_LEFTOUT_NO_ADDRESS, "the pod has no address yet");
-    if (ip_conflict)
+    if (ip_claim == KP_IP_OF_NODE)
+        return leave_out(match, KP_LEFTOUT_ADDRESS_CONFLICT,
+            "a node has the address %s, and the pod does not use its node's network; nothing is sent there",
+            pod->ip);
+    if (ip_claim == KP_IP_OF_POD)
         return leave_out(match, KP_LEFTOUT_ADDRESS_CONFLICT,
             "another live pod claims the address %s; nothing is sent there until one of them is gone",
             pod->ip);
@@ -124,13 +128,13 @@ static bool port_counted(const struct kp_found *found, const bool *wanted, size_
 }
 
 static void match_policy(struct kp_target_builder *builder, const struct kp_pod *pod,
-    const struct kp_policy *policy, const struct kp_pod_wishes *wishes, bool ip_conflict,
+    const struct kp_policy *policy, const struct kp_pod_wishes *wishes, enum kp_ip_claim ip_claim,
     const struct kp_target_config *config, struct kp_match *match)
 {
     struct kp_found found[KP_FOUND_MAX];
     bool wanted[KP_FOUND_MAX] = {false};
     bool path_refused = false;
-    if (!opted(policy, wishes, match) || !pod_usable(pod, ip_conflict, config, match))
+    if (!opted(policy, wishes, match) || !pod_usable(pod, ip_claim, config, match))
         return;
     size_t n = kp_target_resolve(pod, policy, wishes, config, found, match);
     for (size_t i = 0; i < n; i++) {
@@ -155,8 +159,8 @@ static void match_policy(struct kp_target_builder *builder, const struct kp_pod 
 }
 
 void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *policies, size_t n_policies,
-    const struct kp_labels *namespace_labels, bool ip_conflict, const struct kp_target_config *config,
-    struct kp_verdict *ret)
+    const struct kp_labels *namespace_labels, enum kp_ip_claim ip_claim,
+    const struct kp_target_config *config, struct kp_verdict *ret)
 {
     struct kp_target_builder *builder = NULL;
     memset(ret, 0, sizeof *ret);
@@ -170,7 +174,7 @@ void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *po
         }
         struct kp_match *match = kp_array_add(&ret->matches);
         *match = (struct kp_match){.policy = policy};
-        match_policy(builder, pod, policy, &ret->wishes, ip_conflict, config, match);
+        match_policy(builder, pod, policy, &ret->wishes, ip_claim, config, match);
     }
     if (builder != NULL)
         kp_target_builder_finish(builder, ret);

@@ -107,9 +107,11 @@ struct kp_target_config {
 
 // policies: sorted by kp_policy_compare, all of them (those that do not match the pod are passed over
 // quickly). namespace_labels: of the pod's namespace, for cluster policies; NULL = unknown: a
-// namespaceSelector that is not empty does not match. ip_conflict: another live pod claims the same address.
+// namespaceSelector that is not empty does not match.
+// Who else has the pod's address.
+enum kp_ip_claim { KP_IP_OWN, KP_IP_OF_POD, KP_IP_OF_NODE };
 void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *policies, size_t n_policies,
-    const struct kp_labels *namespace_labels, bool ip_conflict, const struct kp_target_config *config,
-    struct kp_verdict *ret);
+    const struct kp_labels *namespace_labels, enum kp_ip_claim ip_claim,
+    const struct kp_target_config *config, struct kp_verdict *ret);
 
 #endif

@@ -75,7 +75,7 @@ static inline void fixture_build_with(struct fixture_pod *f, struct kp_policy **
             policies[k] = policies[k - 1];
             policies[k - 1] = swap;
         }
-    kp_target_build(pod, (const struct kp_policy *const *)policies, n, NULL, false, config, ret);
+    kp_target_build(pod, (const struct kp_policy *const *)policies, n, NULL, KP_IP_OWN, config, ret);
     kp_pod_unref(pod); // targets hold it
 }
 
