@@ -181,13 +181,6 @@ static void on_synced(void *user)
     decide(controller);
 }
 
-static size_t held_in_memory(void *user)
-{
-    const struct kp_controller *controller = user;
-    size_t held = controller->confirm != NULL ? kp_confirm_bytes(controller->confirm) : 0;
-    return controller->sink != NULL ? held + kp_sink_memory(controller->sink) : held;
-}
-
 static size_t on_service_ranges(void *user, const char *const *cidrs)
 {
     struct kp_controller *controller = user;
@@ -381,8 +374,8 @@ int kp_controller_create(struct kp_loop *loop, const struct kp_controller_config
             (const char *const[]){config->lease_name != NULL ? config->lease_name : "kube-pprof-controller"});
     struct kp_capture_options capture = config->capture;
     capture.metrics = metrics;
-    capture.held = held_in_memory;
-    capture.held_user = controller;
+    capture.held = kp_pipeline_held;
+    capture.held_user = &controller->pipeline;
     controller->capturer = kp_capturer_create(loop, &capture, err);
     if (controller->capturer == NULL) {
         kp_free(controller);

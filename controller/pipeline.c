@@ -254,7 +254,11 @@ static void on_order(void *user, struct kp_order *order)
     r->owner = pipeline;
     r->order = *order;
     HASH_ADD(hh, pipeline->running, id, sizeof r->id, r);
-    kp_metric_observe(kp_metric_with(pipeline->lag, NULL), (double)(kp_now_ms() - order->start_ms) / 1e3);
+    double lag_seconds = (double)(kp_now_ms() - order->start_ms) / 1e3;
+    kp_metric_observe(kp_metric_with(pipeline->lag, NULL), lag_seconds);
+    KP_DEBUG("capture starts", KP_S("namespace", order->target->pod->namespace),
+        KP_S("pod", order->target->pod->name), KP_S("type", order->wanted->type),
+        KP_F("lag_seconds", lag_seconds));
     kp_nodes_ask(pipeline->options.nodes, order->target->pod->node);
     const struct kp_endpoint *endpoint = order->wanted->endpoint;
     if (kp_endpoint_needs_secrets(endpoint)) {
@@ -290,6 +294,14 @@ void kp_pipeline_cancel_all(struct kp_pipeline *pipeline)
         else
             r->cancelled = true;
     }
+}
+
+size_t kp_pipeline_held(void *place)
+{
+    const struct kp_pipeline *pipeline = *(struct kp_pipeline **)place;
+    if (pipeline == NULL || pipeline->confirm == NULL || pipeline->sink == NULL)
+        return 0;
+    return kp_confirm_bytes(pipeline->confirm) + kp_sink_memory(pipeline->sink);
 }
 
 // ---- turning the plan ----

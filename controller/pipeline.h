@@ -51,6 +51,9 @@ void kp_pipeline_cancel(struct kp_pipeline *pipeline, uint64_t order_id);
 // All that run end, as Cancelled: another replica may begin with them.
 void kp_pipeline_cancel_all(struct kp_pipeline *pipeline);
 
+// Bytes of profiles that confirm and sink hold in memory. To be handed to the capturer, with the place where
+// the pipeline will be: NULL before.
+size_t kp_pipeline_held(void *place);
 // To be handed to confirm and sink.
 void kp_pipeline_on_verdict(
     void *pipeline, struct kp_capture_result *result, enum kp_outcome outcome, const char *message);

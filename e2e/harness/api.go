@@ -19,8 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNet calls do on a thread that is in the control plane's network, whatever network this process is in.
-func inNet[T any](c *Cluster, do func() (T, error)) (T, error) {
+// InNetwork calls do on a thread that is in the network of a process (seen from outside), whatever network this process is in:
+// sockets made in it stay there.
+func InNetwork[T any](pid int, do func() (T, error)) (T, error) {
 	type result struct {
 		got T
 		err error
@@ -29,13 +30,13 @@ func inNet[T any](c *Cluster, do func() (T, error)) (T, error) {
 	go func() {
 		// Not unlocked: the thread ends with the goroutine, so it need not find its way back.
 		runtime.LockOSThread()
-		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.cp.pid))
+		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 			ns.Close()
 		}
 		if err != nil {
-			done <- result{err: fmt.Errorf("enter the network of cluster '%s': %w", c.Name, err)}
+			done <- result{err: fmt.Errorf("enter the network of process %d: %w", pid, err)}
 			return
 		}
 		got, err := do()
@@ -47,14 +48,23 @@ func inNet[T any](c *Cluster, do func() (T, error)) (T, error) {
 
 // Dial connects from the control plane's network.
 func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return inNet(c, func() (net.Conn, error) {
+	return InNetwork(c.cp.pid, func() (net.Conn, error) {
 		return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, addr)
 	})
 }
 
 // Listen opens a socket in the control plane's network: nodes and pods reach it.
 func (c *Cluster) Listen(network, addr string) (net.Listener, error) {
-	return inNet(c, func() (net.Listener, error) { return net.Listen(network, addr) })
+	return InNetwork(c.cp.pid, func() (net.Listener, error) { return net.Listen(network, addr) })
+}
+
+// Pid is the first process of a box ("0": the control plane), for InNetwork.
+func (c *Cluster) Pid(name string) (int, error) {
+	b, err := c.box(name)
+	if err != nil {
+		return 0, err
+	}
+	return b.pid, nil
 }
 
 // api is a client of the API server as administrator.

@@ -7,11 +7,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/map.h"
-#include "base/share.h"
 #include "base/text.h"
-#include "capture/address.h"
 #include "capture/answer.h"
+#include "capture/capture_private.h"
 #include "capture/capture_testing.h"
 #include "capture/describe.h"
 #include "capture/request.h"
@@ -20,61 +18,6 @@
 #define MAX_RUNNING      2000
 #define SNAPSHOT_MS      30000
 #define DEFAULT_SLACK_MS 10000
-#define WATCH_MS         500
-#define CLIENTS          8 // libcurl walks through all connections of a client to take one away
-#define WATCH_TIMES      2
-#define WATCH_BYTES      (64 * KP_KIB) // that a leader gets meanwhile
-
-enum scrape_state {
-    SCRAPE_REFUSED, // never sent: told at the next turn
-    SCRAPE_ASKING,  // connecting, waiting, reading
-    SCRAPE_PAUSED,  // reading stands still: too many bytes are in flight
-    SCRAPE_OVER,
-};
-
-struct space { // a namespace whose pods are scraped
-    char *name;
-    size_t bytes; // in flight
-    int n;
-    UT_hash_handle hh;
-};
-
-struct scrape {
-    uint64_t id; // of the order
-    enum scrape_state state;
-    struct kp_capturer *owner;
-    struct space *space;
-    struct kp_order order;
-    struct kp_http_call *call;
-    char *where;
-    bool is_go, too_large, stalled;
-    enum kp_outcome cancelled;
-    char refusal[240];
-    uint8_t *body;
-    size_t len, cap;
-    int64_t led_ms; // when it was the leader last
-    int64_t started_ms, started_mono_ms;
-    kp_capture_done_fn on_done;
-    void *user;
-    UT_hash_handle hh;
-};
-
-struct kp_capturer {
-    struct kp_loop *loop;
-    struct kp_http *clients[CLIENTS]; // each order its own
-    struct kp_denylist *denied;
-    struct kp_capture_options options;
-    struct scrape *scrapes;
-    struct space *spaces;
-    struct kp_timer *turn, *watch;
-    size_t bytes;
-    int n_paused;
-    struct scrape *leader; // reads on while the budget is spent, NULL = nobody yet
-    size_t leader_had;     // when it was last looked at
-    int leader_idle;       // looks without enough since then
-    bool closing;
-    struct kp_metric *running, *in_flight;
-};
 
 void kp_order_finish(struct kp_order *order)
 {
@@ -83,7 +26,7 @@ void kp_order_finish(struct kp_order *order)
     order->wanted = NULL;
 }
 
-// ---- bytes in flight ----
+// ---- the end ----
 
 static void set_gauges(struct kp_capturer *capturer)
 {
@@ -91,141 +34,21 @@ static void set_gauges(struct kp_capturer *capturer)
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
 }
 
-static void space_enter(struct scrape *scrape)
-{
-    const char *name = scrape->order.target->pod->namespace;
-    struct space *space;
-    HASH_FIND_STR(scrape->owner->spaces, name, space);
-    if (space == NULL) {
-        space = KP_NEW(struct space);
-        space->name = kp_strdup(name);
-        HASH_ADD_KEYPTR(hh, scrape->owner->spaces, space->name, strlen(space->name), space);
-    }
-    space->n++;
-    scrape->space = space;
-}
-
-static void space_leave(struct scrape *scrape)
-{
-    struct space *space = scrape->space;
-    space->bytes -= scrape->len;
-    if (--space->n > 0)
-        return;
-    HASH_DEL(scrape->owner->spaces, space);
-    kp_free(space->name);
-    kp_free(space);
-}
-
-static void resume(struct scrape *scrape)
-{
-    scrape->state = SCRAPE_ASKING;
-    scrape->owner->n_paused--;
-    kp_http_pause(scrape->call, false);
-}
-
-// What is held on the way to the registry is room that bodies do not have, but for a quarter: else nothing
-// would be read while the registry is away.
-static size_t budget(const struct kp_capturer *capturer)
-{
-    size_t most = capturer->options.max_bytes_in_flight;
-    size_t held = capturer->options.held != NULL ? capturer->options.held(capturer->options.held_user) : 0;
-    return held < most / 4 * 3 ? most - held : most / 4;
-}
-
-// The leader's bytes come on top: they are not at the expense of others.
-static bool has_room(const struct scrape *scrape, size_t room)
-{
-    const struct scrape *leader = scrape->owner->leader;
-    size_t has = scrape->space->bytes, used = scrape->owner->bytes;
-    if (leader != NULL && leader->space == scrape->space)
-        has -= leader->len;
-    if (leader != NULL)
-        used -= leader->len;
-    return leader != scrape && kp_share_fits(has, 0, used, room);
-}
-
-static void lead(struct kp_capturer *capturer, struct scrape *scrape)
-{
-    capturer->leader = scrape;
-    capturer->leader_had = scrape->len;
-    capturer->leader_idle = 0;
-    scrape->led_ms = kp_mono_ms();
-}
-
-// Those go on whose namespace has room again. Of the others one, the leader, reads on alone, so that
-// something ends: of those that were it longest ago the one that has least, since it is over soonest.
-static void resume_some(struct kp_capturer *capturer)
-{
-    struct scrape *scrape, *next, *first = NULL;
-    if (capturer->n_paused == 0 || capturer->closing)
-        return;
-    size_t room = budget(capturer) / 8 * 7; // less than where reading stops
-    HASH_ITER (hh, capturer->scrapes, scrape, next) {
-        if (scrape->state != SCRAPE_PAUSED)
-            continue;
-        if (has_room(scrape, room))
-            resume(scrape);
-        else if (first == NULL || scrape->led_ms < first->led_ms ||
-                 (scrape->led_ms == first->led_ms && scrape->len < first->len))
-            first = scrape;
-    }
-    if (capturer->leader != NULL || first == NULL)
-        return;
-    lead(capturer, first);
-    resume(first);
-}
-
-static bool may_read_on(struct kp_capturer *capturer, struct scrape *scrape)
-{
-    if (has_room(scrape, budget(capturer)))
-        return true;
-    if (capturer->leader == NULL)
-        lead(capturer, scrape);
-    return capturer->leader == scrape;
-}
-
-// A leader who gets little must not hold up the others, nor keep what it got on top of the budget: it is cut
-// off.
-static void on_watch(void *user)
-{
-    struct kp_capturer *capturer = user;
-    struct scrape *leader = capturer->leader;
-    if (capturer->n_paused == 0) {
-        kp_timer_stop(capturer->watch);
-        return;
-    }
-    if (leader != NULL && leader->len >= capturer->leader_had + WATCH_BYTES) {
-        capturer->leader_had = leader->len;
-        capturer->leader_idle = 0;
-        return;
-    }
-    if (leader != NULL && ++capturer->leader_idle < WATCH_TIMES)
-        return;
-    capturer->leader = NULL;
-    if (leader != NULL && leader->call != NULL && !has_room(leader, budget(capturer))) {
-        leader->stalled = true;
-        kp_http_cancel(leader->call);
-    }
-    resume_some(capturer);
-}
-
-// ---- the end ----
-
 // The wall clock may be set while a capture runs: how long it took is told by the other one.
-static int64_t ended_ms(const struct scrape *scrape)
+static int64_t ended_ms(const struct kp_scrape *scrape)
 {
     return scrape->started_ms + (kp_mono_ms() - scrape->started_mono_ms);
 }
 
-static void scrape_free(struct scrape *scrape)
+static void scrape_free(struct kp_scrape *scrape)
 {
     struct kp_capturer *capturer = scrape->owner;
-    if (scrape->state == SCRAPE_PAUSED)
+    if (scrape->state == KP_SCRAPE_PAUSED)
         capturer->n_paused--;
     if (capturer->leader == scrape)
         capturer->leader = NULL;
     capturer->bytes -= scrape->len;
-    space_leave(scrape);
+    kp_flow_leave(scrape);
     HASH_DEL(capturer->scrapes, scrape);
     kp_order_finish(&scrape->order);
     kp_free(scrape->body);
@@ -234,7 +57,7 @@ static void scrape_free(struct scrape *scrape)
     set_gauges(capturer);
 }
 
-static void finish(struct scrape *scrape, struct kp_capture_result *result)
+static void finish(struct kp_scrape *scrape, struct kp_capture_result *result)
 {
     struct kp_capturer *capturer = scrape->owner;
     kp_capture_done_fn on_done = scrape->on_done;
@@ -245,10 +68,10 @@ static void finish(struct scrape *scrape, struct kp_capture_result *result)
     scrape_free(scrape);
     on_done(user, result);
     kp_capture_result_finish(result);
-    resume_some(capturer);
+    kp_flow_resume_some(capturer);
 }
 
-static int64_t busy_ms(const struct scrape *scrape, const struct kp_http_result *answer)
+static int64_t busy_ms(const struct kp_scrape *scrape, const struct kp_http_result *answer)
 {
     // a snapshot is work from the question on, a collecting profile sleeps first
     int64_t total = answer->total_us / 1000;
@@ -257,14 +80,14 @@ static int64_t busy_ms(const struct scrape *scrape, const struct kp_http_result 
 
 static void on_answer(void *user, const struct kp_http_result *answer)
 {
-    struct scrape *scrape = user;
+    struct kp_scrape *scrape = user;
     struct kp_capture_result result = {0};
     scrape->call = NULL;
     struct kp_scrape_facts facts = {.order = &scrape->order,
         .where = scrape->where,
         .is_go = scrape->is_go,
         .ended_too_large = scrape->too_large,
-        .paused = scrape->state == SCRAPE_PAUSED,
+        .paused = scrape->state == KP_SCRAPE_PAUSED,
         .stalled = scrape->stalled,
         .cap = scrape->order.wanted->profile_bytes,
         .cancelled = scrape->cancelled};
@@ -287,11 +110,11 @@ static void on_answer(void *user, const struct kp_http_result *answer)
 static void on_turn(void *user)
 {
     struct kp_capturer *capturer = user;
-    struct scrape *scrape, *next;
+    struct kp_scrape *scrape, *next;
     HASH_ITER (hh, capturer->scrapes, scrape, next) {
-        if (scrape->state != SCRAPE_REFUSED)
+        if (scrape->state != KP_SCRAPE_REFUSED)
             continue;
-        scrape->state = SCRAPE_OVER;
+        scrape->state = KP_SCRAPE_OVER;
         struct kp_capture_result result = {.outcome = KP_OUTCOME_REFUSED};
         kp_copy(result.message, sizeof result.message, scrape->refusal);
         if (scrape->cancelled != KP_OUTCOME_NONE) {
@@ -306,18 +129,18 @@ static void on_turn(void *user)
 
 static bool allow_address(void *user, const struct sockaddr *addr, struct kp_error *err)
 {
-    const struct scrape *scrape = user;
+    const struct kp_scrape *scrape = user;
     return kp_denylist_check(scrape->owner->denied, addr, scrape->order.target->pod->host_network, err) == 0;
 }
 
 static void on_header(void *user, const char *name, const char *value)
 {
-    struct scrape *scrape = user;
+    struct kp_scrape *scrape = user;
     (void)value;
     scrape->is_go |= strcasecmp(name, "X-Go-Pprof") == 0;
 }
 
-static void keep(struct scrape *scrape, const uint8_t *data, size_t len)
+static void keep(struct kp_scrape *scrape, const uint8_t *data, size_t len)
 {
     if (scrape->len + len > scrape->cap) {
         size_t cap = scrape->cap * 2, most = (size_t)scrape->order.wanted->profile_bytes;
@@ -333,19 +156,19 @@ static void keep(struct scrape *scrape, const uint8_t *data, size_t len)
 
 static bool on_data(void *user, const uint8_t *data, size_t len)
 {
-    struct scrape *scrape = user;
+    struct kp_scrape *scrape = user;
     struct kp_capturer *capturer = scrape->owner;
     if (scrape->len + len > (size_t)scrape->order.wanted->profile_bytes) {
         scrape->too_large = true;
         return false;
     }
     keep(scrape, data, len);
-    if (scrape->state == SCRAPE_ASKING && !may_read_on(capturer, scrape)) {
-        scrape->state = SCRAPE_PAUSED;
+    if (scrape->state == KP_SCRAPE_ASKING && !kp_flow_may_read_on(capturer, scrape)) {
+        scrape->state = KP_SCRAPE_PAUSED;
         capturer->n_paused++;
         kp_http_pause(scrape->call, true);
         if (!kp_timer_active(capturer->watch))
-            kp_timer_start(capturer->watch, WATCH_MS, WATCH_MS);
+            kp_timer_start(capturer->watch, KP_FLOW_WATCH_MS, KP_FLOW_WATCH_MS);
     }
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
     return true;
@@ -363,7 +186,7 @@ static int64_t timeout_ms(const struct kp_capturer *capturer, const struct kp_or
 
 // Refusals that need no packet.
 static int check_order(
-    const struct scrape *scrape, const struct kp_capture_secrets *secrets, struct kp_error *err)
+    const struct kp_scrape *scrape, const struct kp_capture_secrets *secrets, struct kp_error *err)
 {
     const struct kp_target *target = scrape->order.target;
     const struct kp_pod *pod = target->pod;
@@ -385,7 +208,8 @@ static int check_order(
     return 0;
 }
 
-static int send_request(struct scrape *scrape, const struct kp_capture_secrets *secrets, struct kp_error *err)
+static int send_request(
+    struct kp_scrape *scrape, const struct kp_capture_secrets *secrets, struct kp_error *err)
 {
     struct kp_capturer *capturer = scrape->owner;
     struct kp_scrape_request made;
@@ -405,7 +229,8 @@ static int send_request(struct scrape *scrape, const struct kp_capture_secrets *
         .user = scrape,
     };
     scrape->where = kp_strdup(made.where);
-    int code = kp_http_start(capturer->clients[scrape->order.id % CLIENTS], &request, &scrape->call, err);
+    int code =
+        kp_http_start(capturer->clients[scrape->order.id % KP_CAPTURE_CLIENTS], &request, &scrape->call, err);
     kp_scrape_request_finish(&made);
     return code;
 }
@@ -415,7 +240,7 @@ int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
 {
     if ((int)HASH_COUNT(capturer->scrapes) >= capturer->options.max_running)
         return kp_fail(err, KP_LIMIT, "%d captures run at once already", capturer->options.max_running);
-    struct scrape *scrape = KP_NEW(struct scrape);
+    struct kp_scrape *scrape = KP_NEW(struct kp_scrape);
     struct kp_error refusal = {0};
     scrape->id = order->id;
     scrape->owner = capturer;
@@ -425,11 +250,11 @@ int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
     scrape->user = user;
     scrape->started_ms = capturer->options.now_ms != NULL ? capturer->options.now_ms() : kp_now_ms();
     scrape->started_mono_ms = kp_mono_ms();
-    scrape->state = SCRAPE_ASKING;
+    scrape->state = KP_SCRAPE_ASKING;
     HASH_ADD(hh, capturer->scrapes, id, sizeof scrape->id, scrape);
-    space_enter(scrape);
+    kp_flow_enter(scrape);
     if (check_order(scrape, secrets, &refusal) != 0 || send_request(scrape, secrets, &refusal) != 0) {
-        scrape->state = SCRAPE_REFUSED;
+        scrape->state = KP_SCRAPE_REFUSED;
         kp_copy(scrape->refusal, sizeof scrape->refusal, refusal.text);
         kp_timer_start(capturer->turn, 0, 0);
     }
@@ -439,7 +264,7 @@ int kp_capture_start(struct kp_capturer *capturer, struct kp_order *order,
 
 void kp_capture_cancel(struct kp_capturer *capturer, uint64_t order_id, enum kp_outcome why)
 {
-    struct scrape *scrape;
+    struct kp_scrape *scrape;
     HASH_FIND(hh, capturer->scrapes, &order_id, sizeof order_id, scrape);
     if (scrape == NULL || scrape->cancelled != KP_OUTCOME_NONE)
         return;
@@ -485,10 +310,10 @@ struct kp_capturer *kp_capturer_create(
         return NULL;
     }
     struct kp_http_options http = {.max_connections = capturer->options.max_running};
-    for (size_t i = 0; i < CLIENTS; i++)
+    for (size_t i = 0; i < KP_CAPTURE_CLIENTS; i++)
         capturer->clients[i] = kp_http_create(loop, &http);
     capturer->turn = kp_timer_create(loop, on_turn, capturer);
-    capturer->watch = kp_timer_create(loop, on_watch, capturer);
+    capturer->watch = kp_timer_create(loop, kp_flow_on_watch, capturer);
     if (options->metrics != NULL) {
         capturer->running =
             kp_gauge(options->metrics, "kube_pprof_captures_running", "Captures that run now.");
@@ -502,12 +327,12 @@ void kp_capturer_destroy(struct kp_capturer *capturer)
 {
     if (capturer == NULL)
         return;
-    struct scrape *scrape, *next;
+    struct kp_scrape *scrape, *next;
     capturer->closing = true;
     HASH_ITER (hh, capturer->scrapes, scrape, next)
         if (scrape->cancelled == KP_OUTCOME_NONE)
             scrape->cancelled = KP_OUTCOME_CANCELLED;
-    for (size_t i = 0; i < CLIENTS; i++)
+    for (size_t i = 0; i < KP_CAPTURE_CLIENTS; i++)
         kp_http_destroy(capturer->clients[i]); // every answer comes now
     on_turn(capturer);
     kp_timer_destroy(capturer->turn);
