@@ -97,15 +97,22 @@ struct ask { // a profile spec after annotations
     int64_t interval_ms, duration_ms;
 };
 
+// What begins so is what the API server says of a pod: no label of a pod or policy can be taken for it.
+static void add_label(struct draft *draft, const char *key, const char *value)
+{
+    if (!kp_starts_with(key, "k8s."))
+        *kp_array_add(&draft->labels) = (struct kp_label){key, value};
+}
+
 static void add_labels(struct kp_target_builder *builder, struct draft *draft, const struct kp_policy *policy)
 {
     for (size_t i = 0; i < policy->n_labels_from_pod; i++) {
         const char *value = kp_pod_label(builder->pod, policy->labels_from_pod[i]);
         if (value != NULL)
-            *kp_array_add(&draft->labels) = (struct kp_label){policy->labels_from_pod[i], value};
+            add_label(draft, policy->labels_from_pod[i], value);
     }
     for (size_t i = 0; i < policy->static_labels->n; i++)
-        *kp_array_add(&draft->labels) = policy->static_labels->items[i];
+        add_label(draft, policy->static_labels->items[i].key, policy->static_labels->items[i].value);
 }
 
 // Larger k; a share against a number cannot be compared without the number of pods: the first stands, unless

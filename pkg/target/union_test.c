@@ -92,6 +92,28 @@ static void test_union_of_policies(void **state)
     fixture_free(p, 2);
 }
 
+// Neither a policy nor a pod's own labels can say what only the API server says.
+static void test_system_fields_are_no_labels(void **state)
+{
+    struct fixture_pod f;
+    struct kp_policy *policy = fixture_policy("shop", "p",
+        "{'selector': {}, 'profiles': [{'type': 'heap'}], 'labels': {'fromPod': ['k8s.pod', 'team'], "
+        "'static': "
+        "{'k8s.namespace': 'pay', 'env': 'prod'}}}");
+    struct kp_verdict verdict;
+    (void)state;
+    ready_pod(&f);
+    fixture_label(&f, "k8s.pod", "pay-1");
+    fixture_label(&f, "team", "a");
+    fixture_build_with(&f, &policy, 1, &fixture_config, &verdict);
+    const struct kp_labels *labels = wanted_of(verdict.targets.items[0], "heap")->labels;
+    assert_int_equal(labels->n, 2);
+    assert_string_equal(labels->items[0].key, "env");
+    assert_string_equal(labels->items[1].key, "team");
+    kp_verdict_finish(&verdict);
+    fixture_free(&policy, 1);
+}
+
 static void test_the_default_retention_is_the_largest(void **state)
 {
     (void)state;
@@ -273,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_target),
         cmocka_unit_test(test_union_of_policies),
+        cmocka_unit_test(test_system_fields_are_no_labels),
         cmocka_unit_test(test_the_default_retention_is_the_largest),
         cmocka_unit_test(test_policies_with_endpoints_of_their_own),
         cmocka_unit_test(test_heap_and_allocs_are_one_request),
