@@ -148,7 +148,7 @@ static void on_annotation_problem(
             true, "InvalidAnnotation", "ReadAnnotations", problem->message);
 }
 
-static void on_outcome(void *user, const char *namespace)
+static void on_change(void *user, const char *namespace)
 {
     kp_report_touch(((struct kp_controller *)user)->report, namespace);
 }
@@ -210,11 +210,6 @@ static void on_registry_back(void *user)
     struct kp_controller *controller = user;
     kp_report_post_again(controller->report);
     kp_sink_wake(controller->sink);
-}
-
-static void on_change(void *user, const char *namespace)
-{
-    kp_report_touch(((struct kp_controller *)user)->report, namespace);
 }
 
 static void on_refresh(void *user)
@@ -346,7 +341,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
         .secrets = controller->secrets,
         .nodes = controller->nodes,
         .metrics = metrics,
-        .on_outcome = on_outcome,
+        .on_outcome = on_change,
         .on_limit = on_limit,
         .on_references = on_references,
         .may_start = may_act,
