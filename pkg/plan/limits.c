@@ -25,6 +25,7 @@ struct kp_count *kp_count_get(struct kp_count **map, const char *name)
 static void count_free(struct kp_count **map, struct kp_count *count)
 {
     HASH_DEL(*map, count);
+    kp_array_free(&count->slices);
     kp_free(count->name);
     kp_free(count);
 }
@@ -79,7 +80,8 @@ static bool bytes_fit(const struct kp_plan *plan, const struct kp_track *track)
         return true;
     HASH_FIND_STR(plan->namespaces, track->member->target->pod->namespace, count);
     uint64_t has = count != NULL ? (uint64_t)count->bytes : 0;
-    return used + bytes <= limit && kp_share_fits(has, (uint64_t)bytes, (uint64_t)used, (uint64_t)limit);
+    return used + bytes <= limit &&
+           (!plan->shared || kp_share_fits(has, (uint64_t)bytes, (uint64_t)used, (uint64_t)limit));
 }
 
 enum kp_place kp_plan_lacks(struct kp_plan *plan, const struct kp_track *track, int64_t now_ms)

@@ -122,13 +122,21 @@ struct kp_running {
     UT_hash_handle hh;
 };
 
+struct kp_slice {          // a namespace's part of a node's load
+    const char *namespace; // of the work
+    double load;
+};
+
 // Counts by name: captures running on a node, in a namespace, on a pod.
 struct kp_count {
     char *name;
     int n;
     bool exclusive; // an exclusive capture runs (pods)
-    double load;    // while stretches are computed
-    int64_t bytes;  // expected of what runs (namespaces)
+    double load;    // while stretches are computed, like the next three
+    double large;   // share of the bytes in flight, of large profiles
+    double level;   // that the load of a namespace may have here
+    KP_ARRAY(struct kp_slice) slices;
+    int64_t bytes; // expected of what runs (namespaces)
     struct kp_bucket bucket;
     UT_hash_handle hh;
 };
@@ -159,6 +167,7 @@ struct kp_plan {
     int64_t lived_ms;
     int n_lives;
     bool stretch_dirty;
+    bool shared; // there is more than one namespace
     struct kp_policy_fit *fits;
     struct kp_metric *throttled, *missed, *waiting_gauge;
     struct kp_metric_family *waited;

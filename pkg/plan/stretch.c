@@ -1,6 +1,7 @@
 // What does not fit is stretched, fairly, and said: a group stretched by j is captured j times less often.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/duration.h"
@@ -16,10 +17,12 @@
 // Of its profiles so many fit among the bytes in flight that it is not them who fill it.
 #define MANY 1024
 
+// What several namespaces share is divided so that who asks for less than an equal part of it is not touched
+// by those who ask for more: they are cut to the level at which all fit.
 struct totals {
     struct kp_count *nodes, *namespaces;
-    double load;
-    double large, small; // share of the bytes in flight, of large and small profiles
+    double level, bytes_level;
+    double small; // share of the bytes in flight, of small profiles
 };
 
 // All that is needed of the group's pods, in one pass: they lie all over the memory.
@@ -123,48 +126,119 @@ static double bytes_share(const struct kp_group *group)
     return load_of(group) / group->stretch * group->byte_places;
 }
 
-static void add_loads(struct kp_plan *plan, struct totals *totals)
+static int compare_loads(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// loads is sorted on the way. Infinite when all fit as they are.
+static double level_of(double *loads, size_t n, double room)
+{
+    qsort(loads, n, sizeof *loads, compare_loads);
+    for (size_t i = 0; i < n; i++) {
+        double part = room / (double)(n - i);
+        if (loads[i] > part)
+            return part;
+        room -= loads[i];
+    }
+    return INFINITY;
+}
+
+static struct kp_slice *slice_get(struct kp_count *node, const char *namespace)
+{
+    for (size_t i = 0; i < node->slices.n; i++)
+        if (kp_streq(node->slices.items[i].namespace, namespace))
+            return &node->slices.items[i];
+    struct kp_slice *slice = kp_array_add(&node->slices);
+    *slice = (struct kp_slice){.namespace = namespace};
+    return slice;
+}
+
+// What a namespace may not have anyway it does not take from others.
+static double within_limit(const struct kp_plan *plan, const struct kp_count *namespace)
+{
+    double most = FILLING * plan->limits.per_namespace;
+    return namespace->load > most ? most / namespace->load : 1;
+}
+
+static void add_namespaces(struct kp_plan *plan, struct totals *totals)
 {
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            double each = load_of(group) / group->stretch;
-            totals->load += each * (double)group->n_sampled;
-            *(group->is_small ? &totals->small : &totals->large) += bytes_share(group);
-            struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
-            namespace->load += each * (double)group->n_sampled;
+            namespace->load += load_of(group) / group->stretch * (double)group->n_sampled;
+            *(group->is_small ? &totals->small : &namespace->large) += bytes_share(group);
             namespace->bucket.rate +=
                 1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->stretch);
-            for (size_t i = 0; i < group->tracks.n; i++)
-                if (group->tracks.items[i]->on_node != NULL)
-                    group->tracks.items[i]->on_node->load += each;
         }
     }
 }
 
-static double node_factor(const struct kp_plan *plan, const struct kp_group *group)
+static void add_nodes(struct kp_plan *plan, struct totals *totals)
+{
+    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
+        double share = within_limit(plan, kp_count_get(&totals->namespaces, work->namespace));
+        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+            double each = load_of(group) / group->stretch * share;
+            for (size_t i = 0; i < group->tracks.n; i++)
+                if (group->tracks.items[i]->on_node != NULL)
+                    slice_get(group->tracks.items[i]->on_node, work->namespace)->load += each;
+        }
+    }
+}
+
+static void find_levels(const struct kp_plan *plan, struct totals *totals)
+{
+    KP_ARRAY(double) loads = {0};
+    KP_ARRAY(double) large = {0};
+    for (const struct kp_count *n = totals->namespaces; n != NULL; n = n->hh.next) {
+        *kp_array_add(&loads) = n->load * within_limit(plan, n);
+        *kp_array_add(&large) = n->large;
+    }
+    totals->level = level_of(loads.items, loads.n, FILLING * plan->limits.total);
+    totals->bytes_level = level_of(large.items, large.n, fmax(FILLING - totals->small, FILLING / 2));
+    for (struct kp_count *node = totals->nodes; node != NULL; node = node->hh.next) {
+        loads.n = 0;
+        for (size_t i = 0; i < node->slices.n; i++)
+            *kp_array_add(&loads) = node->slices.items[i].load;
+        node->level = level_of(loads.items, loads.n, FILLING * plan->limits.per_node);
+    }
+    kp_array_free(&loads);
+    kp_array_free(&large);
+}
+
+// On the fullest of the nodes where the group has pods.
+static double node_factor(const struct kp_group *group)
 {
     double worst = 0;
-    for (size_t i = 0; i < group->tracks.n; i++)
-        if (group->tracks.items[i]->on_node != NULL)
-            worst = fmax(worst, group->tracks.items[i]->on_node->load);
-    return worst / (FILLING * plan->limits.per_node);
+    for (size_t i = 0; i < group->tracks.n; i++) {
+        struct kp_count *node = group->tracks.items[i]->on_node;
+        if (node != NULL)
+            worst = fmax(worst, slice_get(node, group->work->namespace)->load / node->level);
+    }
+    return worst;
 }
 
 static void stretch_totals(struct kp_plan *plan, struct totals *totals)
 {
     const struct kp_plan_limits *limits = &plan->limits;
-    add_loads(plan, totals);
-    double all = totals->load / (FILLING * limits->total);
-    double bytes = totals->large / fmax(FILLING - totals->small, FILLING / 2);
+    add_namespaces(plan, totals);
+    add_nodes(plan, totals);
+    find_levels(plan, totals);
+    plan->shared = HASH_COUNT(totals->namespaces) > 1;
     for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
         struct kp_count *count = kp_count_get(&totals->namespaces, work->namespace);
         double in_namespace = count->load / (FILLING * limits->per_namespace);
+        double over = 1 / within_limit(plan, count);
+        double all = count->load / totals->level;
+        double bytes = count->large / totals->bytes_level;
         double rate = limits->captures_per_second_per_namespace > 0
                           ? count->bucket.rate / (FILLING * limits->captures_per_second_per_namespace)
                           : 0;
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
             int before = group->stretch;
-            demand(group, node_factor(plan, group) * before, STRETCH_NODE);
+            demand(group, node_factor(group) * over * before, STRETCH_NODE);
             demand(group, in_namespace * before, STRETCH_NAMESPACE);
             demand(group, rate * before, STRETCH_RATE);
             demand(group, all * before, STRETCH_TOTAL);

@@ -145,11 +145,52 @@ static void test_pods_that_give_much(void **state)
     town_free(&town);
 }
 
+struct intervals {
+    int64_t calm_ms, storm_ms; // the longest
+};
+
+static void on_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
+{
+    struct intervals *seen = user;
+    int64_t *longest = strcmp(target->pod->namespace, "calm") == 0 ? &seen->calm_ms : &seen->storm_ms;
+    for (size_t i = 0; i < target->n_wanted; i++)
+        *longest = profiles[i].interval_ms > *longest ? profiles[i].interval_ms : *longest;
+}
+
+static void check_only_the_storm_is_stretched(struct town *town, const char *reason)
+{
+    struct intervals seen = {0};
+    struct kp_feasible storm, calm;
+    kp_plan_settle(town->plan, START);
+    kp_plan_each_target(town->plan, START, on_target, &seen);
+    kp_plan_feasible(town->plan, town->storm->key, START, &storm);
+    kp_plan_feasible(town->plan, town->calm->key, START, &calm);
+    assert_int_equal(seen.calm_ms, 60000);
+    assert_true(seen.storm_ms > 60000);
+    assert_true(calm.ok);
+    assert_false(storm.ok);
+    assert_string_equal(storm.reason, reason);
+}
+
+// Who asks for more than there is, of a node or of all, is cut, not who asks for little.
+static void test_pods_that_ask_for_much(void **state)
+{
+    struct town town;
+    (void)state;
+    town_make(&town, CPU("60s", "50s"), CPU("60s", "10s"), 10, true);
+    check_only_the_storm_is_stretched(&town, "ConcurrencyPerNode");
+    town_free(&town);
+    town_make(&town, CPU("60s", "50s"), CPU("60s", "10s"), 2000, false);
+    check_only_the_storm_is_stretched(&town, "ConcurrencyPerNamespace");
+    town_free(&town);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pods_that_hang),
         cmocka_unit_test(test_pods_that_give_much),
+        cmocka_unit_test(test_pods_that_ask_for_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
