@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "status/builder.h"
+#include "status/turns.h"
 #include "base/banned.h"
 
 #define COUNTS_MS    5000
@@ -44,6 +45,7 @@ struct kp_statuses {
     char *field_manager;
     struct entry *entries;
     struct kp_list queue; // entries whose `wanted` waits for a write
+    struct kp_turns *turns;
     struct kp_bucket bucket;
     struct kp_timer *timer, *flush_timer;
     bool writing;
@@ -285,27 +287,41 @@ static void write_one(struct kp_statuses *statuses, struct entry *entry)
         write_again(entry);
 }
 
+static const char *space_of(const struct entry *entry)
+{
+    return kp_policy_is_cluster(entry->policy) ? "" : entry->policy->namespace;
+}
+
+// Of the namespaces that wait the one that was written longest ago, of its policies the first; NULL if none
+// can.
+static struct entry *next_to_write(const struct kp_statuses *statuses)
+{
+    struct entry *best = NULL;
+    uint64_t best_turn = UINT64_MAX;
+    kp_list_foreach (node, (struct kp_list *)(uintptr_t)&statuses->queue) {
+        struct entry *entry = kp_container_of(node, struct entry, in_queue);
+        if (entry->call != NULL) // one write at a time each
+            continue;
+        uint64_t turn = kp_turns_last(statuses->turns, space_of(entry));
+        if (turn < best_turn) {
+            best = entry;
+            best_turn = turn;
+        }
+        if (turn == 0)
+            break;
+    }
+    return best;
+}
+
 static void pump(struct kp_statuses *statuses)
 {
     int64_t now = kp_mono_ms();
-    struct kp_list later;
-    kp_list_init(&later);
-    while (statuses->writing && !kp_list_empty(&statuses->queue) && statuses->n_calls < MAX_CALLS) {
-        struct entry *entry = kp_container_of(statuses->queue.next, struct entry, in_queue);
-        if (entry->call != NULL) { // one write at a time each
-            kp_list_remove(&entry->in_queue);
-            kp_list_append(&later, &entry->in_queue);
-            continue;
-        }
-        if (!kp_bucket_take(&statuses->bucket, now))
-            break;
+    struct entry *entry;
+    while (statuses->writing && statuses->n_calls < MAX_CALLS && (entry = next_to_write(statuses)) != NULL &&
+           kp_bucket_take(&statuses->bucket, now)) {
+        kp_turns_take(&statuses->turns, space_of(entry));
         kp_list_remove(&entry->in_queue);
         write_one(statuses, entry);
-    }
-    while (!kp_list_empty(&later)) {
-        struct kp_list *node = later.next;
-        kp_list_remove(node);
-        kp_list_append(&statuses->queue, node);
     }
     if (statuses->writing && !kp_list_empty(&statuses->queue)) {
         int64_t wait = kp_bucket_wait_ms(&statuses->bucket, now);
@@ -418,6 +434,7 @@ void kp_statuses_destroy(struct kp_statuses *statuses)
     }
     kp_timer_destroy(statuses->timer);
     kp_timer_destroy(statuses->flush_timer);
+    kp_turns_clear(&statuses->turns);
     kp_free(statuses->field_manager);
     kp_free(statuses);
 }
