@@ -77,6 +77,7 @@ static void space_release(struct kp_inventory *inventory, struct space *space)
     if (space->labels != NULL || !kp_list_empty(&space->workloads))
         return;
     HASH_DEL(inventory->spaces, space);
+    kp_free(space->policies);
     kp_free(space->name);
     kp_free(space);
 }
@@ -384,6 +385,7 @@ void kp_inventory_destroy(struct kp_inventory *inventory)
     HASH_ITER (hh, inventory->spaces, space, next_space) {
         HASH_DEL(inventory->spaces, space);
         kp_labels_destroy(space->labels);
+        kp_free(space->policies);
         kp_free(space->name);
         kp_free(space);
     }

@@ -23,6 +23,9 @@ struct space { // a namespace
     char *name;
     struct kp_labels *labels; // NULL = not known
     struct kp_list workloads;
+    const struct kp_policy **policies; // its own and the cluster's, by precedence
+    size_t n_policies;
+    uint64_t version; // of the inventory's when they were picked
     UT_hash_handle hh;
 };
 
@@ -74,6 +77,7 @@ struct kp_inventory {
     size_t n_sorted;
     bool sorted_stale;
     size_t n_all_stale; // workloads
+    uint64_t version;   // of sorted
     struct kp_list dirty;
     struct kp_timer *timer;
     bool open;
@@ -86,5 +90,8 @@ void kp_inventory_workload_free(struct kp_inventory *inventory, struct workload 
 // inventory_replan.c
 void kp_inventory_on_timer(void *inventory);
 void kp_inventory_forget_verdict(struct pod_entry *entry); // targets and matches
+// inventory_policies.c: call the first before the second.
+void kp_inventory_sort_policies(struct kp_inventory *inventory);
+void kp_inventory_pick_policies(const struct kp_inventory *inventory, struct space *space);
 
 #endif

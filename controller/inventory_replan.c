@@ -17,27 +17,6 @@
 
 typedef KP_ARRAY(struct kp_target *) target_array;
 
-// ---- policies by precedence ----
-
-static int compare_policies(const void *a, const void *b)
-{
-    return kp_policy_compare(*(const struct kp_policy *const *)a, *(const struct kp_policy *const *)b);
-}
-
-static void sort_policies(struct kp_inventory *inventory)
-{
-    if (!inventory->sorted_stale)
-        return;
-    inventory->sorted_stale = false;
-    inventory->n_sorted = 0;
-    inventory->sorted =
-        kp_grow(inventory->sorted, HASH_COUNT(inventory->policies) + 1, sizeof *inventory->sorted);
-    struct policy_entry *entry, *next;
-    HASH_ITER (hh, inventory->policies, entry, next)
-        inventory->sorted[inventory->n_sorted++] = entry->policy;
-    qsort(inventory->sorted, inventory->n_sorted, sizeof *inventory->sorted, compare_policies);
-}
-
 // ---- one pod ----
 
 static void targets_free(struct kp_target **targets, size_t n)
@@ -138,8 +117,10 @@ static enum kp_ip_claim claim_of(const struct pod_entry *entry)
 static void build_pod(struct kp_inventory *inventory, struct workload *workload, struct pod_entry *entry)
 {
     struct kp_verdict verdict = {0};
-    kp_target_build(entry->pod, inventory->sorted, inventory->n_sorted, workload->space->labels,
-        claim_of(entry), &inventory->options.target, &verdict);
+    struct space *space = workload->space;
+    kp_inventory_pick_policies(inventory, space);
+    kp_target_build(entry->pod, space->policies, space->n_policies, space->labels, claim_of(entry),
+        &inventory->options.target, &verdict);
     keep_matches(entry, &verdict);
     if (verdict.matches.n > 0)
         tell_problems(inventory, entry, &verdict.wishes);
@@ -217,7 +198,7 @@ void kp_inventory_on_timer(void *user)
 {
     struct kp_inventory *inventory = user;
     int64_t start_us = kp_mono_us();
-    sort_policies(inventory);
+    kp_inventory_sort_policies(inventory);
     while (!kp_list_empty(&inventory->dirty)) {
         struct workload *workload = kp_container_of(inventory->dirty.next, struct workload, in_dirty);
         kp_list_remove(&workload->in_dirty);

@@ -142,7 +142,7 @@ static void test_the_controller_waits_for_the_api_server(void **state)
     start(&p, argv);
     until_it_says(&p, "cannot"); // reach the API server
     until_it_says(&p, "127.0.0.1");
-    until_it_says(&p, "service ranges cannot be listed, trying again");
+    until_it_says(&p, "what is never scraped cannot be asked for, trying again");
     until_it_is_well(&p, socket_path);
     assert_int_equal(ask(socket_path, "/readyz"), 503); // no caches
     assert_int_equal(ask(socket_path, "/metrics"), 200);
