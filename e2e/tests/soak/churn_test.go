@@ -15,6 +15,7 @@ const (
 	perSecond = 50
 	lifetime  = 6 * time.Second // of a pod: 300 are there at a time
 	workloads = 20
+	atOnce    = 16 // requests of a kind; with more an API server that has little of the machine does less
 )
 
 const policy = `
@@ -98,7 +99,8 @@ func every(ctx context.Context, wg *sync.WaitGroup, rate float64, atOnce int, do
 // run goes on until ctx ends, and returns when all pods are gone.
 func (c *churn) run(ctx context.Context) {
 	var wg, pods sync.WaitGroup
-	every(ctx, &pods, perSecond, 200, func(i int64) {
+	deleting := make(chan struct{}, atOnce)
+	every(ctx, &pods, perSecond, atOnce, func(i int64) {
 		if err := c.makePod(i); err != nil {
 			c.fail(err)
 			return
@@ -107,6 +109,8 @@ func (c *churn) run(ctx context.Context) {
 		wg.Add(1)
 		time.AfterFunc(lifetime, func() {
 			defer wg.Done()
+			deleting <- struct{}{}
+			defer func() { <-deleting }()
 			c.fail(c.DropPod(c.ns, fmt.Sprintf("p%d", i)))
 			c.gone.Add(1)
 		})
