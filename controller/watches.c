@@ -28,7 +28,7 @@ struct kp_watches {
     struct kp_watches_options options;
     KP_ARRAY(struct watch *) list;
     size_t n_synced;
-    char why_not[600];
+    char why_not[1200];
 };
 
 // ---- what came ----
@@ -255,6 +255,7 @@ static bool matters_to(const struct watch *watch, const char *policy_key)
 static const char *trouble_of(const struct kp_watches *watches, const char *policy_key)
 {
     char *out = ((struct kp_watches *)(uintptr_t)watches)->why_not; // as above
+    size_t len = 0;
     for (size_t i = 0; i < watches->list.n; i++) {
         const struct watch *watch = watches->list.items[i];
         const char *trouble = kp_reflector_trouble(watch->reflector);
@@ -262,11 +263,14 @@ static const char *trouble_of(const struct kp_watches *watches, const char *poli
             continue;
         if (policy_key != NULL && !(matters_to(watch, policy_key) && lasts(watch)))
             continue;
-        snprintf(out, sizeof watches->why_not, "%s cannot be watched, going on with what is known: %s",
-            watch->path, trouble);
-        return out;
+        int n = snprintf(out + len, sizeof watches->why_not - len,
+            "%s%s cannot be watched, going on with what is known: %s", len > 0 ? "; " : "", watch->path,
+            trouble);
+        len += n > 0 ? (size_t)n : 0;
+        if (len >= sizeof watches->why_not) // of many namespaces the first ones
+            break;
     }
-    return NULL;
+    return len > 0 ? out : NULL;
 }
 
 const char *kp_watches_trouble(const struct kp_watches *watches)

@@ -126,6 +126,14 @@ static void refused(int status, const char *body, const char *says, bool told_in
     const char *trouble = kp_watches_trouble(b.watches);
     if (!strstr(trouble, "/namespaces/shop/p") || !strstr(trouble, says))
         fail_msg("'%s'", trouble);
+    for (int i = 0; i < 200 && !strstr(trouble, "; "); i++) { // of both
+        const bool never = false;
+        (void)kp_loop_run_until(b.loop, &never, 1);
+        trouble = kp_watches_trouble(b.watches);
+        assert_non_null(trouble);
+    }
+    assert_non_null(strstr(trouble, "/pods cannot be watched"));
+    assert_non_null(strstr(trouble, "/profilingpolicies cannot be watched"));
     assert_int_equal(kp_watches_trouble_of(b.watches, "shop/p") != NULL, told_in_status);
     assert_null(kp_watches_trouble_of(b.watches, "shopping/p")); // of another namespace
     until(&b, false);

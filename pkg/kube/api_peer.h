@@ -24,6 +24,7 @@ enum peer_end {
     PEER_SLOW, // chunked, with a pause before each chunk
     PEER_CUT,  // chunked, then the connection breaks
     PEER_HOLD, // chunked, then silence with the connection open
+    PEER_DROP, // no answer, the connection breaks
 };
 
 struct peer_step {
@@ -84,6 +85,8 @@ static inline bool peer_answer(int fd, const struct peer_step *step)
     char head[1024];
     char length[64];
     size_t len = step->len ? step->len : step->body ? strlen(step->body) : 0;
+    if (step->end == PEER_DROP)
+        return false;
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", len);
     int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%s%s\r\n",
         step->status, step->end == PEER_WHOLE ? length : "Transfer-Encoding: chunked\r\n",

@@ -29,6 +29,7 @@ enum {
     DEFAULT_TRIES = 10,
     FIRST_BACKOFF_MS = 500,
     MAX_BACKOFF_MS = 30 * 1000,
+    AWAY_WAIT_MS = 5 * 1000, // a try that nobody answers costs nobody anything
 };
 
 enum call_state {
@@ -312,6 +313,8 @@ static bool try_again(struct kp_kube_call *call, const struct kp_error *err)
     if (!worth_repeating(call, err))
         return false;
     int64_t wait = kp_backoff_next_ms(&call->backoff, now);
+    if (err->http_status == 0 && wait > AWAY_WAIT_MS)
+        wait = AWAY_WAIT_MS - (int64_t)(kp_random_next(&kube->random) % (AWAY_WAIT_MS / 2));
     if (err->retry_after_s > 0) // a quarter on top so that not everybody comes back together
         wait =
             err->retry_after_s * 1000LL + (int64_t)(kp_random_next(&kube->random) % 250) * err->retry_after_s;

@@ -39,6 +39,7 @@ struct kp_reflector {
     bool rv_unusable;     // the API server does not have rv any more: ask for the newest
     bool no_watch_list;   // for the next list only
     bool unpaged;         // a page's token expired: the next list goes without pages
+    bool out_of_reach;    // at the last try nobody answered, or what we ask for was not there or forbidden
     bool renewed;         // a refusal was answered with a second try, and no good answer came since
     bool error_event;     // the last watch ended by an ERROR event and nothing good came since
     uint32_t round;       // number of the list that is coming in

@@ -80,10 +80,20 @@ static enum step next_step(const struct kp_reflector *r)
     return STEP_WATCH_LIST;
 }
 
+// Who comes back, and is perhaps only about to be ready ("storage is initializing"), is not the one that was
+// asked so often.
+static void set_reach(struct kp_reflector *r, bool in_reach)
+{
+    if (in_reach && r->out_of_reach)
+        kp_backoff_reset(&r->backoff);
+    r->out_of_reach = !in_reach;
+}
+
 static void on_begin(void *user)
 {
     struct kp_reflector *r = user;
     r->began = true;
+    set_reach(r, true);
     r->renewed = false;
     if (r->step != STEP_WATCH || r->closing)
         return;
@@ -189,15 +199,18 @@ static void pause_and_go_on(struct kp_reflector *r)
 
 static int64_t wait_after(struct kp_reflector *r, const struct kp_error *err)
 {
-    int64_t wait = kp_backoff_next_ms(&r->backoff, kp_mono_ms());
     bool away = !r->began && err->http_status == 0 &&
                 (err->code == KP_NETWORK || err->code == KP_TLS || err->code == KP_TIMEOUT);
+    set_reach(r, !away && err->code != KP_NOT_FOUND && err->code != KP_DENIED);
+    int64_t wait = kp_backoff_next_ms(&r->backoff, kp_mono_ms());
     if ((err->code == KP_NOT_FOUND || err->code == KP_DENIED) && wait > MISSING_WAIT_MS)
         wait = MISSING_WAIT_MS + (int64_t)(kp_random_next(&r->random) % 1000);
     if (away && wait > AWAY_WAIT_MS)
         wait = AWAY_WAIT_MS - (int64_t)(kp_random_next(&r->random) % (AWAY_WAIT_MS / 2));
     if (err->retry_after_s <= 0)
         return wait;
+    if (wait > MISSING_WAIT_MS) // it knows better when to come again
+        wait = MISSING_WAIT_MS;
     int64_t seconds = err->retry_after_s < MAX_ASKED_S ? err->retry_after_s : MAX_ASKED_S;
     int64_t asked = (1000 + (int64_t)(kp_random_next(&r->random) % 250)) * seconds;
     return asked > wait ? asked : wait;

@@ -301,6 +301,27 @@ static void test_server_cannot_be_reached(void **state)
     end(&f);
 }
 
+// One that was away for long and comes back, not ready yet, is asked again soon.
+static void test_back_but_not_ready(void **state)
+{
+    (void)state;
+    static const struct peer_step gone = {NULL, 0, NULL, NULL, 0, 0, PEER_DROP};
+    const struct peer_step steps[] = {gone, gone, gone, gone, gone, gone,
+        {NULL, 429, NULL, STATUS(429, "TooManyRequests"), 0, 0, PEER_WHOLE},
+        {"resourceVersion=0 ", 200, NULL, LIST("20", "", POD("a", "5")), 0, 0, PEER_WHOLE},
+        {"resourceVersion=20&", 200, NULL, "", 0, 0, PEER_HOLD}};
+    struct kp_reflector_tuning tuning = classic;
+    struct fixture f;
+    tuning.first_backoff_ms = 50;
+    tuning.max_backoff_ms = 60000;
+    begin(&f, steps, KP_COUNT(steps), &tuning);
+    run_until(&f, NULL, 7);
+    int64_t began = kp_mono_ms();
+    run_until(&f, "!", 9);
+    assert_true(kp_mono_ms() - began < 2000); // the seventh wait in a row would be 3.2 s and more
+    end(&f);
+}
+
 static void test_unreadable_objects_are_left_out(void **state)
 {
     (void)state;
@@ -424,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_short_watches),
         cmocka_unit_test(test_cache_stands_while_the_server_is_away),
         cmocka_unit_test(test_server_cannot_be_reached),
+        cmocka_unit_test(test_back_but_not_ready),
         cmocka_unit_test(test_unreadable_objects_are_left_out),
         cmocka_unit_test(test_unreadable_watch_is_listed_again),
         cmocka_unit_test(test_token_is_read_again),
