@@ -285,9 +285,24 @@ func Pods(t *testing.T, ns, selector string) []string {
 // Metrics is the controller's metrics page, or the registry's.
 func Metrics(t *testing.T, component string) string {
 	t.Helper()
+	text, err := page(t, component, "metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(text)
+}
+
+// Readyz is what a component says of itself to whoever asks with ?verbose.
+func Readyz(t *testing.T, component string) (string, error) {
+	t.Helper()
+	return page(t, component, "readyz?verbose")
+}
+
+func page(t *testing.T, component, path string) (string, error) {
+	t.Helper()
 	pod := Pods(t, Namespace, "app.kubernetes.io/component="+component)
 	if len(pod) != 1 {
 		t.Fatalf("%d %s pods", len(pod), component)
 	}
-	return K(t, "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:8080/proxy/metrics", Namespace, pod[0]))
+	return Kubectl("get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:8080/proxy/%s", Namespace, pod[0], path))
 }

@@ -331,6 +331,17 @@ func (b *box) start(ctx context.Context, name string) error {
 	return err
 }
 
+// startWith is start with further arguments, which the command it had does not keep.
+func (b *box) startWith(ctx context.Context, name string, args ...string) error {
+	cmd, err := os.ReadFile(filepath.Join(b.dir, name+".cmd"))
+	if err != nil {
+		return err
+	}
+	once := strings.TrimSuffix(string(cmd), "\n") + " " + quote(args)
+	_, err = b.run(ctx, "sh", "-c", `setsid sh -c "$2" </dev/null >>"$1.log" 2>&1 & echo $! >"$1.pid"`, "sh", filepath.Join(b.dir, name), once)
+	return err
+}
+
 func (b *box) stop(ctx context.Context, name, signal string) error {
 	_, err := b.run(ctx, "sh", "-c", `p=$(cat "$1.pid"); kill "-$2" $p; while kill -0 $p 2>/dev/null; do sleep 0.02; done`,
 		"sh", filepath.Join(b.dir, name), signal)

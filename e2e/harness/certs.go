@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -115,6 +117,52 @@ func writePEM(name, kind string, der []byte) error {
 	return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
+// openCA is a certificate authority of newCA.
+func openCA(dir, name string) (*pki, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key"))
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s.key is not an ECDSA key", name)
+	}
+	cert, err := x509.ParseCertificate(pair.Certificate[0])
+	return &pki{dir: dir, cert: cert, key: key}, err
+}
+
+func (p *pki) apiserver() error {
+	return p.issue("apiserver", pkix.Name{CommonName: "kube-apiserver"}, x509.ExtKeyUsageServerAuth, []string{serviceIP, controlPlaneIP, "127.0.0.1"},
+		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+}
+
+// RenewCertificate gives the API server another certificate, by the authority it has, for its next start.
+func (c *Cluster) RenewCertificate() error {
+	ca, err := openCA(filepath.Join(c.Dir, "pki"), "ca")
+	if err != nil {
+		return err
+	}
+	return ca.apiserver()
+}
+
+// AddAuthority makes a new certificate authority and puts it behind the one there is in ca.crt, which everybody trusts who reads it
+// from then on. The function returned gives the API server a certificate by it for its next start.
+func (c *Cluster) AddAuthority(name string) (use func() error, err error) {
+	ca, err := newCA(filepath.Join(c.Dir, "pki"), name)
+	if err != nil {
+		return nil, err
+	}
+	both, err := os.ReadFile(c.PKI("ca.crt"))
+	if err != nil {
+		return nil, err
+	}
+	added, err := os.ReadFile(c.PKI(name + ".crt"))
+	if err != nil {
+		return nil, err
+	}
+	return ca.apiserver, os.WriteFile(c.PKI("ca.crt"), append(both, added...), 0o600)
+}
+
 // certificates writes everything the control plane and the nodes need.
 func certificates(dir string, nodes []string) error {
 	ca, err := newCA(dir, "ca")
@@ -128,8 +176,8 @@ func certificates(dir string, nodes []string) error {
 	if err := front.issue("front-proxy", pkix.Name{CommonName: "front-proxy-client"}, x509.ExtKeyUsageClientAuth, nil); err != nil {
 		return err
 	}
-	if err := ca.issue("apiserver", pkix.Name{CommonName: "kube-apiserver"}, x509.ExtKeyUsageServerAuth, []string{serviceIP, controlPlaneIP, "127.0.0.1"},
-		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"); err != nil {
+	// what signs has to be one certificate, ca.crt may become more
+	if err := errors.Join(ca.apiserver(), writePEM(filepath.Join(dir, "signer.crt"), "CERTIFICATE", ca.cert.Raw)); err != nil {
 		return err
 	}
 	masters := "system:masters"

@@ -128,15 +128,21 @@ func (c *Cluster) Start(ctx context.Context, where, name string) error {
 	if err != nil {
 		return err
 	}
-	if name == "apiserver" || name == "etcd" {
-		if err := os.WriteFile(c.disturbed(), nil, 0o644); err != nil {
-			return err
-		}
+	if err := c.disturb(name); err != nil {
+		return err
 	}
 	return b.start(ctx, name)
 }
 
 func (c *Cluster) disturbed() string { return filepath.Join(c.Dir, "disturbed") }
+
+// disturb notes that a component is started anew on which others live.
+func (c *Cluster) disturb(name string) error {
+	if name != "apiserver" && name != "etcd" {
+		return nil
+	}
+	return os.WriteFile(c.disturbed(), nil, 0o644)
+}
 
 // Recover begins anew what lives on watches, if the API server or etcd were started again since the last time. By themselves
 // kube-proxy, the scheduler and the others come again later and later, and what one of them missed meanwhile was seen to stay
@@ -152,16 +158,46 @@ func (c *Cluster) Recover(ctx context.Context) error {
 	if err := wait(ctx, 60*time.Second, "API server to be ready", func() error { return api.get(ctx, "/readyz", nil) }); err != nil {
 		return err
 	}
+	err = c.RestartClients(ctx)
+	for _, n := range c.nodes {
+		err = errors.Join(err, wait(ctx, 60*time.Second, "node "+n.name+" to be Ready", func() error { return api.nodeReady(ctx, n.name) }))
+	}
+	return errors.Join(err, os.Remove(c.disturbed()))
+}
+
+// RestartClients starts anew everything that talks to the API server: what it read of files is read again.
+func (c *Cluster) RestartClients(ctx context.Context) (err error) {
 	for _, name := range []string{"kcm", "scheduler", "coredns"} {
 		err = errors.Join(err, c.cp.restart(ctx, name))
 	}
 	for _, n := range c.nodes {
 		err = errors.Join(err, n.restart(ctx, "kubelet"), n.restart(ctx, "proxy"))
 	}
-	for _, n := range c.nodes {
-		err = errors.Join(err, wait(ctx, 60*time.Second, "node "+n.name+" to be Ready", func() error { return api.nodeReady(ctx, n.name) }))
+	return err
+}
+
+// Revive starts a component that does not run.
+func (c *Cluster) Revive(ctx context.Context, where, name string) error {
+	b, err := c.box(where)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, os.Remove(c.disturbed()))
+	if _, err := b.run(ctx, "sh", "-c", `kill -0 $(cat "$1.pid")`, "sh", filepath.Join(b.dir, name)); err == nil {
+		return nil
+	}
+	return c.Start(ctx, where, name)
+}
+
+// StartWith starts a stopped component with the command it had and further flags, this once.
+func (c *Cluster) StartWith(ctx context.Context, where, name string, flags ...string) error {
+	b, err := c.box(where)
+	if err != nil {
+		return err
+	}
+	if err := c.disturb(name); err != nil {
+		return err
+	}
+	return b.startWith(ctx, name, flags...)
 }
 
 // Load imports an image archive on every node.

@@ -210,7 +210,7 @@ func (c *Cluster) startRest(ctx context.Context) error {
 			"--service-account-private-key-file=" + pki + "sa.key", "--use-service-account-credentials=true",
 			// else the default ServiceAccount comes 5 s later
 			"--kube-api-qps=1000", "--kube-api-burst=1000", "--flex-volume-plugin-dir=" + cp.dir + "/flex",
-			"--cluster-signing-cert-file=" + pki + "ca.crt", "--cluster-signing-key-file=" + pki + "ca.key"}, auth("kcm")...)...),
+			"--cluster-signing-cert-file=" + pki + "signer.crt", "--cluster-signing-key-file=" + pki + "ca.key"}, auth("kcm")...)...),
 		cp.daemon(ctx, "scheduler", append([]string{k8s + "/kube-scheduler"}, auth("scheduler")...)...),
 		cp.daemon(ctx, "coredns", c.Tools.CoreDNS, "-conf", filepath.Join(cp.dir, "Corefile")))
 	for i, n := range c.nodes {
