@@ -56,7 +56,7 @@ func measureCommand(args []string) error {
 		return err
 	}
 	if o.small {
-		o.pods, o.updates, o.rounds = 2000, 4000, 1
+		o.pods, o.updates, o.rounds = 2000, 3000, 1
 		if o.only == "" {
 			o.only = "idle,sync,updates"
 		}

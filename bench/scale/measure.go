@@ -165,7 +165,7 @@ func (b *bench) idle() error {
 	if _, err := p.waitSynced(time.Minute); err != nil {
 		return err
 	}
-	time.Sleep(5 * time.Second)
+	b.settle()
 	m, err := p.memory()
 	if err != nil {
 		return err
@@ -173,6 +173,15 @@ func (b *bench) idle() error {
 	b.table.want("idle, anonymous memory", mb(m.anonymous), "", m.anonymous, 8, "MB")
 	b.table.want("idle, RSS", mb(m.rss), "", m.rss, 20, "MB")
 	return nil
+}
+
+// settle lets garbage be collected, reports be written and allocators come to rest.
+func (b *bench) settle() {
+	if b.small {
+		time.Sleep(4 * time.Second)
+	} else {
+		time.Sleep(10 * time.Second)
+	}
 }
 
 func mb(v float64) string { return fmt.Sprintf("%.1f MB", v) }
