@@ -18,7 +18,7 @@
 #define POST_MS       1000  // a namespace's state goes out at most so often
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
 #define SLICE_US      2000  // longest stretch of a pass before the loop gets its turn
-#define COST_FACTOR   100   // what took t is not repeated within 100 t
+#define COST_FACTOR   300   // what took t is not repeated within 300 t
 
 struct ref_problem {
     char *policy, *problem;
