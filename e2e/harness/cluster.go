@@ -315,8 +315,8 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if !validName.MatchString(o.Name) {
 		return nil, fmt.Errorf("bad cluster name '%s': letters, digits and dashes, at most 20", o.Name)
 	}
-	if o.Nodes < 1 || o.Nodes > 9 {
-		return nil, fmt.Errorf("%d nodes: 1 to 9 are possible", o.Nodes)
+	if o.Nodes < 0 || o.Nodes > 9 { // none: a control plane alone
+		return nil, fmt.Errorf("%d nodes: 0 to 9 are possible", o.Nodes)
 	}
 	if os.Geteuid() != 0 {
 		return nil, errors.New("a cluster needs root: namespaces, cgroups and mounts are made")

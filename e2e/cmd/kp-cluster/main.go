@@ -24,7 +24,7 @@ usage: kp-cluster COMMAND [--name NAME] ...
 
   up [--nodes N] [--owner PID] [--ipv6]
                                  build what is missing (6 minutes the first time), start a cluster; an old one of that name is
-                                 removed first. With --owner it is taken down when that process ends, however it ends
+                                 removed first. 0 nodes: a control plane alone. With --owner it is taken down when that process ends, however it ends
                                  --ipv6: everything has an IPv6 address as well, which comes first on all nodes but the first
   down                           end it and remove every trace (also of a run that was killed)
   status                         components of the cluster and whether they run; without --name lists all clusters
