@@ -35,6 +35,7 @@ struct kp_report {
     struct kp_timer *pass_timer, *post_timer, *all_timer;
     struct kp_accounts *accounts; // while a pass runs
     int64_t pass_us;              // that it took so far
+    int64_t pass_rest_until_mono_ms;
     bool pass_due;
     bool is_in_trouble; // captures wait, and it was said
     struct dirty_space *dirty;
@@ -212,6 +213,7 @@ static void on_pass(void *user)
     }
     kp_metric_set(report->pass_seconds, (double)report->pass_us / 1e6);
     int64_t rest_ms = report->pass_us * COST_FACTOR / 1000;
+    report->pass_rest_until_mono_ms = kp_mono_ms() + rest_ms;
     kp_timer_start(report->pass_timer, report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + rest_ms, 0);
 }
 
@@ -289,8 +291,9 @@ void kp_report_touch(struct kp_report *report, const char *namespace)
     if (report->pass_due)
         return;
     report->pass_due = true;
+    int64_t rest_ms = report->pass_rest_until_mono_ms - kp_mono_ms();
     if (report->accounts == NULL)
-        kp_timer_start(report->pass_timer, SETTLE_MS, 0);
+        kp_timer_start(report->pass_timer, rest_ms > SETTLE_MS ? rest_ms : SETTLE_MS, 0);
 }
 
 void kp_report_post_again(struct kp_report *report)
