@@ -173,7 +173,8 @@ func outcomes(t *testing.T, ns string) {
 		}
 	}
 	for _, k := range kinds {
-		if right[k.name] < bad/len(kinds)/4 || wrong[k.name] != "" {
+		// some wait for what their own namespace may: but none is told wrong
+		if right[k.name] < 3 || wrong[k.name] != "" {
 			t.Errorf("%s: %d of %d are %s; one is %q", k.name, right[k.name], bad/len(kinds), k.outcome, wrong[k.name])
 		}
 	}
