@@ -31,7 +31,6 @@ type world struct {
 	client *kubernetes.Clientset
 	pods   int
 	since  metav1.Time
-	began  int64 // what an earlier run wrote differs
 }
 
 func newWorld(config *rest.Config, pods int) (*world, error) {
@@ -39,7 +38,7 @@ func newWorld(config *rest.Config, pods int) (*world, error) {
 	c.QPS, c.Burst = -1, 0
 	c.ContentType, c.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(c)
-	return &world{client: client, pods: pods, began: time.Now().Unix(), since: metav1.NewTime(time.Now().Add(-48 * time.Hour).Truncate(time.Second))}, err
+	return &world{client: client, pods: pods, since: metav1.NewTime(time.Now().Add(-48 * time.Hour).Truncate(time.Second))}, err
 }
 
 // workloadOf tells the workload of pod i.
@@ -201,7 +200,8 @@ func (w *world) update(ctx context.Context, n, rate int) (float64, error) {
 			return ctx.Err()
 		}
 		i := k * 7919 % w.pods // a prime: every pod in turn
-		patch := fmt.Sprintf(`{"metadata":{"labels":{"release":"r%d-%d"}}}`, w.began, k)
+		// other than what any update before wrote: else it is none, and nobody is told
+		patch := fmt.Sprintf(`{"metadata":{"labels":{"release":"r%d-%d"}}}`, began.UnixNano(), k)
 		workload := w.workloadOf(i)
 		_, err := w.client.CoreV1().Pods(namespaceOf(workload)).Patch(ctx, podName(i, workload), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 		return err
