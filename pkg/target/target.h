@@ -105,11 +105,12 @@ struct kp_target_config {
     bool allow_not_ready;             // false: only Ready pods are scraped
 };
 
+// Who else has the pod's address.
+enum kp_ip_claim { KP_IP_OWN, KP_IP_OF_POD, KP_IP_OF_NODE };
+
 // policies: sorted by kp_policy_compare, all of them (those that do not match the pod are passed over
 // quickly). namespace_labels: of the pod's namespace, for cluster policies; NULL = unknown: a
 // namespaceSelector that is not empty does not match.
-// Who else has the pod's address.
-enum kp_ip_claim { KP_IP_OWN, KP_IP_OF_POD, KP_IP_OF_NODE };
 void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *policies, size_t n_policies,
     const struct kp_labels *namespace_labels, enum kp_ip_claim ip_claim,
     const struct kp_target_config *config, struct kp_verdict *ret);
