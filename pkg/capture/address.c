@@ -11,12 +11,14 @@
 #include "base/text.h"
 #include "base/banned.h"
 
+enum source { GIVEN, SERVICES, SERVERS };
+
 // Addresses are compared as 16 bytes; IPv4 as v4-in-v6.
 struct network {
     unsigned char bytes[16];
     unsigned bits;
     char text[64], what[40];
-    enum { GIVEN, SERVICES, SERVERS } source;
+    enum source source;
 };
 
 struct kp_denylist {
@@ -127,11 +129,11 @@ void kp_denylist_forget(struct kp_denylist *list, const char *cidr)
     list->networks.n = kept;
 }
 
-static size_t learn(struct kp_denylist *list, const char *const *texts, int source, const char *what)
+static size_t learn(struct kp_denylist *list, const char *const *texts, enum source source, const char *what)
 {
     size_t kept = 0, learned = 0;
     for (size_t i = 0; i < list->networks.n; i++)
-        if ((int)list->networks.items[i].source != source)
+        if (list->networks.items[i].source != source)
             list->networks.items[kept++] = list->networks.items[i];
     list->networks.n = kept;
     for (size_t i = 0; texts != NULL && texts[i] != NULL; i++) {
@@ -140,8 +142,7 @@ static size_t learn(struct kp_denylist *list, const char *const *texts, int sour
             KP_DEBUG("network left out of those never scraped", KP_E(&err));
             continue;
         }
-        struct network *added = &list->networks.items[list->networks.n - 1];
-        added->source = source == SERVICES ? SERVICES : SERVERS;
+        list->networks.items[list->networks.n - 1].source = source;
         learned++;
     }
     return learned;
