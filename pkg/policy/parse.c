@@ -174,6 +174,16 @@ static void read_service(struct kp_policy_reader *p, const json_t *object)
             policy->service_key, KP_MAX_SERVICE_NAME);
 }
 
+// What begins so is what the API server says of a pod (k8s.namespace); no policy can say it.
+static void refuse_system_label(struct kp_policy_reader *p, const char *where, const char *key)
+{
+    if (key != NULL && kp_starts_with(key, "k8s."))
+        kp_policy_reject(p,
+            "%s: '%.60s' begins with k8s., as what the controller says of a pod does; leave it out or give "
+            "it another name",
+            where, key);
+}
+
 static void read_labels(struct kp_policy_reader *p, const json_t *object)
 {
     const json_t *list = kp_policy_get_list(p, object, "fromPod");
@@ -193,6 +203,7 @@ static void read_labels(struct kp_policy_reader *p, const json_t *object)
             kp_policy_reject(p, "labels.fromPod[%zu] is not a label key", i);
         else
             from_pod[p->policy->n_labels_from_pod++] = kp_arena_strdup(&p->arena, text);
+        refuse_system_label(p, "labels.fromPod", text);
     }
     p->policy->labels_from_pod = from_pod;
     json_object_foreach(fixed, key, value)
@@ -202,6 +213,7 @@ static void read_labels(struct kp_policy_reader *p, const json_t *object)
             kp_policy_reject(p, "labels.static: '%.60s' is not a label", key);
         else if (used < KP_MAX_LABELS)
             items[used++] = (struct kp_label){key, text};
+        refuse_system_label(p, "labels.static", key);
     }
     p->policy->static_labels = kp_labels_create(items, used);
 }

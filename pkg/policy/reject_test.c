@@ -93,6 +93,10 @@ static const struct {
         "service.value 'a/b'"},
     {"{'selector': {}, 'labels': {'fromPod': [3]}}", "InvalidSpec", "labels.fromPod[0]"},
     {"{'selector': {}, 'labels': {'static': {'a b': 'c'}}}", "InvalidSpec", "'a b' is not a label"},
+    {"{'selector': {}, 'labels': {'fromPod': ['team', 'k8s.pod']}}", "InvalidSpec",
+        "labels.fromPod: 'k8s.pod' begins with k8s."},
+    {"{'selector': {}, 'labels': {'static': {'k8s.namespace': 'pay'}}}", "InvalidSpec",
+        "labels.static: 'k8s.namespace' begins with k8s."},
     {"{'selector': {}, 'retention': {'age': 'long'}}", "InvalidSpec", "age: 'long' is not a duration"},
 };
 

@@ -102,6 +102,8 @@ static void test_system_fields_are_no_labels(void **state)
         "{'k8s.namespace': 'pay', 'env': 'prod'}}}");
     struct kp_verdict verdict;
     (void)state;
+    assert_string_equal(policy->reject_reason, "InvalidSpec");
+    policy->reject_reason = NULL; // as if whoever read it had let it through
     ready_pod(&f);
     fixture_label(&f, "k8s.pod", "pay-1");
     fixture_label(&f, "team", "a");
