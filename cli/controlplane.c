@@ -109,16 +109,20 @@ static const struct component components[] = {
     {"kubelet", "kubelet", 10250, add_kubelets},
 };
 
-// Those that were not named may be missing: managed control planes hide most of them.
+// Those that were not named may be missing: managed control planes hide most of them. What keeps several from
+// being found (no right to list pods) is told once.
 static int add_all(struct kp_cli *cli, struct kp_captures *captures, struct kp_error *err)
 {
+    struct kp_error told = {0};
     for (size_t i = 0; i < KP_COUNT(components); i++) {
         struct kp_error one = {0};
         int rc = components[i].add(cli, &components[i], NULL, captures, &one);
         if (rc == KP_CANCELED || cli->is_usage_wrong)
             return kp_cli_pass(err, &one);
-        if (rc != 0)
+        if (rc != 0 && !kp_streq(one.text, told.text))
             kp_cli_note(cli, "%s", one.text);
+        if (rc != 0)
+            told = one;
     }
     return 0;
 }
