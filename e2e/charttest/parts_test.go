@@ -342,6 +342,42 @@ func TestNetworkPolicies(t *testing.T) {
 	}
 }
 
+// Who may ask is said: the pod of helm test may go on.
+func TestNetworkPoliciesLetTheTestIn(t *testing.T) {
+	all := parse(t, rendered(t, "networkPolicy.enabled=true", "networkPolicy.metricsFrom[0].ipBlock.cidr=192.0.2.1/32", "networkPolicy.clientsFrom[0].ipBlock.cidr=192.0.2.2/32"))
+	var test map[string]any
+	for _, o := range of(all, "Pod") {
+		if o.hook() == "test" {
+			test = at2(o, "metadata", "labels")
+		}
+	}
+	if len(test) == 0 {
+		t.Fatal("no pod of helm test")
+	}
+	rules := 0
+	for _, name := range []string{"kube-pprof-controller", "kube-pprof-registry"} {
+		for _, rule := range items(one(t, all, "NetworkPolicy", name), "spec", "ingress") {
+			rules++
+			in, others := false, false
+			for _, from := range items(rule, "from") {
+				labels := at2(from, "podSelector", "matchLabels")
+				matches := len(labels) > 0
+				for key, value := range labels {
+					matches = matches && test[key] == value
+				}
+				in = in || matches
+				others = others || strings.HasPrefix(text(from, "ipBlock", "cidr"), "192.0.2.")
+			}
+			if !in || !others {
+				t.Errorf("%s: helm test and who was named may ask, but: %v", name, rule)
+			}
+		}
+	}
+	if rules != 3 {
+		t.Errorf("%d rules", rules)
+	}
+}
+
 func TestHelmTest(t *testing.T) {
 	for _, in := range matrix(t) {
 		var tests []manifest
