@@ -1,5 +1,6 @@
-// The queue: in order, memory first. What waits for long, or while the receiver is in trouble, is written to
-// the spool by a worker thread and loaded again when its turn comes.
+// The queue: namespaces in turn, those of one in order. What waits for long, or while the receiver is in
+// trouble, is written to the spool by a worker thread and loaded again when its turn comes and memory has
+// room.
 #include "sink/sink.h"
 
 #include <stdio.h>
@@ -57,7 +58,7 @@ void kp_sink_drop_body(struct kp_sink_item *item)
 {
     if (item->body == NULL)
         return;
-    item->sink->memory -= item->bytes;
+    *(item->on_disk ? &item->sink->copies : &item->sink->memory) -= item->bytes;
     kp_blob_unref(item->body);
     item->body = NULL;
 }
@@ -137,6 +138,17 @@ static void unblock(struct kp_sink *sink)
 
 // ---- sending ----
 
+static bool is_held(const struct kp_sink *sink)
+{
+    return sink->paused || sink->closing || kp_mono_ms() < sink->blocked_until_ms;
+}
+
+static void back_to_disk(struct kp_sink_item *item)
+{
+    kp_sink_drop_body(item);
+    item->state = ITEM_DISK;
+}
+
 static void on_sent(void *user, const struct kp_sink_answer *answer)
 {
     struct kp_sink_item *item = user;
@@ -145,6 +157,8 @@ static void on_sent(void *user, const struct kp_sink_answer *answer)
     item->state = ITEM_MEMORY;
     if (answer->retry) {
         item->waits_since_mono_ms = 0; // to the spool, if there is one
+        if (item->on_disk)
+            back_to_disk(item);
         kp_sink_block(sink, answer);
     } else {
         unblock(sink);
@@ -158,7 +172,6 @@ static void send(struct kp_sink_item *item)
 {
     struct kp_sink *sink = item->sink;
     item->state = ITEM_SENDING;
-    kp_sink_sending(item, 1);
     sink->options.ops->send(sink->options.self, &item->record, item->body, on_sent, item);
 }
 
@@ -169,27 +182,37 @@ static void load_work(void *arg)
     item->worker_code = kp_spool_read(item->sink->spool, &item->place, &item->loaded, &err);
 }
 
-static void load_done(void *arg)
+static void unpack(struct kp_sink_item *item)
 {
-    struct kp_sink_item *item = arg;
-    struct kp_sink *sink = item->sink;
     struct kp_record record;
     const uint8_t *profile;
     size_t len;
     struct kp_error err = {0};
-    kp_sink_sending(item, -1); // a place among the deliveries was kept for it
-    item->state = ITEM_DISK;
     if (item->worker_code == 0 &&
         kp_capture_unframe(item->loaded, item->place.len, &record, &profile, &len, &err) == 0) {
         item->body = kp_blob_copy(profile, len);
-        sink->memory += len;
-        item->state = ITEM_MEMORY;
         kp_record_finish(&record);
     }
     kp_free(item->loaded);
     item->loaded = NULL;
-    if (item->state == ITEM_DISK)
+}
+
+static void load_done(void *arg)
+{
+    struct kp_sink_item *item = arg;
+    struct kp_sink *sink = item->sink;
+    unpack(item);
+    if (item->body == NULL) {
+        sink->copies -= item->bytes;
+        kp_sink_sending(item, -1);
+        item->state = ITEM_DISK;
         conclude(item, KP_OUTCOME_UNDELIVERED, "the capture could not be read back from the spool");
+    } else if (is_held(sink)) {
+        kp_sink_sending(item, -1);
+        back_to_disk(item);
+    } else {
+        send(item); // in the place that was kept for it
+    }
     if (!sink->closing)
         kp_sink_pump(sink);
 }
@@ -197,8 +220,15 @@ static void load_done(void *arg)
 static void load(struct kp_sink_item *item)
 {
     item->state = ITEM_LOADING;
-    kp_sink_sending(item, 1);
+    item->sink->copies += item->bytes;
     kp_worker_run(item->sink->worker, load_work, load_done, item);
+}
+
+// One may always be loaded, whatever its size: else what is in memory and waits behind it would wait for
+// ever.
+static bool has_room_to_load(const struct kp_sink *sink, const struct kp_sink_item *item)
+{
+    return sink->copies == 0 || sink->memory + sink->copies + item->bytes <= sink->options.memory_bytes;
 }
 
 static bool too_old(const struct kp_sink_item *item, int64_t now)
@@ -206,26 +236,36 @@ static bool too_old(const struct kp_sink_item *item, int64_t now)
     return now - item->put_ms > item->sink->options.max_age_ms;
 }
 
+static void start(struct kp_sink_item *item)
+{
+    kp_sink_sending(item, 1);
+    if (item->state == ITEM_MEMORY)
+        send(item);
+    else
+        load(item);
+}
+
 static void pump_items(struct kp_sink *sink)
 {
     int64_t now = wall_ms(sink);
+    bool may_load = true;
     while (sink->n_sending < sink->options.concurrent && kp_mono_ms() >= sink->blocked_until_ms) {
-        struct kp_sink_item *item = kp_sink_next(sink);
+        struct kp_sink_item *item = kp_sink_next(sink, may_load);
         if (item == NULL)
             return;
         if (too_old(item, now))
             conclude(item, KP_OUTCOME_UNDELIVERED, "the registry was away for longer than captures are kept");
-        else if (item->state == ITEM_MEMORY)
-            send(item);
+        else if (item->state == ITEM_DISK && !has_room_to_load(sink, item))
+            may_load = false; // it keeps its turn: smaller ones that pass it would keep it out for ever
         else
-            load(item);
+            start(item);
     }
 }
 
 void kp_sink_pump(struct kp_sink *sink)
 {
     // what is told on the way may put captures in: those wait for the next round
-    if (sink->paused || sink->closing || sink->pumping || kp_mono_ms() < sink->blocked_until_ms)
+    if (sink->pumping || is_held(sink))
         return;
     sink->pumping = true;
     kp_sink_pump_states(sink);
@@ -267,7 +307,6 @@ static void on_tick(void *user)
     struct kp_sink *sink = user;
     bool crowded = sink->memory > sink->options.memory_bytes / 2;
     kp_sink_spill(sink, sink->trouble[0] != '\0' || crowded ? 0 : SPILL_AFTER_MS);
-    kp_sink_forget_copies(sink);
     kp_sink_set_gauges(sink);
     kp_sink_pump(sink);
     check_flushed(sink);
@@ -337,7 +376,7 @@ void kp_sink_wake(struct kp_sink *sink)
 
 size_t kp_sink_memory(const struct kp_sink *sink)
 {
-    return sink->memory;
+    return sink->memory + sink->copies;
 }
 
 uint64_t kp_sink_waiting(const struct kp_sink *sink)

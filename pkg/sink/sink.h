@@ -59,7 +59,7 @@ struct kp_sink_options {
     void *self;            // closed with the sink, also when kp_sink_create() fails
     const char *spool_dir; // NULL = memory only
     uint64_t spool_bytes;  // 0 = 512 MiB; full: the newest capture is Undelivered
-    size_t memory_bytes;   // waiting in memory before spilling; 0 = 16 MiB
+    size_t memory_bytes;   // waiting in memory before spilling, and of the spool read at a time; 0 = 16 MiB
     int64_t
         max_age_ms; // older ones are dropped as Undelivered; 0 = 24 h (the registry forgets keys after that)
     int concurrent; // deliveries at once; 0 = 8

@@ -62,7 +62,9 @@ struct kp_sink {
     struct kp_list items;
     struct kp_sink_space *spaces;
     struct kp_list turns; // spaces, who is next first
-    size_t n_items, memory;
+    size_t n_items;
+    size_t memory; // bytes that are nowhere else
+    size_t copies; // bytes in memory, or being read, that lie in the spool too
     int n_sending;
     bool paused, spilling, closing, pumping, worker_over;
     char trouble[260], full[240];
@@ -86,15 +88,16 @@ void kp_sink_block(struct kp_sink *sink, const struct kp_sink_answer *answer);
 void kp_sink_drop_body(struct kp_sink_item *item);
 void kp_sink_item_free(struct kp_sink_item *item); // and its copy on disk
 void kp_sink_set_gauges(struct kp_sink *sink);
-// spill.c: writes what waits in memory for longer than after_ms; drops copies of what lies on disk.
+// spill.c: writes what waits in memory for longer than after_ms.
 void kp_sink_spill(struct kp_sink *sink, int64_t after_ms);
-void kp_sink_forget_copies(struct kp_sink *sink);
 bool kp_sink_spool_has_room(const struct kp_sink *sink, size_t bytes);
 // spaces.c: the item joins the queue of its namespace, or leaves it; whose turn it is to be delivered, NULL
-// if nothing can be; why the namespace may not have more waiting (valid until the next call), NULL if it may.
+// if nothing can be (may_load: also what must be read from disk first; else it waits, and what came after
+// it); its turn is over when its delivery begins; why the namespace may not have more waiting (valid until
+// the next call), NULL if it may.
 void kp_sink_space_enter(struct kp_sink_item *item);
 void kp_sink_space_leave(struct kp_sink_item *item);
-struct kp_sink_item *kp_sink_next(struct kp_sink *sink);
+struct kp_sink_item *kp_sink_next(struct kp_sink *sink, bool may_load);
 void kp_sink_sending(struct kp_sink_item *item, int by); // deliveries under way, more or less by so many
 const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes);
 // states.c

@@ -48,33 +48,29 @@ void kp_sink_space_leave(struct kp_sink_item *item)
     kp_free(space);
 }
 
-static struct kp_sink_item *first_ready(const struct kp_sink_space *space)
+static struct kp_sink_item *first_ready(const struct kp_sink_space *space, bool may_load)
 {
     kp_list_foreach (node, (struct kp_list *)(uintptr_t)&space->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, in_space);
         if (item->state == ITEM_MEMORY || item->state == ITEM_DISK)
-            return item;
+            return item->state == ITEM_MEMORY || may_load ? item : NULL;
     }
     return NULL;
 }
 
 // Of those with the fewest deliveries under way the one that had its turn longest ago: whose captures take
 // the receiver long does not come to have all deliveries.
-struct kp_sink_item *kp_sink_next(struct kp_sink *sink)
+struct kp_sink_item *kp_sink_next(struct kp_sink *sink, bool may_load)
 {
     struct kp_sink_item *best = NULL;
     kp_list_foreach (node, &sink->turns) {
         const struct kp_sink_space *space = kp_container_of(node, struct kp_sink_space, turn);
         if (best != NULL && space->n_sending >= best->space->n_sending)
             continue;
-        struct kp_sink_item *item = first_ready(space);
+        struct kp_sink_item *item = first_ready(space, may_load);
         best = item != NULL ? item : best;
         if (best != NULL && best->space->n_sending == 0)
             break;
-    }
-    if (best != NULL) {
-        kp_list_remove(&best->space->turn);
-        kp_list_append(&sink->turns, &best->space->turn);
     }
     return best;
 }
@@ -83,6 +79,10 @@ void kp_sink_sending(struct kp_sink_item *item, int by)
 {
     item->sink->n_sending += by;
     item->space->n_sending += by;
+    if (by > 0) {
+        kp_list_remove(&item->space->turn);
+        kp_list_append(&item->sink->turns, &item->space->turn);
+    }
 }
 
 const char *kp_sink_share_full(struct kp_sink *sink, const char *namespace, size_t bytes)

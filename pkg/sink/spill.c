@@ -51,6 +51,10 @@ static void spill_done(void *arg)
         struct kp_sink_item *item = batch->items[i];
         item->writing = false;
         item->on_disk = item->worker_code == 0;
+        if (item->on_disk) {
+            sink->memory -= item->bytes;
+            sink->copies += item->bytes;
+        }
         if (item->over) {
             kp_sink_item_free(item);
         } else if (item->on_disk && item->state == ITEM_MEMORY) {
@@ -98,16 +102,4 @@ void kp_sink_spill(struct kp_sink *sink, int64_t after_ms)
     }
     sink->spilling = true;
     kp_worker_run(sink->worker, spill_work, spill_done, batch);
-}
-
-void kp_sink_forget_copies(struct kp_sink *sink)
-{
-    // loaded for a send that failed: they lie on disk anyway
-    kp_list_foreach (node, &sink->items) {
-        struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, node);
-        if (item->state == ITEM_MEMORY && item->on_disk && item->body != NULL && sink->trouble[0] != '\0') {
-            kp_sink_drop_body(item);
-            item->state = ITEM_DISK;
-        }
-    }
 }

@@ -233,6 +233,73 @@ static void a_damaged_capture_is_given_up(void **state)
     kp_test_rmdir(dir);
 }
 
+static void put_on_disk(struct bench *bench, const char *namespace, unsigned n, size_t size)
+{
+    fixture_put_in(bench, namespace, n, size);
+    kp_sink_spill(bench->sink, 0);
+    fixture_until(bench, nothing_is_being_written, 0);
+}
+
+// What comes back from disk must not take the room of what has nowhere else to be.
+static void the_spool_is_read_as_memory_has_room(void **state)
+{
+    char *dir = kp_test_tmpdir();
+    struct bench *bench = fixture_start((struct kp_sink_options){.spool_dir = dir, .memory_bytes = 16000});
+    (void)state;
+    kp_sink_pause(bench->sink, true);
+    for (unsigned i = 0; i < 8; i++)
+        put_on_disk(bench, "shop", i, 5000);
+    assert_int_equal(kp_sink_memory(bench->sink), 0);
+    kp_sink_memory_script(bench->memory, NULL);
+    kp_sink_pause(bench->sink, false);
+    fixture_until(bench, open_are, 3);
+    fixture_run(bench, 50);
+    assert_int_equal(kp_sink_memory_open(bench->memory), 3);
+    assert_int_equal(kp_sink_memory(bench->sink), 15000);
+    fixture_put_in(bench, "blog", 8, 5000);
+    fixture_put_in(bench, "shop", 9, 5000);
+    assert_int_equal(bench->outcomes.n, 0); // both are taken
+    fixture_until(bench, open_are, 4);      // blog's is in memory: nothing of its own is before it
+    assert_string_equal(kp_sink_memory_delivery(bench->memory, 3)->key, "k8");
+    fixture_run(bench, 50);
+    assert_int_equal(kp_sink_memory_open(bench->memory), 4); // shop's waits behind those on disk
+    kp_sink_memory_script(bench->memory, &stored);
+    fixture_until(bench, outcomes_are, 10);
+    for (size_t i = 0; i < 10; i++)
+        assert_int_equal(bench->outcomes.items[i].outcome, KP_OUTCOME_SUCCEEDED);
+    assert_int_equal(kp_sink_memory(bench->sink), 0);
+    fixture_end(bench);
+    kp_test_rmdir(dir);
+}
+
+static void what_is_larger_than_memory_gets_its_turn(void **state)
+{
+    char *dir = kp_test_tmpdir();
+    struct bench *bench = fixture_start((struct kp_sink_options){.spool_dir = dir, .memory_bytes = 16000});
+    (void)state;
+    kp_sink_pause(bench->sink, true);
+    for (unsigned i = 0; i < 4; i++)
+        put_on_disk(bench, "shop", i, 5000);
+    put_on_disk(bench, "blog", 4, 40000);
+    kp_sink_memory_script(bench->memory, NULL);
+    kp_sink_pause(bench->sink, false);
+    fixture_until(bench, open_are, 1); // shop's others would fit, but it is blog's turn
+    fixture_run(bench, 50);
+    assert_int_equal(kp_sink_memory_open(bench->memory), 1);
+    assert_true(kp_sink_memory_answer(bench->memory, 0, &stored));
+    fixture_until(bench, sent_are, 2);
+    assert_string_equal(kp_sink_memory_delivery(bench->memory, 1)->key, "k4");
+    assert_int_equal(kp_sink_memory(bench->sink), 40000);
+    assert_true(kp_sink_memory_answer(bench->memory, 0, &away)); // and once more from disk
+    assert_int_equal(kp_sink_memory(bench->sink), 0);
+    kp_sink_memory_script(bench->memory, &stored);
+    fixture_until(bench, outcomes_are, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(bench->outcomes.items[i].outcome, KP_OUTCOME_SUCCEEDED);
+    fixture_end(bench);
+    kp_test_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +311,8 @@ int main(void)
         cmocka_unit_test(a_flush_writes_what_cannot_be_delivered),
         cmocka_unit_test(a_second_process_is_told),
         cmocka_unit_test(a_damaged_capture_is_given_up),
+        cmocka_unit_test(the_spool_is_read_as_memory_has_room),
+        cmocka_unit_test(what_is_larger_than_memory_gets_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
