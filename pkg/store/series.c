@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/share.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -168,24 +169,22 @@ int kp_series_fits(const struct kp_series_table *table, const struct kp_record *
     struct kp_series_share *share;
     const char *name = record->namespace ? record->namespace : "";
     uint64_t bytes = bytes_of(record);
+    int code = 0;
     HASH_FIND_STR(table->shares, name, share);
-    if (share != NULL && share->bytes + bytes > max_bytes / 2) {
-        kp_fail(err, KP_THROTTLED,
-            "namespace '%.63s' has %zu series, whose names and labels take %llu MiB of memory, as much as "
-            "those "
-            "of one may: use fewer or shorter values of labels; series that are there already go on",
-            name, share->n, (unsigned long long)(share->bytes >> 20));
-    } else if (table->bytes + bytes > max_bytes) {
-        kp_fail(err, KP_THROTTLED,
+    if (table->bytes + bytes > max_bytes + max_bytes / 8)
+        code = kp_fail(err, KP_UNAVAILABLE,
             "there are %zu series, whose names and labels take %llu MiB of memory, as much as there may be: "
             "shorten --retention, or use fewer values of labels; series that are there already go on",
             table->by_id.n, (unsigned long long)(table->bytes >> 20));
-    } else {
-        return 0;
-    }
-    if (err)
+    else if (share != NULL && !kp_share_fits(share->bytes, bytes, table->bytes, max_bytes))
+        code = kp_fail(err, KP_THROTTLED,
+            "namespace '%.63s' has %zu series, whose names and labels take %llu MiB of memory, as much as "
+            "it may have now (what is left is kept for others): use fewer or shorter values of labels; "
+            "series that are there already go on",
+            name, share->n, (unsigned long long)(share->bytes >> 20));
+    if (code == KP_THROTTLED && err)
         err->retry_after_s = 300;
-    return KP_THROTTLED;
+    return code;
 }
 
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id)

@@ -69,8 +69,9 @@ void kp_series_rollup_hash(const struct kp_series *series, uint64_t ret[2]);
 // id 0 = the next one. An identity that is there already keeps its id for new profiles.
 struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_record *record, uint32_t id);
 void kp_series_remove(struct kp_series_table *table, uint32_t id);
-// Whether one more may be had: names and labels are in memory, whose they may be. All together have
-// max_bytes, one namespace half of it. Else KP_THROTTLED with a sentence.
+// Whether one more may be had: names and labels are in memory. All together are meant to have max_bytes, of
+// which no namespace may take all (base/share.h): KP_THROTTLED with a sentence. However many namespaces there
+// are, it is never more than an eighth above: KP_UNAVAILABLE, it is nobody's own limit.
 KP_MUST_CHECK int kp_series_fits(const struct kp_series_table *table, const struct kp_record *record,
     uint64_t max_bytes, struct kp_error *err);
 struct kp_series *kp_series_copy(const struct kp_series *series); // in no table

@@ -52,10 +52,11 @@ struct kp_store_options {
     uint64_t
         max_bytes_per_namespace;     // its oldest go beyond it; a tenth more: KP_THROTTLED; 0 = no such limit
     size_t max_series_per_namespace; // profiles of further ones are KP_THROTTLED; 0 = no such limit
-    uint64_t max_series_bytes; // of memory for names and labels of series; one namespace has half; beyond it
-                               // KP_THROTTLED; 0 = 256 MiB
-    size_t log_file_bytes;     // a log file is closed at this size; 0 = 64 MiB
-    int64_t seal_after_ms;     // a log file is closed, to be sealed, at this age; 0 = 10 min
+    // Of memory, for names and labels of series. A namespace that would take what is left for others:
+    // KP_THROTTLED; all together an eighth above: KP_UNAVAILABLE. 0 = 256 MiB
+    uint64_t max_series_bytes;
+    size_t log_file_bytes; // a log file is closed at this size; 0 = 64 MiB
+    int64_t seal_after_ms; // a log file is closed, to be sealed, at this age; 0 = 10 min
     enum kp_keep_original keep_original;
     struct kp_metrics *metrics;
     int64_t (*now_ms)(void); // NULL = the wall clock; tests set it
@@ -72,7 +73,8 @@ enum kp_append_status {
     KP_APPEND_KNOWN,  // the key was here already: 200, with the first id
     KP_APPEND_GONE,   // its namespace was forgotten since it was taken: not kept, no id; 200
     KP_APPEND_FAILED, // see error: KP_LIMIT = store full (507), KP_THROTTLED = its namespace has what it may
-                      // have (429), KP_UNAVAILABLE = the folder is gone (503), KP_INTERNAL = I/O
+                      // have (429), KP_UNAVAILABLE = the folder is gone, or series take all the memory
+                      // they may (503), KP_INTERNAL = I/O
 };
 
 struct kp_append {
