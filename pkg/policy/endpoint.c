@@ -5,6 +5,9 @@
 #include "policy/reader.h"
 #include "base/banned.h"
 
+// Of a server's name.
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
+
 static struct kp_key_ref get_ref(struct kp_policy_reader *p, const json_t *object)
 {
     return (struct kp_key_ref){
@@ -18,7 +21,10 @@ static void read_tls(struct kp_policy_reader *p, const json_t *tls, struct kp_en
     const json_t *ca = kp_policy_get_object(p, tls, "ca");
     const json_t *config_map = kp_policy_get_object(p, ca, "configMapRef");
     const json_t *secret = kp_policy_get_object(p, ca, "secretRef");
-    endpoint->tls_server_name = kp_policy_get_string(p, tls, "serverName", 253);
+    const char *name = kp_policy_get_string(p, tls, "serverName", 253);
+    endpoint->tls_server_name = name;
+    if (name != NULL && (name[0] == '\0' || name[strspn(name, NAME_CHARS)] != '\0'))
+        kp_policy_reject(p, "tls.serverName '%.60s' is no name of a server", name);
     endpoint->tls_insecure = kp_policy_get_bool(p, tls, "insecureSkipVerify");
     if (ca != NULL && (config_map != NULL) == (secret != NULL))
         kp_policy_reject(p, "tls.ca: set exactly one of secretRef and configMapRef");

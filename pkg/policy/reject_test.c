@@ -64,6 +64,12 @@ static const struct {
     {"{'selector': {}, 'endpoints': [{'name': 'x', 'port': 1, 'scheme': 'HTTPS', 'tls': {'ca': "
      "{'secretRef': {'name': '../../kube-system/secrets/x'}}}}]}",
         "InvalidSpec", "cannot be the name of a Secret"},
+    {"{'selector': {}, 'endpoints': [{'name': 'x', 'port': 1, 'scheme': 'HTTPS', 'tls': {'serverName': "
+     "'a\\r\\nb'}}]}",
+        "InvalidSpec", "is no name of a server"},
+    {"{'selector': {}, 'endpoints': [{'name': 'x', 'port': 1, 'scheme': 'HTTPS', 'tls': {'serverName': "
+     "'a b'}}]}",
+        "InvalidSpec", "'a b' is no name of a server"},
     {"{'selector': {}, 'endpoints': [{'name': 'x', 'port': 1, 'authorization': {'type': 'Bearer', "
      "'secretRef': {'name': 't'}}}]}",
         "InvalidSpec", "only sent over verified HTTPS"},
