@@ -248,7 +248,8 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     entry->call = NULL;
     statuses->n_calls--;
     kp_metric_inc(kp_metric_with(statuses->writes, (const char *const[]){err == NULL ? "success" : "error"}));
-    bool failed = err != NULL && http_status != 404; // 404: gone, the watch will say so
+    // 404: gone, the watch will say so; what a replica that lost the lead has not written is the next one's
+    bool failed = err != NULL && http_status != 404 && statuses->writing;
     set_failing(entry, failed);
     if (failed)
         kp_copy(statuses->trouble, sizeof statuses->trouble, err->text);
@@ -280,11 +281,15 @@ static void write_one(struct kp_statuses *statuses, struct entry *entry)
     entry->written_hash = hash_json(entry->wanted);
     entry->written_ms = kp_now_ms();
     json_object_set_new(object, "status", kp_take(entry->wanted));
+    struct kp_error err = {0};
     if (kp_kube_apply(statuses->kube, path, statuses->field_manager, object, on_written, entry, &entry->call,
-            NULL) == 0)
+            &err) == 0) {
         statuses->n_calls++;
-    else
-        write_again(entry);
+        return;
+    }
+    set_failing(entry, true);
+    kp_copy(statuses->trouble, sizeof statuses->trouble, err.text);
+    write_again(entry);
 }
 
 static const char *space_of(const struct entry *entry)
@@ -344,6 +349,7 @@ void kp_statuses_set_writing(struct kp_statuses *statuses, bool writing)
         kp_list_remove(&entry->in_queue);
         json_decref(kp_take(entry->wanted));
         entry->written_ms = 0; // somebody else wrote meanwhile, or will
+        set_failing(entry, false);
         if (writing)
             kp_policy_status_restart(&entry->status, kp_now_ms());
     }
