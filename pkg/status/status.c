@@ -44,8 +44,7 @@ struct kp_statuses {
     struct kp_events *events;
     char *field_manager;
     struct entry *entries;
-    struct kp_list queue; // entries whose `wanted` waits for a write
-    struct kp_turns *turns;
+    struct kp_turns *turns; // entries whose `wanted` waits for a write and that may be written
     struct kp_bucket bucket;
     struct kp_timer *timer, *flush_timer;
     bool writing;
@@ -184,12 +183,19 @@ static uint64_t hash_counts(const struct kp_policy_summary *summary)
     return kp_hash64_mix(hash, summary->spooled > 0); // that captures wait is news, how many is not
 }
 
+static void enter_queue(struct entry *entry)
+{
+    bool waits = entry->call == NULL && entry->wanted != NULL; // one write at a time each
+    if (waits && kp_list_empty(&entry->in_queue))
+        kp_turns_wait(entry->owner->turns,
+            kp_policy_is_cluster(entry->policy) ? "" : entry->policy->namespace, &entry->in_queue);
+}
+
 static void enqueue(struct kp_statuses *statuses, struct entry *entry, json_t *wanted)
 {
     json_decref(entry->wanted);
     entry->wanted = wanted;
-    if (kp_list_empty(&entry->in_queue))
-        kp_list_append(&statuses->queue, &entry->in_queue);
+    enter_queue(entry);
     pump(statuses);
 }
 
@@ -225,7 +231,7 @@ void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
 
 static void check_flushed(struct kp_statuses *statuses)
 {
-    if (statuses->on_flushed == NULL || statuses->n_calls > 0 || !kp_list_empty(&statuses->queue))
+    if (statuses->on_flushed == NULL || statuses->n_calls > 0 || !kp_turns_empty(statuses->turns))
         return;
     kp_loop_fn on_flushed = statuses->on_flushed;
     statuses->on_flushed = NULL;
@@ -253,10 +259,12 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     set_failing(entry, failed);
     if (failed)
         kp_copy(statuses->trouble, sizeof statuses->trouble, err->text);
+    if (failed)
+        write_again(entry);
     if (entry->dropped)
         entry_free(entry);
-    else if (failed)
-        write_again(entry);
+    else
+        enter_queue(entry);
     check_flushed(statuses);
     pump(statuses);
 }
@@ -292,43 +300,27 @@ static void write_one(struct kp_statuses *statuses, struct entry *entry)
     write_again(entry);
 }
 
-static const char *space_of(const struct entry *entry)
+// Each of a thousand updates comes here: whether anything may be written now is what it asks first.
+static struct entry *next_to_write(struct kp_statuses *statuses, int64_t now_ms)
 {
-    return kp_policy_is_cluster(entry->policy) ? "" : entry->policy->namespace;
-}
-
-// Of the namespaces that wait the one that was written longest ago, of its policies the first; NULL if none
-// can.
-static struct entry *next_to_write(const struct kp_statuses *statuses)
-{
-    struct entry *best = NULL;
-    uint64_t best_turn = UINT64_MAX;
-    kp_list_foreach (node, (struct kp_list *)(uintptr_t)&statuses->queue) {
-        struct entry *entry = kp_container_of(node, struct entry, in_queue);
-        if (entry->call != NULL) // one write at a time each
-            continue;
-        uint64_t turn = kp_turns_last(statuses->turns, space_of(entry));
-        if (turn < best_turn) {
-            best = entry;
-            best_turn = turn;
-        }
-        if (turn == 0)
-            break;
-    }
-    return best;
+    if (statuses->n_calls >= MAX_CALLS || kp_bucket_wait_ms(&statuses->bucket, now_ms) > 0)
+        return NULL;
+    struct kp_list *node = kp_turns_take(statuses->turns);
+    if (node == NULL)
+        return NULL;
+    (void)kp_bucket_take(&statuses->bucket, now_ms);
+    return kp_container_of(node, struct entry, in_queue);
 }
 
 static void pump(struct kp_statuses *statuses)
 {
     int64_t now = kp_mono_ms();
     struct entry *entry;
-    while (statuses->writing && statuses->n_calls < MAX_CALLS && (entry = next_to_write(statuses)) != NULL &&
-           kp_bucket_take(&statuses->bucket, now)) {
-        kp_turns_take(&statuses->turns, space_of(entry));
-        kp_list_remove(&entry->in_queue);
+    if (!statuses->writing)
+        return;
+    while ((entry = next_to_write(statuses, now)) != NULL)
         write_one(statuses, entry);
-    }
-    if (statuses->writing && !kp_list_empty(&statuses->queue)) {
+    if (!kp_turns_empty(statuses->turns)) {
         int64_t wait = kp_bucket_wait_ms(&statuses->bucket, now);
         kp_timer_start(statuses->timer, wait < 50 ? 50 : wait, 0);
     }
@@ -405,7 +397,7 @@ static void on_grace_over(void *user)
 
 void kp_statuses_flush(struct kp_statuses *statuses, int64_t grace_ms, kp_loop_fn on_flushed, void *user)
 {
-    bool nothing = statuses->n_calls == 0 && (kp_list_empty(&statuses->queue) || !statuses->writing);
+    bool nothing = statuses->n_calls == 0 && (kp_turns_empty(statuses->turns) || !statuses->writing);
     statuses->on_flushed = on_flushed;
     statuses->flushed_user = user;
     pump(statuses);
@@ -419,7 +411,7 @@ struct kp_statuses *kp_statuses_create(struct kp_loop *loop, struct kp_kube *kub
     statuses->kube = kube;
     statuses->events = events;
     statuses->field_manager = kp_strdup(field_manager);
-    kp_list_init(&statuses->queue);
+    statuses->turns = kp_turns_create();
     kp_bucket_init(&statuses->bucket, WRITES_PER_S, WRITES_PER_S, kp_mono_ms());
     statuses->timer = kp_timer_create(loop, on_timer, statuses);
     statuses->flush_timer = kp_timer_create(loop, on_grace_over, statuses);
@@ -440,7 +432,7 @@ void kp_statuses_destroy(struct kp_statuses *statuses)
     }
     kp_timer_destroy(statuses->timer);
     kp_timer_destroy(statuses->flush_timer);
-    kp_turns_clear(&statuses->turns);
+    kp_turns_destroy(statuses->turns);
     kp_free(statuses->field_manager);
     kp_free(statuses);
 }

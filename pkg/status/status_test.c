@@ -149,6 +149,25 @@ static void test_a_policy_that_is_gone(void **state)
     end(&f);
 }
 
+static void test_changed_while_it_is_written(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {OK(APPLY), OK(APPLY)};
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), false);
+    add(&f, "{}");
+    struct kp_policy_summary summary = fixture_summary();
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    summary.feasible = false;
+    summary.feasible_message = "2 asked, 1 possible";
+    kp_statuses_update(f.statuses, "shop/p", &summary, kp_now_ms());
+    run_until(&f, 2);
+    assert_true(has(&f, 0, "\"sampled\":6"));
+    assert_false(has(&f, 0, "2 asked"));
+    assert_true(has(&f, 1, "2 asked, 1 possible"));
+    end(&f);
+}
+
 static void test_dropped_while_it_is_written(void **state)
 {
     (void)state;
@@ -396,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_when_what_is_written),
         cmocka_unit_test(test_a_failed_write_is_repeated),
         cmocka_unit_test(test_a_policy_that_is_gone),
+        cmocka_unit_test(test_changed_while_it_is_written),
         cmocka_unit_test(test_dropped_while_it_is_written),
         cmocka_unit_test(test_only_who_writes_judges),
         cmocka_unit_test(test_all_policies_are_measured),
