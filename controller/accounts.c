@@ -20,6 +20,7 @@ struct account {
 
 struct kp_accounts {
     struct account *accounts;
+    struct account *next_account; // to be handed out
     KP_ARRAY(char *) workloads;
     size_t next; // of workloads
     size_t serial;
@@ -181,11 +182,19 @@ const struct kp_target_totals *kp_accounts_totals(const struct kp_accounts *acco
     return &accounts->totals;
 }
 
-void kp_accounts_each(struct kp_accounts *accounts,
-    void (*each)(void *user, const struct kp_policy *policy, struct kp_policy_summary *summary), void *user)
+bool kp_accounts_each(struct kp_accounts *accounts,
+    void (*each)(void *user, const struct kp_policy *policy, struct kp_policy_summary *summary), void *user,
+    int64_t slice_us)
 {
-    for (struct account *account = accounts->accounts; account != NULL; account = account->hh.next)
+    int64_t end_us = kp_mono_us() + slice_us;
+    while (accounts->next_account != NULL) {
+        struct account *account = accounts->next_account;
+        accounts->next_account = account->hh.next;
         each(user, account->policy, &account->summary);
+        if (kp_mono_us() >= end_us)
+            break;
+    }
+    return accounts->next_account != NULL;
 }
 
 // ---- life ----
@@ -211,6 +220,7 @@ struct kp_accounts *kp_accounts_create(const struct kp_inventory *inventory)
 {
     struct kp_accounts *accounts = KP_NEW(struct kp_accounts);
     kp_inventory_each_policy(inventory, add_account, accounts);
+    accounts->next_account = accounts->accounts;
     kp_inventory_each_workload(inventory, NULL, add_workload, accounts);
     return accounts;
 }

@@ -23,8 +23,10 @@ void kp_accounts_destroy(struct kp_accounts *accounts); // NULL is fine
 bool kp_accounts_step(struct kp_accounts *accounts, const struct kp_inventory *inventory,
     struct kp_plan *plan, int64_t now_ms, int64_t slice_us);
 const struct kp_target_totals *kp_accounts_totals(const struct kp_accounts *accounts);
-// Of each policy, as it was when the pass began; the summary's texts live as long as the accounts.
-void kp_accounts_each(struct kp_accounts *accounts,
-    void (*each)(void *user, const struct kp_policy *policy, struct kp_policy_summary *summary), void *user);
+// Hands out policies, as they were when the pass began, each once, for about slice_us; false when all were.
+// The summary's texts live as long as the accounts.
+bool kp_accounts_each(struct kp_accounts *accounts,
+    void (*each)(void *user, const struct kp_policy *policy, struct kp_policy_summary *summary), void *user,
+    int64_t slice_us);
 
 #endif

@@ -176,36 +176,43 @@ static void tell_trouble(struct kp_report *report)
     }
 }
 
-static void end_pass(struct kp_report *report, int64_t now_ms)
+static void begin_pass(struct kp_report *report)
+{
+    report->pass_due = false;
+    report->pass_us = 0;
+    forget_ref_problems(report);
+    kp_limit_notes_forget(report->limits, kp_mono_ms());
+    report->accounts = kp_accounts_create(report->options.inventory);
+}
+
+// Policy by policy, for about slice_us; false when the pass is over.
+static bool end_pass(struct kp_report *report, int64_t now_ms, int64_t slice_us)
 {
     struct ending ending = {.report = report, .now_ms = now_ms};
     // not before what every policy selects is known; pods that change all the time do not hold it back
     ending.synced = report->options.synced(report->options.user, &ending.trouble) &&
                     kp_inventory_settled(report->options.inventory);
-    forget_ref_problems(report);
-    kp_limit_notes_forget(report->limits, kp_mono_ms());
-    kp_accounts_each(report->accounts, end_account, &ending);
+    if (kp_accounts_each(report->accounts, end_account, &ending, slice_us))
+        return true;
     tell_trouble(report);
     kp_statuses_measure(report->options.statuses);
     set_target_gauges(report, kp_accounts_totals(report->accounts));
     tell_status_trouble(report);
     kp_accounts_destroy(report->accounts);
     report->accounts = NULL;
+    return false;
 }
 
 static void on_pass(void *user)
 {
     struct kp_report *report = user;
     int64_t start_us = kp_mono_us(), now = kp_now_ms();
-    if (report->accounts == NULL) {
-        report->pass_due = false;
-        report->pass_us = 0;
-        report->accounts = kp_accounts_create(report->options.inventory);
-    }
+    if (report->accounts == NULL)
+        begin_pass(report);
     bool more =
         kp_accounts_step(report->accounts, report->options.inventory, report->options.plan, now, SLICE_US);
     if (!more)
-        end_pass(report, now);
+        more = end_pass(report, now, SLICE_US - (kp_mono_us() - start_us));
     report->pass_us += kp_mono_us() - start_us;
     if (more) {
         kp_timer_start(report->pass_timer, 1, 0);
