@@ -14,7 +14,7 @@
 #include "base/banned.h"
 
 #define SETTLE_MS     100
-#define REPEAT_MS     5000  // at the least: "call at least every 5 s"
+#define REPEAT_MS     5000  // after the rest, when nothing changed: what is due by the clock
 #define POST_MS       1000  // a namespace's state goes out at most so often
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
 #define SLICE_US      2000  // longest stretch of a pass before the loop gets its turn

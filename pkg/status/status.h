@@ -59,8 +59,8 @@ void kp_statuses_drop_policy(struct kp_statuses *statuses, const char *policy_ke
 // One final outcome of one policy's capture: counters and times per type.
 void kp_statuses_count(struct kp_statuses *statuses, const char *policy_key, const char *type,
     enum kp_outcome outcome, int64_t time_ms);
-// The current state; call when something changed and at least every 5 s. Decides what to write and when
-// (design 3, "Writes").
+// The current state; call when something changed and every few seconds: what is due by the clock, or failed,
+// is written then. Decides what to write and when.
 void kp_statuses_update(struct kp_statuses *statuses, const char *policy_key,
     const struct kp_policy_summary *summary, int64_t now_ms);
 // Sets the gauges of all policies together: conditions, the last capture that was stored. Call after a round
