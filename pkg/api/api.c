@@ -73,12 +73,12 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
     if (api->options.gate.ops == NULL)
         api->options.gate = kp_gate_everyone();
     kp_limits_start(api);
-    api->fair = kp_fair_create(options->loop);
+    api->fair = kp_fair_create(options->loop, KP_JOB_SHORT, 0);
+    api->fair_large = kp_fair_create(options->loop, KP_JOB_LONG, 1);
     api->told = kp_told_create(api);
     kp_list_init(&api->asking);
     kp_list_init(&api->late);
     kp_list_init(&api->waiting);
-    kp_list_init(&api->large);
     api->states = kp_states_create(api->options.max_state_bytes);
     api->worker = kp_worker_create(options->loop, "store");
     make_metrics(api);
@@ -109,6 +109,7 @@ void kp_api_destroy(struct kp_api *api)
     kp_told_destroy(api->told);
     kp_limits_free(api->limits);
     kp_fair_destroy(api->fair);
+    kp_fair_destroy(api->fair_large);
     kp_free(api->gauges);
     kp_free(api);
 }

@@ -1,8 +1,8 @@
 #include "api/fair.h"
 
+#include <stdint.h>
 #include <string.h>
 
-#include "aio/job.h"
 #include "base/alloc.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -12,6 +12,7 @@ struct asker {
     struct kp_fair *fair;
     size_t n_running;
     struct kp_list waiting;
+    struct kp_list turn; // while it has one to start
     UT_hash_handle hh;
     char namespace[];
 };
@@ -26,13 +27,19 @@ struct job {
 
 struct kp_fair {
     struct kp_loop *loop;
+    enum kp_job_kind kind;
+    size_t at_once, n_running;
     struct asker *all;
+    struct kp_list turns; // askers, who is next first
 };
 
-struct kp_fair *kp_fair_create(struct kp_loop *loop)
+struct kp_fair *kp_fair_create(struct kp_loop *loop, enum kp_job_kind kind, size_t at_once)
 {
     struct kp_fair *fair = KP_NEW(struct kp_fair);
     fair->loop = loop;
+    fair->kind = kind;
+    fair->at_once = at_once > 0 ? at_once : SIZE_MAX;
+    kp_list_init(&fair->turns);
     return fair;
 }
 
@@ -52,6 +59,7 @@ static struct asker *asker_of(struct kp_fair *fair, const char *namespace)
     a = kp_calloc(1, sizeof *a + len + 1);
     a->fair = fair;
     kp_list_init(&a->waiting);
+    kp_list_init(&a->turn);
     memcpy(a->namespace, name, len);
     HASH_ADD_KEYPTR(hh, fair->all, a->namespace, len, a);
     return a;
@@ -65,13 +73,23 @@ static void run_work(void *arg)
 
 static void run_done(void *arg);
 
-static void start(struct asker *a)
+static void take_turn(struct asker *a)
 {
-    while (a->n_running < KP_FAIR_AT_ONCE && !kp_list_empty(&a->waiting)) {
+    if (kp_list_empty(&a->turn) && a->n_running < KP_FAIR_AT_ONCE && !kp_list_empty(&a->waiting))
+        kp_list_append(&a->fair->turns, &a->turn);
+}
+
+static void start(struct kp_fair *fair)
+{
+    while (fair->n_running < fair->at_once && !kp_list_empty(&fair->turns)) {
+        struct asker *a = kp_container_of(fair->turns.next, struct asker, turn);
         struct job *job = kp_container_of(a->waiting.next, struct job, node);
+        kp_list_remove(&a->turn);
         kp_list_remove(&job->node);
         a->n_running++;
-        kp_job_run(a->fair->loop, KP_JOB_SHORT, run_work, run_done, job);
+        fair->n_running++;
+        take_turn(a); // behind the others
+        kp_job_run(fair->loop, fair->kind, run_work, run_done, job);
     }
 }
 
@@ -81,8 +99,10 @@ static void run_done(void *arg)
     struct asker *a = job.asker;
     kp_free(arg);
     a->n_running--;
-    start(a);
-    if (a->n_running == 0) {
+    a->fair->n_running--;
+    take_turn(a);
+    start(a->fair);
+    if (a->n_running == 0 && kp_list_empty(&a->waiting)) {
         HASH_DEL(a->fair->all, a);
         kp_free(a);
     }
@@ -96,5 +116,6 @@ void kp_fair_run(
     struct job *job = KP_NEW(struct job);
     *job = (struct job){.asker = a, .work = work, .done = done, .arg = arg};
     kp_list_append(&a->waiting, &job->node);
-    start(a);
+    take_turn(a);
+    start(fair);
 }

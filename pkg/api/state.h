@@ -44,13 +44,12 @@ struct kp_api {
     struct kp_told *told;
     struct kp_limits *limits;
     struct kp_fair *fair;
-    int busy;       // jobs and batches whose end calls back
-    size_t n_heavy; // of them: merges
+    struct kp_fair *fair_large; // what is large inflates to hundreds of megabytes: one at a time
+    int busy;                   // jobs and batches whose end calls back
+    size_t n_heavy;             // of them: merges
     // writer.c
     struct kp_list waiting;          // uploads checked, not handed to the worker yet
     size_t n_waiting, waiting_bytes; // all accepted uploads without an answer
-    struct kp_list large;            // uploads that wait to be looked at, one at a time
-    bool large_runs;
     bool writing;
     int64_t writing_since_ms; // monotonic
     struct kp_metric_family *m_uploads;

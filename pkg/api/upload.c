@@ -125,26 +125,11 @@ static void check(void *arg)
 
 static void checked(void *arg);
 
-// What is large inflates to hundreds of megabytes: one at a time.
-static void check_next_large(struct kp_api *api)
-{
-    if (api->large_runs || kp_list_empty(&api->large))
-        return;
-    struct kp_upload *u = kp_container_of(api->large.next, struct kp_upload, node);
-    kp_list_remove(&u->node);
-    api->large_runs = true;
-    kp_job_run(api->options.loop, KP_JOB_LONG, check, checked, u);
-}
-
 static void start_check(struct kp_upload *u)
 {
+    struct kp_fair *fair = u->bytes > LARGE_BYTES ? u->api->fair_large : u->api->fair;
     u->api->busy++;
-    if (u->bytes <= LARGE_BYTES) {
-        kp_fair_run(u->api->fair, u->framed ? KP_FAIR_CAPTURES : u->record.namespace, check, checked, u);
-        return;
-    }
-    kp_list_append(&u->api->large, &u->node);
-    check_next_large(u->api);
+    kp_fair_run(fair, u->framed ? KP_FAIR_CAPTURES : u->record.namespace, check, checked, u);
 }
 
 static void on_gone(void *user)
@@ -157,10 +142,6 @@ static void checked(void *arg)
 {
     struct kp_upload *u = arg;
     u->api->busy--;
-    if (u->bytes > LARGE_BYTES) {
-        u->api->large_runs = false;
-        check_next_large(u->api);
-    }
     kp_blob_unref(u->request); // the profile has its own reference
     u->request = NULL;
     if (u->status == 0 && kp_limits_upload(u->api, u->record.namespace, u->bytes, &u->error) != 0)
