@@ -303,7 +303,8 @@ static void create_kube(struct kp_controller *controller, struct kp_metrics *met
             .identity = config->identity,
             .duration_ms = config->lease_duration_ms,
             .renew_deadline_ms = config->lease_deadline_ms,
-            .retry_ms = config->lease_retry_ms};
+            .retry_ms = config->lease_retry_ms,
+            .goes_on = config->lease_goes_on};
         controller->lease = kp_lease_create(controller->kube, &lease, on_lease, controller);
     }
 }
@@ -458,7 +459,8 @@ void kp_controller_stop(struct kp_controller *controller, int64_t grace_ms, kp_l
     controller->stopping = kp_timer_create(controller->loop, on_grace_over, controller);
     kp_timer_start(controller->stopping, grace_ms + 1000, 0);
     kp_sink_flush(controller->sink, grace_ms, stop_step_over, controller);
-    bool is_short = controller->lease != NULL && grace_ms > LAST_STATUS_MS;
+    bool is_short =
+        controller->lease != NULL && !controller->config->lease_goes_on && grace_ms > LAST_STATUS_MS;
     kp_statuses_flush(
         controller->statuses, is_short ? LAST_STATUS_MS : grace_ms, on_statuses_flushed, controller);
 }

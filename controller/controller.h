@@ -24,6 +24,7 @@ struct kp_controller_config {
     const char *const *watch_namespaces; // NULL-terminated; NULL or empty = the whole cluster
     bool cluster_policies; // watch ClusterProfilingPolicy and Namespaces (not in namespaced mode)
     bool leader_elect;
+    bool lease_goes_on; // kp_lease_options.goes_on; only with leader_elect
     const char *lease_namespace, *lease_name;
     int64_t lease_duration_ms, lease_deadline_ms, lease_retry_ms; // 0 = 12 s, 8 s, 2 s
     struct kp_target_config target;

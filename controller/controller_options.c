@@ -70,6 +70,11 @@ static const struct kp_option rows[] = {
         "Where /healthz, /readyz and /metrics are served; empty: nowhere."},
     {"leader-elect", NULL, KP_OPTION_BOOL, AT(leader_elect), "false", 0, 0,
         "Elect a leader by a Lease: needed with more than one replica."},
+    {"lease-goes-on", NULL, KP_OPTION_BOOL, AT(lease_goes_on), "false", 0, 0,
+        "For one replica, with --leader-elect: who leads goes on while it cannot renew the Lease, until it "
+        "sees\n"
+        "that another holds it. So one goes on capturing while the API server is away, and two are never "
+        "without an election."},
     {"lease-namespace", "NAME", KP_OPTION_STRING, AT(lease_namespace), NULL, 0, 0,
         "Namespace of the Lease; the pod's own by default."},
     {"lease-name", "NAME", KP_OPTION_STRING, AT(lease_name), "kube-pprof-controller", 0, 0,
@@ -242,6 +247,7 @@ int kp_controller_options_config(
         .watch_namespaces = options->namespaces,
         .cluster_policies = options->watch_namespaces.n == 0,
         .leader_elect = options->leader_elect,
+        .lease_goes_on = options->lease_goes_on,
         .lease_namespace = options->lease_namespace,
         .lease_name = options->lease_name,
         .target = {.dialects = dialects,

@@ -10,7 +10,7 @@ struct kp_controller_options {
     char *config, *kubeconfig, *context;
     char *listen, *log_level, *log_format;
     struct kp_option_list watch_namespaces;
-    bool leader_elect;
+    bool leader_elect, lease_goes_on;
     char *lease_namespace, *lease_name, *identity;
     char *registry_url, *registry_ca_file, *registry_cert_file, *registry_key_file, *registry_token_file;
     char *registry_service, *api_service_switch;

@@ -1,7 +1,7 @@
 // A replica that was stopped (SIGSTOP, a frozen cgroup, a loop that was held) beyond its Lease: when it goes
 // on, it starts no capture and writes nothing, whatever is due first. And one that cannot renew: what it
-// captures ends when others may begin. Against an API server of which the Lease, two watches and the number
-// of writes are real.
+// captures ends when others may begin; one that is alone goes on with it. Against an API server of which the
+// Lease, two watches and the number of writes are real.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,7 +164,7 @@ static bool leads(struct bench *b)
 
 // hanging: of one pod, whose pprof takes every request and answers none; else of many that cannot be scraped,
 // so that each start is over at once.
-static void begin(struct bench *b, bool hanging)
+static void begin(struct bench *b, bool hanging, bool goes_on)
 {
     static const struct kp_step hang[] = {KP_STEP_HANG};
     static const char *const namespaces[] = {"shop", NULL}, *const prefixes[] = {"/debug/", NULL};
@@ -185,6 +185,7 @@ static void begin(struct bench *b, bool hanging)
         .identity = "me",
         .watch_namespaces = namespaces,
         .leader_elect = true,
+        .lease_goes_on = goes_on,
         .lease_namespace = "kp",
         .lease_name = "l",
         .lease_duration_ms = DURATION_MS,
@@ -254,7 +255,7 @@ static void test_stopped_beyond_the_lease(void **state)
 {
     struct bench b;
     (void)state;
-    begin(&b, false);
+    begin(&b, false, false);
     struct kp_timer *look = kp_timer_create(b.loop, on_look, &b);
     kp_timer_start(look, 1, 1);
     assert_true(kp_loop_run_until(b.loop, &b.done, 20000));
@@ -278,6 +279,13 @@ static void test_stopped_beyond_the_lease(void **state)
     end(&b);
 }
 
+static void set_full(struct bench *b, bool is_full)
+{
+    pthread_mutex_lock(&b->lock);
+    b->is_full = is_full;
+    pthread_mutex_unlock(&b->lock);
+}
+
 static int running(struct bench *b)
 {
     return (int)metric(b, "\nkube_pprof_captures_running ");
@@ -288,13 +296,11 @@ static void test_captures_end_with_the_lease(void **state)
     static const char *const types[] = {"cpu", "heap", "goroutine"};
     struct bench b;
     (void)state;
-    begin(&b, true);
+    begin(&b, true, false);
     int64_t until = kp_mono_ms() + 20000;
     while (running(&b) < 1 && kp_mono_ms() < until)
         run(&b, 5);
-    pthread_mutex_lock(&b.lock);
-    b.is_full = true;
-    pthread_mutex_unlock(&b.lock);
+    set_full(&b, true);
     while (leads(&b) && kp_mono_ms() < until)
         run(&b, 5);
     assert_false(leads(&b));
@@ -313,11 +319,38 @@ static void test_captures_end_with_the_lease(void **state)
     end(&b);
 }
 
+// Alone it goes on beyond the lease that it cannot renew, until another has taken it.
+static void test_alone_it_goes_on_without_renewals(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b, true, true);
+    int64_t until = kp_mono_ms() + 20000;
+    while (running(&b) < 1 && kp_mono_ms() < until)
+        run(&b, 5);
+    assert_true(leads(&b));
+    set_full(&b, true);
+    run(&b, 2 * DURATION_MS);
+    assert_true(leads(&b));
+    assert_true(running(&b) >= 1);
+    pthread_mutex_lock(&b.lock);
+    set_lease(&b, lease_of("other"));
+    pthread_mutex_unlock(&b.lock);
+    set_full(&b, false);
+    while ((leads(&b) || running(&b) > 0) && kp_mono_ms() < until)
+        run(&b, 5);
+    assert_false(leads(&b));
+    assert_int_equal(running(&b), 0);
+    assert_true(kp_peer_wait_closed(b.pprof, 20000));
+    end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stopped_beyond_the_lease),
         cmocka_unit_test(test_captures_end_with_the_lease),
+        cmocka_unit_test(test_alone_it_goes_on_without_renewals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

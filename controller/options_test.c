@@ -189,6 +189,14 @@ static void test_configuration_of_the_controller(void **state)
     struct load l;
     struct kp_controller_config config;
     (void)state;
+    load(&l, "--leader-elect", NULL);
+    assert_int_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
+    assert_true(config.leader_elect && !config.lease_goes_on);
+    unload(&l);
+    load(&l, "--leader-elect=true", "--lease-goes-on=true");
+    assert_int_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
+    assert_true(config.leader_elect && config.lease_goes_on);
+    unload(&l);
     load(&l, "--annotation-dialects=profefe,zipkin", NULL);
     assert_int_not_equal(kp_controller_options_config(&l.options, &config, &l.err), 0);
     assert_non_null(strstr(l.err.text, "'zipkin' is not a dialect"));

@@ -197,8 +197,8 @@ func TestLeastRights(t *testing.T) {
 	if strings.Contains(multi, "servicecidrs") {
 		t.Error("with watchNamespaces there must be no right on ServiceCIDRs")
 	}
-	if strings.Count(multi, "kind: ClusterRoleBinding") != 1 || strings.Count(multi, "kind: RoleBinding") != 3 {
-		t.Error("with watchNamespaces there must be a RoleBinding per namespace, one for the registry, and nothing cluster-wide but reviews")
+	if strings.Count(multi, "kind: ClusterRoleBinding") != 1 || strings.Count(multi, "kind: RoleBinding") != 4 {
+		t.Error("with watchNamespaces there must be a RoleBinding per namespace, one for the registry, one for the Lease, and nothing cluster-wide but reviews")
 	}
 	if strings.Contains(multi, "apply-policy") {
 		t.Error("annotated-pods cannot be served without cluster-wide rights")
@@ -207,10 +207,18 @@ func TestLeastRights(t *testing.T) {
 
 func TestReplicasElectALeader(t *testing.T) {
 	one, two := rendered(t), rendered(t, "controller.replicaCount=2")
-	if !strings.Contains(one, "--leader-elect=false") || !strings.Contains(one, "type: Recreate") || strings.Contains(one, "leases") {
-		t.Error("one replica works without a Lease, and never two at once")
+	for _, text := range []string{one, two} { // with one as well: a Deployment scales its old template before it rolls
+		if !strings.Contains(text, "- --leader-elect=true\n") || strings.Count(text, "name: kube-pprof-controller-lease") != 3 || !strings.Contains(text, "[leases]") {
+			t.Error("there is no Lease, or no right on it")
+		}
 	}
-	if !strings.Contains(two, "--leader-elect=true") || strings.Contains(two, "type: Recreate") || !strings.Contains(two, "leases") {
-		t.Error("two replicas need a Lease")
+	if !strings.Contains(one, "- --lease-goes-on=true\n") || !strings.Contains(one, "type: Recreate") {
+		t.Error("one replica goes on without the API server, and ends before the next starts")
+	}
+	if !strings.Contains(two, "- --lease-goes-on=false\n") || strings.Contains(two, "type: Recreate") {
+		t.Error("of two replicas one waits to take over")
+	}
+	if !strings.Contains(rendered(t, "controller.replicaCount=0"), "- --lease-goes-on=true\n") {
+		t.Error("none is to become one")
 	}
 }

@@ -29,7 +29,7 @@ struct kp_lease {
     struct kp_timer *retry, *deadline;
     uint64_t random;
     struct kp_metric *master;
-    bool started, leading, closing, ever_held;
+    bool goes_on, started, leading, closing, ever_held;
     int busy; // in on_done: what the owner destroys meanwhile is freed at its end
 
     json_t *object;     // as last seen or written; NULL = none seen
@@ -68,6 +68,7 @@ struct kp_lease *kp_lease_create(struct kp_kube *kube, const struct kp_lease_opt
     lease->duration_ms = or_default(options->duration_ms, 12000);
     lease->deadline_ms = or_default(options->renew_deadline_ms, 8000);
     lease->retry_ms = or_default(options->retry_ms, 2000);
+    lease->goes_on = options->goes_on;
     lease->on_change = on_change;
     lease->user = user;
     lease->random = kp_random_next(&kube->random);
@@ -84,11 +85,13 @@ struct kp_lease *kp_lease_create(struct kp_kube *kube, const struct kp_lease_opt
 bool kp_lease_leading(const struct kp_lease *lease)
 {
     // The timer may be late: what counts is the clock.
-    return lease->leading && kp_boot_ms() - lease->renewed_ms < lease->deadline_ms;
+    return lease->leading && (lease->goes_on || kp_boot_ms() - lease->renewed_ms < lease->deadline_ms);
 }
 
 int64_t kp_lease_left_ms(const struct kp_lease *lease)
 {
+    if (lease->goes_on && lease->leading)
+        return lease->duration_ms;
     int64_t left = lease->renewed_ms + lease->duration_ms - kp_boot_ms();
     return lease->ever_held && left > 0 ? left : 0;
 }
@@ -108,7 +111,9 @@ static void set_leading(struct kp_lease *lease, bool leading, bool tell)
 
 static void on_deadline(void *user)
 {
-    set_leading(user, false, true);
+    struct kp_lease *lease = user;
+    if (!lease->goes_on)
+        set_leading(lease, false, true);
 }
 
 // ---- what the lease says ----
@@ -323,7 +328,8 @@ static void handle_taken(struct kp_lease *lease, const struct kp_error *err)
 
 static void lose_if_others(struct kp_lease *lease)
 {
-    if (lease->leading && strcmp(holder_of(lease), lease->identity) != 0)
+    bool is_nobodys = *holder_of(lease) == '\0'; // or nothing is known of it
+    if (lease->leading && strcmp(holder_of(lease), lease->identity) != 0 && !(lease->goes_on && is_nobodys))
         set_leading(lease, false, true);
 }
 

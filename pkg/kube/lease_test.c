@@ -18,6 +18,7 @@ struct fixture {
     struct kp_kube *kube;
     struct kp_lease *lease;
     int changes;
+    size_t seen_at_change;
     bool leading, released, destroy_on_change;
     bool want_leading, done;
     size_t want_seen;
@@ -27,6 +28,7 @@ static void on_change(void *user, bool leading)
 {
     struct fixture *f = user;
     f->changes++;
+    f->seen_at_change = peer_seen(f->peer);
     f->leading = leading;
     if (f->destroy_on_change) {
         kp_lease_destroy(f->lease);
@@ -34,7 +36,8 @@ static void on_change(void *user, bool leading)
     }
 }
 
-static void begin(struct fixture *f, const struct peer_step *steps, size_t n, int64_t duration_ms)
+static void begin_as(
+    struct fixture *f, const struct peer_step *steps, size_t n, int64_t duration_ms, bool goes_on)
 {
     memset(f, 0, sizeof *f);
     f->peer = peer_start(steps, n);
@@ -42,10 +45,16 @@ static void begin(struct fixture *f, const struct peer_step *steps, size_t n, in
     struct kp_kube_config config = {.server = server};
     f->loop = kp_loop_create();
     f->kube = kp_kube_create(f->loop, &config, NULL);
-    struct kp_lease_options options = {"ns", "kp", "me", duration_ms, duration_ms * 2 / 3, duration_ms / 20};
+    struct kp_lease_options options = {
+        "ns", "kp", "me", duration_ms, duration_ms * 2 / 3, duration_ms / 20, goes_on};
     f->lease = kp_lease_create(f->kube, &options, on_change, f);
     kp_lease_start(f->lease);
     assert_false(kp_lease_leading(f->lease));
+}
+
+static void begin(struct fixture *f, const struct peer_step *steps, size_t n, int64_t duration_ms)
+{
+    begin_as(f, steps, n, duration_ms, false);
 }
 
 static void check(void *user)
@@ -278,6 +287,76 @@ static void on_marker(void *user)
     *(bool *)user = true;
 }
 
+// Alone: its own lease from before a restart is taken at once; then the server is away for longer than the
+// lease lasts, the lease is deleted, somebody empties it, and only another holder ends it.
+static void test_goes_on_until_another_holds_it(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"GET", 200, NULL, LEASE("me", "1", 600, "a", 4), 0, 0, PEER_WHOLE},
+        {"PUT", 200, NULL, LEASE("me", "2", 600, "b", 4), 0, 0, PEER_WHOLE},
+        {"PUT", 0, NULL, NULL, 0, 0, PEER_DROP},
+        {"PUT", 500, NULL, "", 0, 0, PEER_WHOLE},
+        {"PUT", 504, NULL, "", 0, 0, PEER_HOLD}, // until it is given up: a third of the duration
+        {"PUT", 504, NULL, "", 0, 0, PEER_HOLD},
+        {"PUT", 504, NULL, "", 0, 0, PEER_HOLD},
+        {"PUT", 504, NULL, "", 0, 0, PEER_HOLD},
+        {"\"resourceVersion\":\"2\"", 404, NULL, "{}", 0, 0, PEER_WHOLE},
+        NOT_FOUND,
+        {"POST ", 500, NULL, "", 0, 0, PEER_WHOLE},
+        {"GET", 403, NULL, "{}", 0, 0, PEER_WHOLE},
+        NOT_FOUND,
+        CONFLICT("POST ", "AlreadyExists"),
+        {"GET", 200, NULL, LEASE("", "3", 1, "c", 5), 0, 0, PEER_WHOLE},
+        CONFLICT("PUT ", "Conflict"),
+        {"GET", 200, NULL, LEASE("other", "4", 600, "d", 6), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("other", "4", 600, "d", 6), 0, 0, PEER_WHOLE},
+    };
+    struct fixture f;
+    begin_as(&f, steps, KP_COUNT(steps), 600, true);
+    assert_int_equal(kp_lease_left_ms(f.lease), 0);
+    run_until(&f, true, 2);
+    int64_t led = kp_boot_ms();
+    run_until(&f, true, 9);
+    assert_true(kp_boot_ms() - led > 600); // others may have begun
+    assert_true(kp_lease_leading(f.lease));
+    assert_int_equal(kp_lease_left_ms(f.lease), 600);
+    run_until(&f, true, 12);
+    assert_true(kp_lease_leading(f.lease));
+    assert_int_equal(f.changes, 1);
+    run_until(&f, false, 18);
+    assert_false(kp_lease_leading(f.lease));
+    assert_int_equal(kp_lease_left_ms(f.lease), 0);
+    assert_int_equal(f.changes, 2);
+    assert_int_equal(f.seen_at_change, 17); // not before it was seen who holds it
+    end(&f);
+}
+
+// It is no leader until it has the lease, and gives it back at its end.
+static void test_goes_on_waits_for_anothers_lease(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"GET", 200, NULL, LEASE("other", "1", 1, "a", 4), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("other", "2", 1, "b", 4), 0, 0, PEER_WHOLE},
+        {"GET", 200, NULL, LEASE("", "3", 1, "b", 4), 0, 0, PEER_WHOLE},
+        {"\"leaseTransitions\":5", 200, NULL, LEASE("me", "4", 600, "c", 5), 0, 0, PEER_WHOLE},
+        {"\"holderIdentity\":\"\"", 200, NULL, LEASE("", "5", 1, "d", 5), 0, 0, PEER_WHOLE},
+    };
+    struct fixture f;
+    begin_as(&f, steps, KP_COUNT(steps), 16000, true);
+    run_until(&f, false, 2);
+    assert_false(kp_lease_leading(f.lease));
+    assert_int_equal(f.changes, 0);
+    run_until(&f, true, 4);
+    assert_int_equal(f.seen_at_change, 4);
+    assert_true(kp_lease_leading(f.lease));
+    kp_lease_release(f.lease, on_released, &f);
+    assert_false(kp_lease_leading(f.lease));
+    assert_true(kp_loop_run_until(f.loop, &f.released, 20000));
+    end(&f);
+}
+
 // What is given back is taken soon: it is asked for more often than a leader renews.
 static void test_given_back_is_asked_for_within_a_retry(void **state)
 {
@@ -325,6 +404,8 @@ int main(void)
         cmocka_unit_test(test_taken_away),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_a_stop_beyond_the_deadline_is_noticed_by_the_clock),
+        cmocka_unit_test(test_goes_on_until_another_holds_it),
+        cmocka_unit_test(test_goes_on_waits_for_anothers_lease),
         cmocka_unit_test(test_given_back_is_asked_for_within_a_retry),
         cmocka_unit_test(test_destroyed_from_its_own_callback),
     };
