@@ -1,6 +1,8 @@
 // kube-pprof: one binary, two roles. The only place where the process ends.
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "controller/role.h"
@@ -29,8 +31,23 @@ static void usage(FILE *out)
         out);
 }
 
+static void end_at_once(int signum)
+{
+    _exit(128 + signum);
+}
+
+// As process 1 of a container a signal without a handler is lost. The loop's own come when there is something
+// to be ended in order.
+static void end_when_told(void)
+{
+    const struct sigaction action = {.sa_handler = end_at_once};
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
+    end_when_told();
     const char *command = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (kp_streq(command, commands[i].name))

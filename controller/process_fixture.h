@@ -28,12 +28,13 @@ struct process {
     size_t len;
 };
 
-static inline void start(struct process *p, const char *const *argv)
+// make: as fork.
+static inline void start_by(struct process *p, const char *const *argv, pid_t (*make)(void))
 {
     int fds[2];
     memset(p, 0, sizeof *p);
     assert_int_equal(pipe(fds), 0);
-    p->pid = fork();
+    p->pid = make();
     assert_true(p->pid >= 0);
     if (p->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -46,6 +47,11 @@ static inline void start(struct process *p, const char *const *argv)
     }
     close(fds[1]);
     p->fd = fds[0];
+}
+
+static inline void start(struct process *p, const char *const *argv)
+{
+    start_by(p, argv, fork);
 }
 
 // false at the end of its output, or when patience is over

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "controller/process_fixture.h"
 #include "testkit/peer.h"
@@ -155,10 +159,58 @@ static void test_the_controller_waits_for_the_api_server(void **state)
     kp_test_rmdir(dir);
 }
 
+// Its child is process 1 of a namespace of its own, as in a container.
+static pid_t fork_first(void)
+{
+    return (pid_t)syscall(SYS_clone, (unsigned long)CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+}
+
+// Opens a pipe that somebody reads.
+static int open_when_read(const char *path)
+{
+    int fd = -1;
+    for (int64_t until = kp_mono_ms() + PATIENCE_MS; fd < 0 && kp_mono_ms() < until; usleep(1000))
+        fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+// Its start is held by a configuration that does not come.
+static void end_early(const char *command, int signum, pid_t (*make)(void))
+{
+    char *dir = kp_test_tmpdir();
+    struct process p;
+    kp_auto_free char *config = kp_asprintf("%s/config", dir), *flag = kp_asprintf("--config=%s", config);
+    assert_int_equal(mkfifo(config, 0600), 0);
+    start_by(&p, (const char *const[]){"kube-pprof", command, flag, NULL}, make);
+    int fd = open_when_read(config);
+    kill(p.pid, signum);
+    assert_int_equal(ends(&p), 128 + signum);
+    close(fd);
+    kp_test_rmdir(dir);
+}
+
+static void test_told_to_end_while_it_starts(void **state)
+{
+    (void)state;
+    end_early("controller", SIGTERM, fork);
+    end_early("registry", SIGINT, fork);
+    pid_t first = fork_first(); // needs a right that not everybody has
+    if (first == 0)
+        _exit(0);
+    if (first < 0)
+        return;
+    assert_int_equal(waitpid(first, NULL, 0), first);
+    end_early("controller", SIGTERM, fork_first);
+    end_early("registry", SIGTERM, fork_first);
+    end_early("controller", SIGINT, fork_first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_on_the_command_line),
+        cmocka_unit_test(test_told_to_end_while_it_starts),
         cmocka_unit_test(test_the_registry_takes_signals),
         cmocka_unit_test(test_the_registry_waits_for_its_folder),
         cmocka_unit_test(test_the_controller_waits_for_the_api_server),
