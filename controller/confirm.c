@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/share.h"
 #include "base/text.h"
 #include "kube/reflector.h"
@@ -18,16 +17,9 @@
 #define AGAIN_MS     5000
 #define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
-struct space { // a namespace whose captures wait
-    char *name;
-    size_t bytes;
-    int n;
-    UT_hash_handle hh;
-};
-
 struct waiting {
     struct kp_list node;
-    struct space *space;
+    struct kp_share *space; // of its namespace
     struct kp_capture_result result;
     char ip[46];
     int64_t ended_mono_ms, fetch_after_ms;
@@ -38,7 +30,7 @@ struct waiting {
 struct kp_confirm {
     struct kp_confirm_options options;
     struct kp_list list;
-    struct space *spaces;
+    struct kp_share *spaces;
     size_t n, bytes;
     struct kp_bucket fetches;
     struct kp_backoff backoff;
@@ -47,39 +39,13 @@ struct kp_confirm {
     struct kp_metric *waiting;
 };
 
-static void space_enter(struct waiting *w)
-{
-    const char *name = w->result.record.namespace != NULL ? w->result.record.namespace : "";
-    struct space *space;
-    HASH_FIND_STR(w->owner->spaces, name, space);
-    if (space == NULL) {
-        space = KP_NEW(struct space);
-        space->name = kp_strdup(name);
-        HASH_ADD_KEYPTR(hh, w->owner->spaces, space->name, strlen(space->name), space);
-    }
-    space->n++;
-    space->bytes += w->result.bytes;
-    w->space = space;
-}
-
-static void space_leave(struct waiting *w)
-{
-    struct space *space = w->space;
-    space->bytes -= w->result.bytes;
-    if (--space->n > 0)
-        return;
-    HASH_DEL(w->owner->spaces, space);
-    kp_free(space->name);
-    kp_free(space);
-}
-
 static void settle(struct waiting *w, enum kp_outcome outcome, const char *message)
 {
     struct kp_confirm *confirm = w->owner;
     kp_list_remove(&w->node);
     confirm->n--;
     confirm->bytes -= w->result.bytes;
-    space_leave(w);
+    kp_share_leave(&confirm->spaces, w->space, w->result.bytes);
     kp_metric_set(confirm->waiting, (double)confirm->n);
     confirm->options.on_verdict(confirm->options.user, &w->result, outcome, message);
     kp_capture_result_finish(&w->result);
@@ -194,7 +160,8 @@ void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result
     kp_list_append(&confirm->list, &w->node);
     confirm->n++;
     confirm->bytes += w->result.bytes;
-    space_enter(w);
+    const char *namespace = w->result.record.namespace;
+    w->space = kp_share_enter(&confirm->spaces, namespace != NULL ? namespace : "", w->result.bytes);
     kp_metric_set(confirm->waiting, (double)confirm->n);
     size_t most = confirm->options.max_bytes;
     bool full = confirm->bytes > most || !kp_share_fits(w->space->bytes, 0, confirm->bytes, most);

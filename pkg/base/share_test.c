@@ -50,11 +50,34 @@ static void test_edges(void **state)
     assert_false(kp_share_fits(30, 1, 0, 10));
 }
 
+static void test_a_table_of_shares(void **state)
+{
+    (void)state;
+    struct kp_share *shares = NULL;
+    assert_null(kp_share_find(shares, "shop"));
+    struct kp_share *shop = kp_share_enter(&shares, "shop", 5);
+    struct kp_share *none = kp_share_enter(&shares, "", 1);
+    assert_ptr_equal(kp_share_enter(&shares, "shop", 7), shop);
+    assert_ptr_not_equal(shop, none);
+    assert_int_equal(shop->n, 2);
+    assert_int_equal(shop->bytes, 12);
+    kp_share_leave(&shares, shop, 5);
+    assert_ptr_equal(kp_share_find(shares, "shop"), shop);
+    assert_int_equal(shop->bytes, 7);
+    kp_share_leave(&shares, shop, 7);
+    assert_null(kp_share_find(shares, "shop"));
+    assert_ptr_equal(kp_share_find(shares, ""), none);
+    kp_share_enter(&shares, "pay", 1);
+    kp_share_free_all(&shares);
+    assert_null(shares);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_none_fills_it),
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_a_table_of_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

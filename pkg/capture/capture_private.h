@@ -3,6 +3,7 @@
 #define KP_CAPTURE_CAPTURE_PRIVATE_H
 
 #include "base/map.h"
+#include "base/share.h"
 #include "capture/address.h"
 #include "capture/capture.h"
 
@@ -16,18 +17,11 @@ enum kp_scrape_state {
     KP_SCRAPE_OVER,
 };
 
-struct kp_scrape_space { // a namespace whose pods are scraped
-    char *name;
-    size_t bytes; // in flight
-    int n;
-    UT_hash_handle hh;
-};
-
 struct kp_scrape {
     uint64_t id; // of the order
     enum kp_scrape_state state;
     struct kp_capturer *owner;
-    struct kp_scrape_space *space;
+    struct kp_share *space; // of its namespace
     struct kp_order order;
     struct kp_http_call *call;
     char *where;
@@ -49,7 +43,7 @@ struct kp_capturer {
     struct kp_denylist *denied;
     struct kp_capture_options options;
     struct kp_scrape *scrapes;
-    struct kp_scrape_space *spaces;
+    struct kp_share *spaces;
     struct kp_timer *turn, *watch;
     size_t bytes;
     int n_paused;

@@ -1,11 +1,7 @@
 // Bytes in flight: who may read on. A namespace may take three times what it leaves free; beyond it reading
 // stands still, but for one capture that reads on alone.
-#include <string.h>
-
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/share.h"
 #include "capture/capture_private.h"
 #include "base/banned.h"
 
@@ -14,27 +10,12 @@
 
 void kp_flow_enter(struct kp_scrape *scrape)
 {
-    const char *name = scrape->order.target->pod->namespace;
-    struct kp_scrape_space *space;
-    HASH_FIND_STR(scrape->owner->spaces, name, space);
-    if (space == NULL) {
-        space = KP_NEW(struct kp_scrape_space);
-        space->name = kp_strdup(name);
-        HASH_ADD_KEYPTR(hh, scrape->owner->spaces, space->name, strlen(space->name), space);
-    }
-    space->n++;
-    scrape->space = space;
+    scrape->space = kp_share_enter(&scrape->owner->spaces, scrape->order.target->pod->namespace, 0);
 }
 
 void kp_flow_leave(struct kp_scrape *scrape)
 {
-    struct kp_scrape_space *space = scrape->space;
-    space->bytes -= scrape->len;
-    if (--space->n > 0)
-        return;
-    HASH_DEL(scrape->owner->spaces, space);
-    kp_free(space->name);
-    kp_free(space);
+    kp_share_leave(&scrape->owner->spaces, scrape->space, scrape->len);
 }
 
 static void resume(struct kp_scrape *scrape)

@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "base/share.h"
 #include "base/text.h"
 #include "base/banned.h"
 
@@ -143,34 +142,13 @@ static uint64_t bytes_of(const struct kp_record *record)
     return bytes;
 }
 
-static void count(struct kp_series_table *table, const struct kp_series *s, bool is_new)
-{
-    struct kp_series_share *share;
-    const char *name = s->fields[KP_SERIES_NAMESPACE];
-    HASH_FIND_STR(table->shares, name, share);
-    if (share == NULL) {
-        size_t len = strlen(name);
-        share = kp_calloc(1, sizeof *share + len + 1);
-        memcpy(share->namespace, name, len);
-        HASH_ADD_KEYPTR(hh, table->shares, share->namespace, len, share);
-    }
-    share->n += is_new ? 1 : (size_t)-1;
-    share->bytes += is_new ? s->bytes : -s->bytes;
-    table->bytes += is_new ? s->bytes : -s->bytes;
-    if (share->n == 0) {
-        HASH_DEL(table->shares, share);
-        kp_free(share);
-    }
-}
-
 int kp_series_fits(const struct kp_series_table *table, const struct kp_record *record, uint64_t max_bytes,
     struct kp_error *err)
 {
-    struct kp_series_share *share;
     const char *name = record->namespace ? record->namespace : "";
+    const struct kp_share *share = kp_share_find(table->shares, name);
     uint64_t bytes = bytes_of(record);
     int code = 0;
-    HASH_FIND_STR(table->shares, name, share);
     if (table->bytes + bytes > max_bytes + max_bytes / 8)
         code = kp_fail(err, KP_UNAVAILABLE,
             "there are %zu series, whose names and labels take %llu MiB of memory, as much as there may be: "
@@ -205,7 +183,8 @@ struct kp_series *kp_series_add(struct kp_series_table *table, const struct kp_r
     memmove(items + at + 1, items + at, (table->by_id.n - 1 - at) * sizeof(struct kp_series *));
     items[at] = s;
     s->bytes = bytes_of(record);
-    count(table, s, true);
+    kp_share_enter(&table->shares, s->fields[KP_SERIES_NAMESPACE], s->bytes);
+    table->bytes += s->bytes;
     return s;
 }
 
@@ -238,7 +217,8 @@ void kp_series_remove(struct kp_series_table *table, uint32_t id)
     table->by_id.n--;
     if (s->hashed)
         HASH_DEL(table->by_hash, s);
-    count(table, s, false);
+    kp_share_leave(&table->shares, kp_share_find(table->shares, s->fields[KP_SERIES_NAMESPACE]), s->bytes);
+    table->bytes -= s->bytes;
     kp_series_free(s);
 }
 
@@ -248,12 +228,7 @@ void kp_series_table_finish(struct kp_series_table *table)
     for (size_t i = 0; i < table->by_id.n; i++)
         kp_series_free(table->by_id.items[i]);
     kp_array_free(&table->by_id);
-    struct kp_series_share *share;
-    struct kp_series_share *next;
-    HASH_ITER (hh, table->shares, share, next) {
-        HASH_DEL(table->shares, share);
-        kp_free(share);
-    }
+    kp_share_free_all(&table->shares);
 }
 
 void kp_series_record(const struct kp_series *series, struct kp_record *ret)

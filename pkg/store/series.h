@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/map.h"
 #include "base/selector.h"
+#include "base/share.h"
 #include "record/record.h"
 
 enum kp_series_field {
@@ -42,17 +43,9 @@ struct kp_series {
     char text[];
 };
 
-// What the series of a namespace take of memory.
-struct kp_series_share {
-    uint64_t bytes;
-    size_t n;
-    UT_hash_handle hh;
-    char namespace[];
-};
-
 struct kp_series_table {
-    uint64_t bytes; // of memory, about
-    struct kp_series_share *shares;
+    uint64_t bytes;          // of memory, about
+    struct kp_share *shares; // of namespaces
     struct kp_series *by_hash;
     KP_ARRAY(struct kp_series *) by_id; // ascending
     uint32_t next_id;
