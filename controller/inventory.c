@@ -32,8 +32,8 @@ static void mark(struct kp_inventory *inventory, struct workload *workload)
 
 static void mark_pod(struct kp_inventory *inventory, struct pod_entry *entry)
 {
-    if (kp_list_empty(&entry->in_stale))
-        kp_list_append(&entry->workload->stale, &entry->in_stale);
+    kp_list_remove(&entry->in_stale); // it may have been built a moment ago
+    kp_list_append(&entry->workload->stale, &entry->in_stale);
     mark(inventory, entry->workload);
 }
 
@@ -47,6 +47,7 @@ static void mark_all(struct kp_inventory *inventory, struct workload *workload)
 {
     inventory->n_all_stale += workload->all_stale ? 0 : 1;
     workload->all_stale = true;
+    workload->all_listed = false;
     mark(inventory, workload);
 }
 
@@ -93,6 +94,7 @@ static struct workload *workload_get(struct kp_inventory *inventory, const struc
         workload->space = space_get(inventory, pod->namespace);
         kp_list_init(&workload->pods);
         kp_list_init(&workload->stale);
+        kp_list_init(&workload->built);
         kp_list_init(&workload->in_dirty);
         kp_list_append(&workload->space->workloads, &workload->in_space);
         HASH_ADD_KEYPTR(hh, inventory->workloads, workload->key, strlen(workload->key), workload);

@@ -20,6 +20,7 @@ struct kp_inventory;
 struct kp_inventory_options {
     struct kp_target_config target;
     struct kp_policy_caps caps;
+    int64_t slice_us; // before the loop gets its turn; 0 = 3 ms, less: a pod at a time
     struct kp_metrics *metrics;
     // A running order's target is gone.
     void (*on_cancel)(void *user, uint64_t order_id);

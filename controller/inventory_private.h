@@ -11,7 +11,9 @@ struct workload {
     struct space *space;
     struct kp_list pods;
     struct kp_list stale; // pods whose targets have to be computed anew
+    struct kp_list built; // those that were stale and are not, until none is
     bool all_stale;       // all of them
+    bool all_listed;      // and are in one of the two lists
     bool members_changed; // the plan does not know which pods there are
     struct kp_list in_space;
     struct kp_list in_dirty; // alone when clean
@@ -49,7 +51,7 @@ struct pod_entry {
     struct claim claims[2];   // to its own addresses, of both families
     struct address *hosts[2]; // its node's
     struct kp_list in_workload;
-    struct kp_list in_stale;    // of its workload; alone when it is not
+    struct kp_list in_stale;    // or in built, of its workload; alone when in none
     struct kp_target **targets; // as they were computed last
     size_t n_targets;
     struct kp_pod_match *matches;

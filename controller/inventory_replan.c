@@ -143,14 +143,25 @@ static void observe_delay(struct kp_inventory *inventory, int64_t *since_us, int
     *since_us = 0;
 }
 
-static void build_pods(struct kp_inventory *inventory, struct workload *workload)
+// False if the time is over before all are built.
+static bool build_pods(struct kp_inventory *inventory, struct workload *workload, int64_t end_us)
 {
-    if (workload->all_stale)
-        kp_list_foreach (node, &workload->pods)
-            build_pod(inventory, workload, kp_container_of(node, struct pod_entry, in_workload));
-    else
-        kp_list_foreach (node, &workload->stale)
-            build_pod(inventory, workload, kp_container_of(node, struct pod_entry, in_stale));
+    if (workload->all_stale && !workload->all_listed)
+        kp_list_foreach (node, &workload->pods) {
+            struct pod_entry *entry = kp_container_of(node, struct pod_entry, in_workload);
+            kp_list_remove(&entry->in_stale);
+            kp_list_append(&workload->stale, &entry->in_stale);
+        }
+    workload->all_listed = workload->all_stale;
+    while (!kp_list_empty(&workload->stale)) {
+        struct pod_entry *entry = kp_container_of(workload->stale.next, struct pod_entry, in_stale);
+        build_pod(inventory, workload, entry);
+        kp_list_remove(&entry->in_stale);
+        kp_list_append(&workload->built, &entry->in_stale);
+        if (kp_mono_us() >= end_us)
+            break;
+    }
+    return kp_list_empty(&workload->stale);
 }
 
 static void hand_over(struct kp_inventory *inventory, struct workload *workload)
@@ -173,18 +184,21 @@ static void settled(struct kp_inventory *inventory, struct workload *workload)
 {
     int64_t now_us = kp_mono_us();
     inventory->n_all_stale -= workload->all_stale ? 1 : 0;
-    workload->all_stale = workload->members_changed = false;
+    workload->all_stale = workload->all_listed = workload->members_changed = false;
     observe_delay(inventory, &workload->gone_us, now_us);
-    while (!kp_list_empty(&workload->stale)) {
-        struct pod_entry *entry = kp_container_of(workload->stale.next, struct pod_entry, in_stale);
+    while (!kp_list_empty(&workload->built)) {
+        struct pod_entry *entry = kp_container_of(workload->built.next, struct pod_entry, in_stale);
         kp_list_remove(&entry->in_stale);
         observe_delay(inventory, &entry->changed_us, now_us);
     }
 }
 
-static void replan_workload(struct kp_inventory *inventory, struct workload *workload)
+static void replan_workload(struct kp_inventory *inventory, struct workload *workload, int64_t end_us)
 {
-    build_pods(inventory, workload);
+    if (!build_pods(inventory, workload, end_us)) {
+        kp_list_append(inventory->dirty.next, &workload->in_dirty); // it goes on with this one
+        return;
+    }
     if (workload->members_changed)
         hand_over(inventory, workload);
     settled(inventory, workload);
@@ -198,12 +212,13 @@ void kp_inventory_on_timer(void *user)
 {
     struct kp_inventory *inventory = user;
     int64_t start_us = kp_mono_us();
+    int64_t end_us = start_us + (inventory->options.slice_us != 0 ? inventory->options.slice_us : SLICE_US);
     kp_inventory_sort_policies(inventory);
     while (!kp_list_empty(&inventory->dirty)) {
         struct workload *workload = kp_container_of(inventory->dirty.next, struct workload, in_dirty);
         kp_list_remove(&workload->in_dirty);
-        replan_workload(inventory, workload);
-        if (kp_mono_us() - start_us > SLICE_US)
+        replan_workload(inventory, workload, end_us);
+        if (kp_mono_us() >= end_us)
             break;
     }
     kp_metric_observe(inventory->replan_seconds, (double)(kp_mono_us() - start_us) / 1e6);

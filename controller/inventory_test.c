@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "controller/inventory_private.h"
 #include "plan/plan.h"
 #include "base/banned.h"
 
@@ -42,11 +43,14 @@ static void on_problem(void *user, const struct kp_pod *pod, const struct kp_ann
     ((struct bench *)user)->problems++;
 }
 
+static int64_t slice_us;
+
 static void bench_open(struct bench *b)
 {
     *b = (struct bench){
         .loop = kp_loop_create(), .plan = kp_plan_create(NULL, NULL), .metrics = kp_metrics_create()};
     struct kp_inventory_options options = {.target = {.dialects = KP_DIALECTS_DEFAULT},
+        .slice_us = slice_us,
         .metrics = b->metrics,
         .on_cancel = on_cancel,
         .on_replanned = on_replanned,
@@ -401,6 +405,38 @@ static void test_addresses_of_others(void **state)
     bench_close(&b);
 }
 
+// What changes between two slices is worked in as well, also of a pod that was built already.
+static void test_changes_while_a_workload_is_half_built(void **state)
+{
+    struct bench b;
+    (void)state;
+    slice_us = -1;
+    bench_open(&b);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_pod(&b, "a", "10.0.0.1", NULL, NULL);
+    set_pod(&b, "b", "10.0.0.2", NULL, NULL);
+    set_pod(&b, "c", "10.0.0.3", NULL, NULL);
+    kp_inventory_open(b.inventory);
+    kp_inventory_on_timer(b.inventory);
+    assert_true(kp_inventory_busy(b.inventory));
+    assert_int_equal(targets(&b), 0); // as a whole, or not yet
+    kp_inventory_set_pod(b.inventory, "shop/a", NULL);
+    set_pod(&b, "d", "10.0.0.4", NULL, NULL);
+    kp_inventory_on_timer(b.inventory);
+    set_pod(&b, "b", "10.0.0.4", NULL, NULL); // built, and now in the way of one that was not
+    settle(&b);
+    assert_int_equal(targets(&b), 1);
+    assert_int_equal(b.replanned, 1);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 2);
+    kp_inventory_on_timer(b.inventory);
+    assert_false(kp_inventory_settled(b.inventory));
+    assert_null(kp_inventory_set_policy(b.inventory, "shop/p", NULL)); // those that were built too
+    settle(&b);
+    assert_true(kp_inventory_settled(b.inventory));
+    assert_int_equal(targets(&b), 0);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +449,9 @@ int main(void)
         cmocka_unit_test(test_settled_while_pods_change),
         cmocka_unit_test(test_delays_are_counted_for_each_pod),
         cmocka_unit_test(test_addresses_of_others),
+        cmocka_unit_test(test_changes_while_a_workload_is_half_built),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    slice_us = -1; // the same, a pod at a time
+    return failed + cmocka_run_group_tests_name("a pod at a time", tests, NULL, NULL);
 }
