@@ -135,7 +135,8 @@ static int compare_loads(const void *a, const void *b)
 // loads is sorted on the way. Infinite when all fit as they are.
 static double level_of(double *loads, size_t n, double room)
 {
-    qsort(loads, n, sizeof *loads, compare_loads);
+    if (n > 0) // else loads may be NULL
+        qsort(loads, n, sizeof *loads, compare_loads);
     for (size_t i = 0; i < n; i++) {
         double part = room / (double)(n - i);
         if (loads[i] > part)
