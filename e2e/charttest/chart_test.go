@@ -2,9 +2,12 @@
 package charttest
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,7 +132,7 @@ func TestARegistryElsewhere(t *testing.T) {
 
 func TestUnknownAndWrongValuesAreRefused(t *testing.T) {
 	for _, set := range []string{"contoller.logLevel=info", "controller.logLevel=loud", "registry.service.port=0", "image.digest=sha256:12",
-		"registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot",
+		"registry.config.retetion=5d", "controller.config.max-capture=5", "registry.config.config=x", "registry.config.keep-original=always", "registry.config.max-merges=0", "registry.config.retention=5x", "registry.config.max-bytes=a lot",
 		"crds.keeep=false", "controller.tolerations[0].efect=NoSchedule", "controller.topologySpreadConstraints[0].maxSkew=0", "controller.podDisruptionBudget.maxUnavailable=half",
 		"networkPolicy.apiServer.cidrs={everywhere}", "networkPolicy.metricsFrom[0].pods=x", "registry.persistence.accessModes={ReadOnlyMany}", "registry.resources.limit.memory=1Gi",
 		"controller.livenessProbe.period=3", "controller.extraEnv[0].value=x", "registry.extraVolumeMounts[0].mountPath=relative", "controller.dnsPolicy=Mine", "extraObjects={1}"} {
@@ -158,6 +161,87 @@ func TestFlagsReachTheConfiguration(t *testing.T) {
 			t.Errorf("no line %q in %s", want, out)
 		}
 	}
+}
+
+// A value of null takes back what an earlier upgrade has set: --reset-then-reuse-values --set registry.config.retention=null.
+func TestNullIsAFlagThatIsNotSet(t *testing.T) {
+	flags := configFlags(t)
+	for _, role := range []string{"controller", "registry"} {
+		var set []string
+		for _, flag := range flags[role] {
+			set = append(set, role+".config."+flag+"=null")
+		}
+		if out, err := render(t, set...); err != nil || configOf(t, out, role) != configOf(t, rendered(t), role) {
+			t.Errorf("%s: with all flags null: %s", role, out)
+		}
+	}
+	if out := rendered(t, "registry.persistence.enabled=false", "registry.config.max-bytes=null"); !strings.Contains(out, "\n    max-bytes: 1800Mi\n") {
+		t.Error("max-bytes of an emptyDir is not bounded where it was taken back")
+	}
+}
+
+func configOf(t *testing.T, out, role string) string {
+	t.Helper()
+	for _, o := range of(parse(t, out), "ConfigMap") {
+		if o.name() == "kube-pprof-"+role {
+			return strings.TrimSpace(text(o, "data", "config.yaml"))
+		}
+	}
+	t.Fatalf("no configuration of the %s", role)
+	return ""
+}
+
+// configFlags are the flags that a file of configuration may set, by role.
+func configFlags(t *testing.T) map[string][]string {
+	t.Helper()
+	flags := map[string][]string{}
+	for _, role := range []string{"controller", "registry"} {
+		source, err := os.ReadFile(filepath.Join(framework.Root(), "controller", role+"_options.c"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rows, _ := strings.Cut(string(source), "rows[] = {\n")
+		rows, _, _ = strings.Cut(rows, "\n};")
+		for _, row := range regexp.MustCompile(`(?m)^    \{"([a-z0-9-]+)"`).FindAllStringSubmatch(rows, -1) {
+			if row[1] != "config" {
+				flags[role] = append(flags[role], row[1])
+			}
+		}
+		if slices.Sort(flags[role]); len(flags[role]) < 20 {
+			t.Fatalf("only %d flags of the %s", len(flags[role]), role)
+		}
+	}
+	return flags
+}
+
+func TestTheSchemaKnowsEveryFlag(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(chart, "values.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(data, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for role, flags := range configFlags(t) {
+		var known []string
+		for _, name := range items(schema, "properties", role, "properties", "config", "propertyNames", "enum") {
+			known = append(known, name.(string))
+		}
+		if slices.Sort(known); !slices.Equal(known, flags) {
+			t.Errorf("%s.config: the schema has %v, the program %v", role, known, flags)
+		}
+	}
+}
+
+func TestWhatCannotWorkIsRefusedWithASentence(t *testing.T) {
+	for set, say := range map[string]string{"registry.config.retention=5": "a duration needs a unit", "controller.config.min-interval=30": "a duration needs a unit",
+		"controller.spool.bytes=1Gi": "--set controller.spool.volumeSize=SIZE", "controller.spool.volumeSize=500M": "controller.spool.bytes is 512Mi"} {
+		if out, err := render(t, set); err == nil || !strings.Contains(out, say) {
+			t.Errorf("%s must be refused with the way out: %s", set, out)
+		}
+	}
+	rendered(t, "registry.config.retention=0", "controller.spool.bytes=1.5Gi", "controller.spool.volumeSize=1600Mi")
 }
 
 func TestReadsWaitForTheControllerThatTells(t *testing.T) {

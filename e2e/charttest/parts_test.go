@@ -46,6 +46,9 @@ func TestEveryPodIsRestricted(t *testing.T) {
 				if sc := c.SecurityContext; sc == nil || sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem {
 					t.Errorf("%s: %s %s: container %s can write its root", in.name, o.kind(), o.name(), c.Name)
 				}
+				if c.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError {
+					t.Errorf("%s: %s %s: kubectl describe does not show why container %s ended", in.name, o.kind(), o.name(), c.Name)
+				}
 				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
 					t.Errorf("%s: %s %s: container %s asks for no CPU, or has no limit of memory", in.name, o.kind(), o.name(), c.Name)
 				}

@@ -59,10 +59,12 @@ app.kubernetes.io/component: {{ .component }}
 {{ $text }}
 {{- end }}
 
-{{/* flags as lines of the flat configuration file; large numbers come from YAML as floats and must not end as 1e+10 */}}
+{{/* flags as lines of the flat configuration file; large numbers come from YAML as floats and must not end as 1e+10. null: not set */}}
 {{- define "kp.config" -}}
 {{- range $key, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
 {{ $key }}: {{ if kindIs "slice" $value }}[{{ join ", " $value }}]{{ else if kindIs "float64" $value }}{{ toJson $value }}{{ else }}{{ $value }}{{ end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -190,6 +192,12 @@ spec: {{- mergeOverwrite $spec .Values.annotatedPods.spec | toYaml | nindent 2 }
 [profiles/download, profiles/merge, profiles/diff, profiles/top, profiles/flamegraph, profiles/series, profiles/peers, profiles/pgo, profiles/targets, profiles/services, profiles/labels]
 {{- end }}
 
+{{- /* a quantity as a number */}}
+{{- define "kp.bytes" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (index $units (regexFind "[a-zA-Z]*$" .)) -}}
+{{- end }}
+
 {{- define "kp.check" -}}
 {{- $tls := .Values.registry.tls -}}
 {{- if and (not .Values.registry.enabled) (not .Values.controller.registryURL) -}}
@@ -206,6 +214,18 @@ spec: {{- mergeOverwrite $spec .Values.annotatedPods.spec | toYaml | nindent 2 }
 {{- end -}}
 {{- if and (include "kp.aggregated" .) (eq $tls.mode "none") -}}
 {{- fail "\n\nregistry.tls.mode is none: the API server talks TLS only, so say also  --set aggregatedAPI.enabled=false" -}}
+{{- end -}}
+{{- range $role, $names := dict "controller" (list "ca-lifetime" "certificate-lifetime" "certificate-settle" "max-duration" "min-interval" "shutdown-grace") "registry" (list "await-namespaces" "max-retention" "retention" "seal-after" "shutdown-grace") -}}
+{{- range $name := $names -}}
+{{- $value := toString (get (index $.Values $role).config $name) -}}
+{{- if regexMatch "^[1-9][0-9]*$" $value -}}
+{{- fail (printf "\n\n%s.config.%s is %s: a duration needs a unit, as in  --set %s.config.%s=5d  (ms, s, m, h, d)" $role $name $value $role $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $spool := .Values.controller.spool -}}
+{{- if gt (include "kp.bytes" $spool.bytes | float64) (include "kp.bytes" $spool.volumeSize | float64) -}}
+{{- fail (printf "\n\ncontroller.spool.bytes is %s, and the volume it lies in has %s: the kubelet would evict the pod when it fills. Say also  --set controller.spool.volumeSize=SIZE  (a quarter larger than bytes)" $spool.bytes $spool.volumeSize) -}}
 {{- end -}}
 {{- end }}
 

@@ -78,6 +78,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- define "kp.hookContainer" -}}
 image: {{ include "kp.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi}}
 securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end }}
