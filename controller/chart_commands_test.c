@@ -112,6 +112,29 @@ static void test_refusals_are_told(void **state)
     applies(NULL, 0, "{", NULL, 2, "--policy holds none");
 }
 
+#define TYPED_PATCH                                                                                          \
+    "{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":500,\"message\":\"failed to create typed patch "   \
+    "object: .spec.smapling: field not declared in schema\"}"
+
+// The API server says 500 of a spec that it does not take: that must not look like one that is away for ever.
+static void test_failures_are_told_when_they_happen(void **state)
+{
+    (void)state;
+    APPLIES(POLICY, NULL, 0,
+        "field not declared in schema; trying again\nClusterProfilingPolicy 'annotated-p",
+        {.expect = GET, .status = 404, .body = NOT_FOUND},
+        {.expect = APPLY, .status = 500, .body = TYPED_PATCH},
+        {.expect = GET, .status = 404, .body = NOT_FOUND}, {.expect = APPLY, .status = 201, .body = POLICY});
+    APPLIES(POLICY, "--timeout=400ms", 1,
+        "field not declared in schema; trying again\nkube-pprof apply-policy: ",
+        {.expect = GET, .status = 404, .body = NOT_FOUND},
+        {.expect = APPLY, .status = 500, .body = TYPED_PATCH},
+        {.expect = GET, .status = 503, .body = TYPED_PATCH});
+    APPLIES(POLICY, "--delete", 0, "trying again\nClusterProfilingPolicy 'annotated-pods' is deleted",
+        {.expect = GET, .status = 503, .body = "{}"}, {.expect = GET, .status = 200, .body = FOUND},
+        {.expect = DELETE, .status = 200, .body = "{}"});
+}
+
 static void checks(const struct peer_step *steps, size_t n, const char *path, int code, const char *says)
 {
     struct peer *peer = peer_start(steps, n);
@@ -133,7 +156,32 @@ static void test_check_asks_until_it_is_well(void **state)
         {.expect = "GET /readyz", .status = 503, .body = "never\nat all"}};
     (void)state;
     checks(later, 2, "/readyz", 0, "ok      http://127.0.0.1:");
+    checks(later, 2, "/readyz", 0, "waiting for http://127.0.0.1:");
     checks(never, 2, "/readyz", 1, "answers 503: ");
+}
+
+// Each line comes when it is known, and the time is for all URLs together: the second is asked once.
+static void test_check_has_one_time_for_all(void **state)
+{
+    static const struct peer_step steps[] = {{.expect = "GET /a", .status = 200, .body = "ok"},
+        {.expect = "GET /b", .status = 503, .body = "no"}, {.expect = "GET /b", .status = 503, .body = "no"},
+        {.expect = "GET /c", .status = 503, .body = "no"}};
+    struct peer *peer = peer_start(steps, KP_COUNT(steps));
+    struct process p;
+    (void)state;
+    kp_auto_free char *a = kp_asprintf("http://127.0.0.1:%d/a", peer->port),
+                      *b = kp_asprintf("http://127.0.0.1:%d/b", peer->port),
+                      *c = kp_asprintf("http://127.0.0.1:%d/c", peer->port);
+    const char *argv[] = {"kube-pprof", "check", "--timeout=900ms", a, b, c, NULL};
+    start(&p, argv);
+    until_it_says(&p, "waiting for ");
+    assert_non_null(strstr(p.said, "ok      http://"));
+    assert_null(strstr(p.said, "FAILED"));
+    int ended = ends(&p);
+    size_t seen = peer_seen(peer);
+    kp_auto_free char *failure = peer_stop(peer);
+    if (ended != 1 || seen != KP_COUNT(steps) || strstr(p.said, "/c: answers 503") == NULL || failure != NULL)
+        fail_msg("it ended with %d after %zu requests and said:\n%s", ended, seen, p.said);
 }
 
 static void test_check_says_what_is_wrong(void **state)
@@ -164,7 +212,9 @@ int main(void)
         cmocka_unit_test(test_what_is_not_ours_is_left_alone),
         cmocka_unit_test(test_it_is_deleted),
         cmocka_unit_test(test_refusals_are_told),
+        cmocka_unit_test(test_failures_are_told_when_they_happen),
         cmocka_unit_test(test_check_asks_until_it_is_well),
+        cmocka_unit_test(test_check_has_one_time_for_all),
         cmocka_unit_test(test_check_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

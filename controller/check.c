@@ -29,7 +29,7 @@ static const struct kp_option rows[] = {
     {"ca-file", "FILE", KP_OPTION_STRING, AT(ca_file), NULL, 0, 0,
         "Authority that https URLs are verified with. Without it: the system's."},
     {"timeout", "DURATION", KP_OPTION_DURATION, AT(timeout_ms), "30s", 100, 3600000,
-        "How long each URL may take until it answers 200."},
+        "How long it may take until all URLs answer 200."},
 };
 
 struct asked {
@@ -69,14 +69,21 @@ static void ask(struct kp_loop *loop, struct kp_http *http, const struct check_o
             ; // it comes: the call has a time limit
 }
 
-// false if it has not answered 200 in time; what it said last is printed
-static bool is_well(
-    struct kp_loop *loop, struct kp_http *http, const struct check_options *o, const char *url)
+static void say(const char *what, const char *url, const struct asked *a)
+{
+    if (a->status != 0)
+        printf("%s%s: answers %d: %s\n", what, url, a->status, a->text);
+    else
+        printf("%s%s: %s\n", what, url, a->text);
+}
+
+// false if it has not answered 200 by then, though it is asked once in any case; what it said last is printed
+static bool is_well(struct kp_loop *loop, struct kp_http *http, const struct check_options *o,
+    const char *url, int64_t until_ms)
 {
     struct asked a;
     const bool never = false;
-    int64_t until_ms = kp_mono_ms() + o->timeout_ms;
-    for (;;) {
+    for (bool told = false;; told = true) {
         ask(loop, http, o, url, &a);
         if (a.status == 200) {
             printf("ok      %s\n", url);
@@ -84,12 +91,11 @@ static bool is_well(
         }
         if (kp_mono_ms() + POLL_MS > until_ms)
             break;
+        if (!told)
+            say("waiting for ", url, &a);
         kp_loop_run_until(loop, &never, POLL_MS);
     }
-    if (a.status != 0)
-        printf("FAILED  %s: answers %d: %s\n", url, a.status, a.text);
-    else
-        printf("FAILED  %s: %s\n", url, a.text);
+    say("FAILED  ", url, &a);
     return false;
 }
 
@@ -114,11 +120,13 @@ int kp_check_main(int argc, char **argv)
         fprintf(stderr, "kube-pprof check: %s\n", code != 0 ? err.text : "no URL: say which to ask");
         code = 2;
     } else {
+        int64_t until_ms = kp_mono_ms() + o.timeout_ms;
         signal(SIGPIPE, SIG_IGN);
+        setvbuf(stdout, NULL, _IOLBF, 0); // each line when it is known, into a pipe as well
         struct kp_loop *loop = kp_loop_create();
         struct kp_http *http = kp_http_create(loop, &(struct kp_http_options){0});
         for (size_t i = 0; i < n; i++)
-            n_well += is_well(loop, http, &o, urls[i]) ? 1 : 0;
+            n_well += is_well(loop, http, &o, urls[i], until_ms) ? 1 : 0;
         kp_http_destroy(http);
         kp_loop_destroy(loop);
         code = n_well == n ? 0 : 1;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/blob.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "controller/apiserver.h"
@@ -18,6 +19,7 @@
 #define FOLDER        "/apis/kube-pprof.dev/v1alpha1/clusterprofilingpolicies/"
 #define FIELD_MANAGER "kube-pprof-chart"
 #define POLL_MS       500
+#define POLL_MAX_MS   4000
 #define REQUEST_MS    10000
 
 struct apply_options {
@@ -35,7 +37,8 @@ static const struct kp_option rows[] = {
     {"delete", NULL, KP_OPTION_BOOL, AT(delete), "false", 0, 0,
         "Delete it instead, if it is there and of that release."},
     {"timeout", "DURATION", KP_OPTION_DURATION, AT(timeout_ms), "60s", 100, 3600000,
-        "How long to wait for the kind to be served."},
+        "How long to wait for the kind to be served, and to try again while the API server is away or "
+        "fails."},
 };
 
 struct applying {
@@ -47,7 +50,8 @@ struct applying {
     const char *name;
     char *path;
     bool delete, wrote;
-    int64_t until_ms;
+    int64_t until_ms, wait_ms;
+    int told_status; // of the failure that was told last; -1 = none
     struct kp_error failure;
 };
 
@@ -58,6 +62,29 @@ static void end(struct applying *a, const struct kp_error *err)
     if (err != NULL)
         a->failure = *err;
     kp_loop_stop(a->loop);
+}
+
+// What may be otherwise in a while: the kind is not served yet, the API server is away or fails.
+static bool may_pass(int http_status, const struct kp_error *err)
+{
+    if (http_status == 0)
+        return err->code == KP_NETWORK || err->code == KP_TIMEOUT;
+    return http_status == 404 || http_status == 429 || http_status >= 500;
+}
+
+// Each other failure is told when it happens: whoever waits for the chart to be installed looks here first.
+static void again_or_end(struct applying *a, int http_status, const struct kp_error *err)
+{
+    if (!may_pass(http_status, err) || kp_mono_ms() >= a->until_ms) {
+        end(a, err);
+        return;
+    }
+    if (a->told_status != http_status)
+        fprintf(stderr, "kube-pprof apply-policy: %s; trying again\n", err->text);
+    a->told_status = http_status;
+    kp_timer_start(a->timer, a->wait_ms, 0);
+    if (http_status != 404)
+        a->wait_ms = a->wait_ms * 2 < POLL_MAX_MS ? a->wait_ms * 2 : POLL_MAX_MS;
 }
 
 static const char *annotation(const json_t *object, const char *key)
@@ -84,24 +111,24 @@ static void on_written(void *user, int http_status, json_t *json, const struct k
     if (err != NULL &&
         a->delete &&(http_status == 404 || http_status == 409)) { // gone, or another one by now
         end(a, NULL);
-    } else if (err != NULL && http_status == 404 &&
-               kp_mono_ms() < a->until_ms) { // the kind is not served yet
-        kp_timer_start(a->timer, POLL_MS, 0);
+    } else if (err != NULL) {
+        again_or_end(a, http_status, err);
     } else {
-        a->wrote = err == NULL;
-        end(a, err);
+        a->wrote = true;
+        end(a, NULL);
     }
 }
 
-static void delete_it(struct applying *a, const json_t *object)
+static void write_it(
+    struct applying *a, const char *method, const char *path, const char *content_type, struct kp_blob *body)
 {
     struct kp_error err = {0};
-    struct kp_blob *body = kp_apiservice_delete_options(object);
-    const struct kp_kube_request request = {.method = "DELETE",
-        .path = a->path,
-        .content_type = "application/json",
+    const struct kp_kube_request request = {.method = method,
+        .path = path,
+        .content_type = content_type,
         .body = body,
         .timeout_ms = REQUEST_MS,
+        .max_tries = 1,
         .on_done = on_written,
         .user = a};
     int code = kp_kube_start(a->kube, &request, &a->call, &err);
@@ -110,12 +137,22 @@ static void delete_it(struct applying *a, const json_t *object)
         end(a, &err);
 }
 
+// Not by kp_kube_apply, which tries again by itself and does not say so.
+static void apply_it(struct applying *a)
+{
+    kp_auto_free char *path = kp_asprintf("%s?force=true&fieldManager=" FIELD_MANAGER, a->path);
+    char *text = json_dumps(a->policy, JSON_COMPACT);
+    struct kp_blob *body = text != NULL ? kp_blob_copy(text, strlen(text)) : NULL; // never: it was read
+    free(text);
+    write_it(a, "PATCH", path, "application/apply-patch+yaml", body);
+}
+
 static void on_object(void *user, int http_status, json_t *json, const struct kp_error *err)
 {
     struct applying *a = user;
     struct kp_error why = {0};
     if (err != NULL && http_status != 404) {
-        end(a, err);
+        again_or_end(a, http_status, err);
     } else if (err != NULL && a->delete) {
         end(a, NULL);
     } else if (err == NULL && !is_ours(a, json)) {
@@ -129,18 +166,21 @@ static void on_object(void *user, int http_status, json_t *json, const struct kp
                 annotation(json, "meta.helm.sh/release-namespace"));
         end(a, why.code != 0 ? &why : NULL);
     } else if (a->delete) {
-        delete_it(a, json);
-    } else if (kp_kube_apply(a->kube, a->path, FIELD_MANAGER, json_incref(a->policy), on_written, a, &a->call,
-                   &why) != 0) {
-        end(a, &why);
+        write_it(a, "DELETE", a->path, "application/json", kp_apiservice_delete_options(json));
+    } else {
+        apply_it(a);
     }
 }
 
 static void look(struct applying *a)
 {
     struct kp_error err = {0};
-    const struct kp_kube_request request = {
-        .method = "GET", .path = a->path, .timeout_ms = REQUEST_MS, .on_done = on_object, .user = a};
+    const struct kp_kube_request request = {.method = "GET",
+        .path = a->path,
+        .timeout_ms = REQUEST_MS,
+        .max_tries = 1,
+        .on_done = on_object,
+        .user = a};
     if (kp_kube_start(a->kube, &request, &a->call, &err) != 0)
         end(a, &err);
 }
@@ -157,7 +197,9 @@ static int run(
     struct applying a = {.loop = kp_loop_create(),
         .policy = policy,
         .delete = o->delete,
-        .until_ms = kp_mono_ms() + o->timeout_ms};
+        .until_ms = kp_mono_ms() + o->timeout_ms,
+        .wait_ms = POLL_MS,
+        .told_status = -1};
     a.name = json_string_value(json_object_get(json_object_get(policy, "metadata"), "name"));
     a.path = kp_asprintf("%s%s", FOLDER, a.name);
     a.kube = kp_kube_create(a.loop, config, &kube);
