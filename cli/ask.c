@@ -208,13 +208,16 @@ static int ask_registry(struct kp_cli *cli, const char *what, const struct kp_qu
 static int explain_missing(const char *what, struct kp_error *err)
 {
     if (err == NULL || err->http_status != 404 ||
-        strstr(err->text, "could not find the requested resource") == NULL)
+        (strstr(err->text, "could not find the requested resource") == NULL &&
+            strstr(err->text, "does not know this path") ==
+                NULL)) // kp_failure_read, of an answer in plain text
         return err ? err->code : KP_NOT_FOUND;
     kp_error_clear(err);
     return kp_fail(err, KP_NOT_FOUND,
         "this cluster serves no profiles (APIService v1alpha1.data.kube-pprof.dev), so there is no %s: "
         "install kube-pprof, "
-        "wait until its registry is ready, or name a registry with --registry",
+        "wait until its registry is ready, or name a registry with --registry (the way with watchNamespaces "
+        "or aggregatedAPI.enabled=false)",
         what);
 }
 

@@ -20,6 +20,7 @@ struct status {
     struct kp_table *table;
     json_t *parts;
     enum health worst;
+    size_t n_controllers, n_with_api; // seen; of them those that make the APIService
 };
 
 static void tell(struct status *s, const char *part, enum health health, const char *fmt, ...)
@@ -95,6 +96,17 @@ static int look_at_kinds(struct status *s)
     return rc;
 }
 
+static bool has_arg(const json_t *workload, const char *arg)
+{
+    const json_t *pod = json_object_get(json_object_get(workload, "spec"), "template");
+    const json_t *containers = json_object_get(json_object_get(pod, "spec"), "containers");
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(json_array_get(containers, 0), "args"), i,
+        item) if (kp_streq(json_string_value(item), arg)) return true;
+    return false;
+}
+
 static void look_at_workloads(struct status *s, const char *part, const char *path)
 {
     int rc;
@@ -110,6 +122,10 @@ static void look_at_workloads(struct status *s, const char *part, const char *pa
         const json_t *labels = json_object_get(json_object_get(item, "metadata"), "labels");
         const char *version = text_at(labels, "app.kubernetes.io/version", NULL);
         n++;
+        if (kp_streq(part, "controller")) {
+            s->n_controllers++;
+            s->n_with_api += has_arg(item, "--api-service=true") ? 1 : 0;
+        }
         tell(s, part, ready >= wanted && wanted > 0 ? WELL : ILL, "%s/%s: %lld of %lld ready, version %s",
             text_at(item, "metadata", "namespace"), text_at(item, "metadata", "name"), ready, wanted,
             version ? version : "unknown");
@@ -119,22 +135,35 @@ static void look_at_workloads(struct status *s, const char *part, const char *pa
     json_decref(list);
 }
 
-static void look_at_api(struct status *s)
+// With watchNamespaces, or aggregatedAPI.enabled=false; not known where the controller cannot be looked at.
+static bool is_api_off(const struct status *s)
+{
+    return s->n_controllers > 0 && s->n_with_api == 0;
+}
+
+// Returns whether profiles can be asked for through the API server.
+static bool look_at_api(struct status *s)
 {
     int rc;
     json_t *service =
         ask(s, "profiles", "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.data.kube-pprof.dev", &rc);
     const json_t *available = condition_of(service, "Available");
-    if (rc == KP_NOT_FOUND)
+    if (rc == KP_NOT_FOUND && is_api_off(s))
+        tell(s, "profiles", WELL,
+            "are not served through the API server, as it was installed (watchNamespaces, or "
+            "aggregatedAPI.enabled=false): read them with --registry");
+    else if (rc == KP_NOT_FOUND)
         tell(s, "profiles", ILL,
             "are not served through the API server: the controller makes the APIService once the registry is "
-            "ready, unless it was turned off (apiService.enabled)");
+            "ready, unless it was turned off (watchNamespaces, or aggregatedAPI.enabled=false: read them "
+            "with --registry then)");
     else if (rc == 0 && kp_streq(text_at(available, "status", NULL), "True"))
         tell(s, "profiles", WELL, "are served through the API server");
     else if (rc == 0)
         tell(s, "profiles", ILL, "are not served: %s",
             available ? text_at(available, "message", NULL) : "the API server has not looked yet");
     json_decref(service);
+    return rc != KP_NOT_FOUND || !is_api_off(s);
 }
 
 static void look_at_services(struct status *s)
@@ -246,8 +275,8 @@ static int look(struct status *s, struct kp_error *err)
         return 0;
     look_at_workloads(s, "controller", "/apis/apps/v1/deployments" OURS);
     look_at_workloads(s, "registry", "/apis/apps/v1/statefulsets" OURS);
-    look_at_api(s);
-    look_at_services(s);
+    if (look_at_api(s) || kp_ask_is_direct(s->cli))
+        look_at_services(s);
     kp_auto_free char *own = kp_asprintf(
         "/apis/kube-pprof.dev/v1alpha1/namespaces/%s/profilingpolicies", kp_session_namespace(s->cli));
     look_at_policies(s, own, "ProfilingPolicy");

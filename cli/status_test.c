@@ -102,6 +102,56 @@ static void test_a_suspended_policy(void **state)
     kp_ran_finish(&r.ran);
 }
 
+#define NO_PATH "404 page not found\n"
+#define NO_SERVICE                                                                                           \
+    "{\"kind\":\"Status\",\"status\":\"Failure\",\"reason\":\"NotFound\",\"code\":404,\"message\":\"not "    \
+    "found\"}"
+
+// An installation for some namespaces has no APIService, and is well without.
+static void test_without_an_api_service(void **state)
+{
+    static const struct {
+        const char *arg, *says;
+        int code;
+        size_t n_services; // whether profiles are asked for
+    } rows[] = {
+        {"--leader-elect=true", "ok      are not served through the API server, as it was installed", 0, 0},
+        {"--api-service=true", "not well   are not served through the API server: the controller makes", 1,
+            1},
+    };
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        struct ran_at_server r;
+        kp_auto_free char *workload = kp_asprintf(
+            "{\"items\":[{\"metadata\":{\"name\":\"kp\",\"namespace\":\"kp\"},\"spec\":{\"replicas\":1,"
+            "\"template\":{\"spec\":{\"containers\":[{\"args\":[\"controller\",\"%s\"]}]}}},"
+            "\"status\":{\"readyReplicas\":1}}]}",
+            rows[i].arg);
+        struct peer_step steps[] = {
+            {.expect = "GET /version ", .status = 200, .body = "{\"gitVersion\":\"v1.33.0\"}"},
+            {.expect = "GET /apis/kube-pprof.dev/v1alpha1 ", .status = 200, .body = "{}"},
+            {.expect = "/apis/apps/v1/deployments?", .status = 200, .body = workload},
+            {.expect = "/apis/apps/v1/statefulsets?", .status = 200, .body = workload},
+            {.expect = "/apiservices/v1alpha1.data.kube-pprof.dev ", .status = 404, .body = NO_SERVICE},
+            {.expect = "/namespaces/shop/profiles/-/services", .status = 404, .body = NO_PATH},
+            {.expect = "/namespaces/shop/profilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+            {.expect = "/clusterprofilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+        };
+        size_t n = KP_COUNT(steps);
+        if (rows[i].n_services == 0) {
+            memmove(&steps[5], &steps[6], 2 * sizeof steps[0]);
+            n--;
+        }
+        run_at_server(steps, n, (const char *const[]){"status", NULL}, &r);
+        assert_int_equal(r.n_seen, n);
+        check_says(r.ran.out, rows[i].says);
+        check_says(r.ran.out, "--registry");
+        check_says_not(r.ran.out, "CustomResourceDefinition");
+        assert_int_equal(r.ran.status, rows[i].code);
+        kp_ran_finish(&r.ran);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_every_condition_that_is_false_the_worst_first),
         cmocka_unit_test(test_pods_that_are_left_out),
         cmocka_unit_test(test_a_suspended_policy),
+        cmocka_unit_test(test_without_an_api_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
