@@ -18,7 +18,8 @@
 #define POST_MS       1000  // a namespace's state goes out at most so often
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
 #define SLICE_US      2000  // longest stretch of a pass before the loop gets its turn
-#define COST_FACTOR   300   // what took t is not repeated within 300 t
+#define COST_FACTOR   300   // what took t is not repeated within 300 t,
+#define MOST_REST_MS  5000  // but after so long: a busy machine must not make status old
 
 struct ref_problem {
     char *policy, *problem;
@@ -46,6 +47,12 @@ struct kp_report {
     struct kp_metric_family *targets;
     struct kp_metric *pass_seconds;
 };
+
+static int64_t rest_of(int64_t took_us)
+{
+    int64_t rest_ms = took_us * COST_FACTOR / 1000;
+    return rest_ms < MOST_REST_MS ? rest_ms : MOST_REST_MS;
+}
 
 // ---- one pass over everything ----
 
@@ -219,7 +226,7 @@ static void on_pass(void *user)
         return;
     }
     kp_metric_set(report->pass_seconds, (double)report->pass_us / 1e6);
-    int64_t rest_ms = report->pass_us * COST_FACTOR / 1000;
+    int64_t rest_ms = rest_of(report->pass_us);
     report->pass_rest_until_mono_ms = kp_mono_ms() + rest_ms;
     kp_timer_start(report->pass_timer, report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + rest_ms, 0);
 }
@@ -257,7 +264,7 @@ static void on_post(void *user)
         kp_timer_start(report->post_timer, 1, 0);
         return;
     }
-    report->rest_until_mono_ms = kp_mono_ms() + report->post_us * COST_FACTOR / 1000;
+    report->rest_until_mono_ms = kp_mono_ms() + rest_of(report->post_us);
     report->post_us = 0;
 }
 
