@@ -13,7 +13,8 @@
 #include "base/banned.h"
 
 #define TICK_MS      100
-#define FETCH_MS     2000 // patience with the watch
+#define ASK_MS       1000 // patience with the watch
+#define FETCH_MS     2000
 #define AGAIN_MS     5000
 #define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
@@ -34,6 +35,7 @@ struct kp_confirm {
     size_t n, bytes;
     struct kp_bucket fetches;
     struct kp_backoff backoff;
+    int64_t asked_ms;      // the watch
     int64_t away_until_ms; // the API server does not answer or does not want to
     struct kp_timer *timer;
     struct kp_metric *waiting;
@@ -129,6 +131,15 @@ static const struct kp_pod *cached(const struct kp_confirm *confirm, const struc
     return kp_inventory_pod(confirm->options.inventory, w->result.record.namespace, w->result.record.pod);
 }
 
+static void ask_watch(struct kp_confirm *confirm, int64_t now)
+{
+    if (confirm->options.ask_watch == NULL || now < confirm->away_until_ms ||
+        now - confirm->asked_ms < ASK_MS)
+        return;
+    confirm->asked_ms = now;
+    confirm->options.ask_watch(confirm->options.watch_user);
+}
+
 static void on_tick(void *user)
 {
     struct kp_confirm *confirm = user;
@@ -136,6 +147,8 @@ static void on_tick(void *user)
     int64_t watched = confirm->options.watch_mono_ms(confirm->options.watch_user);
     kp_list_foreach_safe (node, &confirm->list) {
         struct waiting *w = kp_container_of(node, struct waiting, node);
+        if (watched <= w->ended_mono_ms && now - w->ended_mono_ms >= ASK_MS)
+            ask_watch(confirm, now);
         if (w->call != NULL)
             continue;
         if (watched > w->ended_mono_ms)
@@ -167,7 +180,7 @@ void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result
     bool full = confirm->bytes > most || !kp_share_fits(w->space->bytes, 0, confirm->bytes, most);
     if (full && confirm->n > 1)
         settle(w, KP_OUTCOME_UNDELIVERED,
-            "too many captures wait for the API server to confirm their pods: it has been away too long");
+            "too many captures wait for the API server to confirm their pods: it is away, or too slow");
     else if (!kp_timer_active(confirm->timer))
         kp_timer_start(confirm->timer, TICK_MS, TICK_MS);
 }

@@ -1,7 +1,7 @@
 // Was it the pod we meant? An address may pass to another pod while a capture runs. A result counts once the
-// watch has delivered something newer than the window's end (after 2 s the pod is fetched, at most 10/s) and
-// uid, address and container still stand; else it is dropped as PodGone. While the API server is away results
-// wait here, bounded.
+// watch has delivered something newer than the window's end (where it is silent for a second it is asked,
+// once for all that wait; after 2 s the pod is fetched, at most 10/s) and uid, address and container still
+// stand; else it is dropped as PodGone. While the API server is away results wait here, bounded.
 #ifndef KP_CONTROLLER_CONFIRM_H
 #define KP_CONTROLLER_CONFIRM_H
 
@@ -18,6 +18,9 @@ struct kp_confirm_options {
     struct kp_inventory *inventory;
     // When the pods' watch last delivered something, monotonic; 0 = never.
     int64_t (*watch_mono_ms)(void *watch_user);
+    // Has it deliver something in about two seconds, where nothing happens; once a second at most. NULL = it
+    // cannot.
+    void (*ask_watch)(void *watch_user);
     void *watch_user;
     // The verdict: the pod still stands (KP_OUTCOME_SUCCEEDED), PodGone, or Undelivered (too much waits).
     // Takes the result over.

@@ -21,7 +21,8 @@ struct bench {
     struct kp_plan *plan;
     struct kp_inventory *inventory;
     struct kp_confirm *confirm;
-    bool watch_moves, done;
+    bool watch_moves, done, moves_when_asked;
+    int n_asked;
     int n;
     enum kp_outcome outcome;
     // of the API server, where there is one
@@ -33,6 +34,13 @@ struct bench {
 static int64_t watch_mono_ms(void *user)
 {
     return ((struct bench *)user)->watch_moves ? kp_mono_ms() + 1 : 0;
+}
+
+static void ask_watch(void *user)
+{
+    struct bench *b = user;
+    b->n_asked++;
+    b->watch_moves = b->moves_when_asked;
 }
 
 static void on_verdict(
@@ -73,6 +81,7 @@ static void bench_open_with(struct bench *b, size_t max_bytes, const char *serve
     b->inventory = kp_inventory_create(b->loop, b->plan, &inventory);
     struct kp_confirm_options options = {.inventory = b->inventory,
         .watch_mono_ms = watch_mono_ms,
+        .ask_watch = ask_watch,
         .watch_user = b,
         .on_verdict = on_verdict,
         .user = b,
@@ -184,6 +193,26 @@ static void test_waits_for_the_watch(void **state)
     b.watch_moves = true;
     assert_true(kp_loop_run_until(b.loop, &b.done, 5000));
     assert_int_equal(b.outcome, KP_OUTCOME_SUCCEEDED);
+    bench_close(&b);
+}
+
+// Where nothing happens to any pod one question confirms all that wait.
+static void test_a_silent_watch_is_asked(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 0);
+    b.watch_moves = false;
+    b.moves_when_asked = true;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    for (int i = 0; i < 100; i++)
+        put(&b);
+    assert_true(kp_loop_run_until(b.loop, &b.done, 5000));
+    assert_int_equal(b.n_asked, 1);
+    while (kp_confirm_waiting(b.confirm) > 0)
+        kp_loop_run_until(b.loop, &(const bool){false}, 10);
+    assert_int_equal(b.n, 100);
+    assert_int_equal(b.n_asked, 1);
     bench_close(&b);
 }
 
@@ -347,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_waits_for_the_watch),
+        cmocka_unit_test(test_a_silent_watch_is_asked),
         cmocka_unit_test(test_a_namespace_leaves_room_for_others),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_the_pod_is_fetched_when_the_watch_is_silent),

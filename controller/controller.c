@@ -138,14 +138,10 @@ static void on_annotation_problem(
     struct kp_controller *controller = user;
     KP_WARN("annotation cannot be read", KP_S("namespace", pod->namespace), KP_S("pod", pod->name),
         KP_S("message", problem->message));
+    const struct kp_event_object about = {"v1", "Pod", pod->namespace, pod->name, pod->uid};
     if (leading(controller))
-        kp_events_add(controller->events,
-            &(struct kp_event_object){.api_version = "v1",
-                .kind = "Pod",
-                .namespace = pod->namespace,
-                .name = pod->name,
-                .uid = pod->uid},
-            true, "InvalidAnnotation", "ReadAnnotations", problem->message);
+        kp_events_add(
+            controller->events, &about, true, "InvalidAnnotation", "ReadAnnotations", problem->message);
 }
 
 static void on_change(void *user, const char *namespace)
@@ -166,6 +162,11 @@ static void on_references(void *user, const char *policy_key, const char *proble
 static int64_t watch_mono_ms(void *user)
 {
     return kp_watches_pods_mono_ms(((struct kp_controller *)user)->watches);
+}
+
+static void ask_watch(void *user)
+{
+    kp_watches_ask_pods(((struct kp_controller *)user)->watches);
 }
 
 static void on_synced(void *user)
@@ -335,6 +336,7 @@ static void create_heart(struct kp_controller *controller, struct kp_metrics *me
     struct kp_confirm_options confirm = {.kube = controller->kube,
         .inventory = controller->inventory,
         .watch_mono_ms = watch_mono_ms,
+        .ask_watch = ask_watch,
         .on_verdict = kp_pipeline_on_verdict,
         .metrics = metrics};
     struct kp_pipeline_options pipeline = {.plan = controller->plan,

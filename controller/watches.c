@@ -296,3 +296,10 @@ int64_t kp_watches_pods_mono_ms(const struct kp_watches *watches)
     }
     return oldest == INT64_MAX ? 0 : oldest;
 }
+
+void kp_watches_ask_pods(struct kp_watches *watches)
+{
+    for (size_t i = 0; i < watches->list.n; i++)
+        if (watches->list.items[i]->kind == WATCH_PODS)
+            kp_reflector_ask(watches->list.items[i]->reflector);
+}

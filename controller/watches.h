@@ -43,5 +43,7 @@ const char *kp_watches_trouble(const struct kp_watches *watches);
 const char *kp_watches_trouble_of(const struct kp_watches *watches, const char *policy_key);
 // When the watch of pods last delivered something, monotonic: the oldest over all of them.
 int64_t kp_watches_pods_mono_ms(const struct kp_watches *watches);
+// Has it deliver something soon, also where nothing happens.
+void kp_watches_ask_pods(struct kp_watches *watches);
 
 #endif

@@ -124,6 +124,7 @@ void kp_reflector_destroy(struct kp_reflector *r)
     r->closing = true;
     count_objects(r, 0);
     kp_timer_destroy(r->timer);
+    kp_kube_forget(kp_take(r->asking));
     if (r->call)
         kp_kube_stream_cancel(r->call);
     release(r);
@@ -176,7 +177,7 @@ static void tell_change(struct kp_reflector *r, const char *key, void *old_value
         r->events.on_change(r->events.user, key, old_value, new_value);
 }
 
-static void saw_event(struct kp_reflector *r, int64_t mono_ms)
+void kp_reflector_saw(struct kp_reflector *r, int64_t mono_ms)
 {
     r->last_event_ms = mono_ms;
     kp_metric_set(r->counters.last_event, (double)kp_now_ms() / 1000);
@@ -237,7 +238,7 @@ void kp_reflector_list_complete(struct kp_reflector *r, const char *rv)
     // The list is as new as the moment it was asked for; one from the cache of the API server may be older
     // than that.
     if (r->asked_newest)
-        saw_event(r, r->asked_ms);
+        kp_reflector_saw(r, r->asked_ms);
     kp_reflector_tell_well(r);
     if (r->synced || r->closing)
         return;
@@ -253,7 +254,7 @@ static bool handle_bookmark(struct kp_reflector *r, const struct kp_watch_event 
         return false;
     if (!r->initial) {
         kp_copy(r->rv, sizeof r->rv, bookmark.resource_version);
-        saw_event(r, kp_loop_mono_ms(r->kube->loop));
+        kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop));
     } else if (bookmark.initial_events_end) {
         r->initial = false;
         kp_reflector_list_complete(r, bookmark.resource_version);
@@ -273,7 +274,7 @@ static void handle_object(struct kp_reflector *r, const struct kp_watch_event *e
         return; // initial events are not in the order of their versions
     if (*rv)
         kp_copy(r->rv, sizeof r->rv, rv);
-    saw_event(r, kp_loop_mono_ms(r->kube->loop));
+    kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop));
 }
 
 bool kp_reflector_on_event(void *user, const char *json, size_t len)

@@ -64,6 +64,10 @@ void *kp_reflector_get(const struct kp_reflector *reflector, const char *key); /
 // Newest resource version seen (object, bookmark or list) and when, on the monotonic clock: "has the watch
 // delivered anything newer than T?". 0 = nothing yet.
 int64_t kp_reflector_last_event_mono_ms(const struct kp_reflector *reflector);
+// Where nothing happens the API server is heard of once a minute. Asks it now: some two seconds later the
+// time of this call counts as that of an event, if there was none since. Does nothing while it is being asked
+// or is not in step.
+void kp_reflector_ask(struct kp_reflector *reflector);
 
 // Ready-made kinds. path is copied into the kind by the caller.
 // Pods: a streaming field-picking scanner, never a JSON tree (podscan.c). Values are struct kp_pod.

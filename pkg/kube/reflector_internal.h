@@ -56,6 +56,11 @@ struct kp_reflector {
     struct kp_error error; // that we found in what came
     bool began, initial, got_event, got_error_event, asked_newest;
     int64_t asked_ms;
+
+    // reflector_ask.c
+    struct kp_kube_call *asking;
+    int64_t asked_step_ms;
+    size_t n_asked; // bytes of a bookmark that came
 };
 
 // ---- reflector.c ----
@@ -66,6 +71,7 @@ void kp_reflector_leave(struct kp_reflector *r);
 void kp_reflector_set_state(struct kp_reflector *r, enum kp_reflector_state state);
 void kp_reflector_tell_trouble(struct kp_reflector *r, const struct kp_error *err);
 void kp_reflector_tell_well(struct kp_reflector *r);
+void kp_reflector_saw(struct kp_reflector *r, int64_t mono_ms); // in step then
 void kp_reflector_list_complete(struct kp_reflector *r, const char *rv);
 // kp_stream_object_fn for lists and for watches; a watch's ERROR event ends up in r->error.
 bool kp_reflector_on_item(void *user, const char *json, size_t len);

@@ -44,6 +44,51 @@ static void test_watch_list(void **state)
     end(&f);
 }
 
+static void ask_until(struct fixture *f, size_t seen)
+{
+    kp_reflector_ask(f->reflector);
+    kp_reflector_ask(f->reflector); // one at a time
+    run_until(f, NULL, seen);
+    kp_loop_run_until(f->loop, &(const bool){false}, 100);
+}
+
+// A bookmark of a second watch is as good as one of the first; an event is not, nor is anything else.
+static void test_asked_where_nothing_happens(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        {"sendInitialEvents", 200, NULL, ADDED("a", "5") SYNCED("9"), 0, 0, PEER_HOLD},
+        {"GET /api/v1/pods?limit=1&fieldSelector=metadata.name%3Dnone ", 200, NULL, LIST("12", "", ""), 0, 0,
+            PEER_WHOLE},
+        {"GET /api/v1/pods?watch=1&resourceVersion=9&allowWatchBookmarks=true&timeoutSeconds=4 ", 200, NULL,
+            BOOKMARK("12"), 0, 3, PEER_HOLD},
+        {"limit=1", 200, NULL, LIST("13", "", ""), 0, 0, PEER_WHOLE},
+        {"timeoutSeconds=4 ", 200, NULL, EVENT("DELETED", POD("a", "10")) BOOKMARK("13"), 0, 0, PEER_HOLD},
+        {"limit=1", 200, NULL, LIST("13", "", ""), 0, 0, PEER_WHOLE},
+        {"timeoutSeconds=4 ", 410, NULL, STATUS(410, "Expired"), 0, 0, PEER_WHOLE},
+        {"limit=1", 403, NULL, STATUS(403, "Forbidden"), 0, 0, PEER_WHOLE},
+        {"limit=1", 200, NULL, LIST("9", "", ""), 0, 0, PEER_WHOLE}, // nothing at all happened
+    };
+    struct fixture f;
+    begin(&f, steps, KP_COUNT(steps), &quick);
+    kp_reflector_ask(f.reflector); // not in step yet
+    run_until(&f, "!", 1);
+    int64_t at = kp_reflector_last_event_mono_ms(f.reflector);
+    kp_loop_run_until(f.loop, &(const bool){false}, 5);
+    ask_until(&f, 3);
+    int64_t asked = kp_reflector_last_event_mono_ms(f.reflector);
+    assert_true(asked > at);
+    for (size_t seen = 5; seen <= 8; seen += seen == 7 ? 1 : 2) {
+        ask_until(&f, seen);
+        assert_int_equal(kp_reflector_last_event_mono_ms(f.reflector), asked);
+    }
+    ask_until(&f, 9);
+    assert_true(kp_reflector_last_event_mono_ms(f.reflector) > asked);
+    assert_string_equal(f.log.data, "+a ! "); // the cache is the first watch's
+    assert_null(kp_reflector_trouble(f.reflector));
+    end(&f);
+}
+
 // Wherever a WatchList breaks, nothing is lost, nothing is thought gone, and the next one makes it whole.
 static void test_watch_list_cut_at_every_byte(void **state)
 {
@@ -242,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_watch_list),
+        cmocka_unit_test(test_asked_where_nothing_happens),
         cmocka_unit_test(test_watch_list_cut_at_every_byte),
         cmocka_unit_test(test_recorded_pods),
         cmocka_unit_test(test_fallback_is_remembered),
