@@ -199,7 +199,7 @@ func flat(t *testing.T, roles []*role, from time.Duration) {
 			bound func(mean float64) float64
 		}{
 			{"anonymous MiB", anonOf, func(mean float64) float64 { return 2 + mean/10 + kept }},
-			{"descriptors", fdsOf, func(mean float64) float64 { return 8 + mean/4 }},
+			{"descriptors", fdsOf, func(mean float64) float64 { return 16 + mean/2 }},
 			{"lines of metrics", linesOf, func(float64) float64 { return 40 }},
 		} {
 			grown, mean := growth(r.samples, from, row.value)
