@@ -104,6 +104,7 @@ static void test_the_registry_waits_for_its_folder(void **state)
     assert_int_equal(ends(&first), 0);
     until_it_says(&p, "store open");
     until_it_is_well(&p, socket_path);
+    until_it_is_well(&p, health); // it listens anew
     assert_int_equal(ask(health, "/readyz"), 200);
     assert_int_equal(ask(health, "/metrics"), 200);
     kill(p.pid, SIGTERM);

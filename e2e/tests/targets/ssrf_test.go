@@ -102,6 +102,7 @@ var claims = []struct {
 	{name: "two-families", ip: podIP(901), also: "fd00:77::1", result: "Succeeded"},
 	{name: "other-family", ip: "fd00:77::1", leftOut: "AddressConflict", says: "another live pod claims"},
 	{name: "honest", ip: podIP(902), result: "Succeeded"},
+	{name: "resident", ip: podIP(903), hostIP: "10.77.0.11", result: "Succeeded"}, // which addresses are nodes' is known by their pods
 }
 
 func farNode(n int) string { return fmt.Sprintf(farIP, n) }
