@@ -112,8 +112,10 @@ func uninstall(t *testing.T, w *world) {
 	remove(t)
 	nothingButWhatStays(t, 1)
 	for _, policy := range []string{"ppol/checkout", "cppol/platform"} {
-		if now := get(t, policy); now != w.states[policy] {
-			t.Errorf("%s: %+v, was %+v", policy, now, w.states[policy])
+		now, was := get(t, policy), w.states[policy]
+		now.Succeeded = was.Succeeded // a controller that ends writes what it has counted
+		if now != was {
+			t.Errorf("%s: %+v, was %+v", policy, now, was)
 		}
 	}
 }
