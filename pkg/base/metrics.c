@@ -39,6 +39,7 @@ struct kp_metrics {
     KP_ARRAY(struct collector {
         void (*collect)(void *user);
         void *user;
+        bool owned;
     })
     collectors;
 };
@@ -99,6 +100,9 @@ void kp_metrics_destroy(struct kp_metrics *metrics)
         return;
     for (size_t i = 0; i < metrics->families.n; i++)
         family_free(metrics->families.items[i]);
+    for (size_t i = 0; i < metrics->collectors.n; i++)
+        if (metrics->collectors.items[i].owned)
+            kp_free(metrics->collectors.items[i].user);
     kp_array_free(&metrics->families);
     kp_array_free(&metrics->collectors);
     kp_free(metrics);
@@ -241,7 +245,15 @@ void kp_metrics_on_collect(struct kp_metrics *metrics, void (*collect)(void *use
 {
     if (metrics == NULL)
         return;
-    *kp_array_add(&metrics->collectors) = (struct collector){collect, user};
+    *kp_array_add(&metrics->collectors) = (struct collector){collect, user, false};
+}
+
+void kp_metrics_on_collect_owned(struct kp_metrics *metrics, void (*collect)(void *user), void *user)
+{
+    if (metrics == NULL)
+        kp_free(user);
+    else
+        *kp_array_add(&metrics->collectors) = (struct collector){collect, user, true};
 }
 
 // ---- text format ----

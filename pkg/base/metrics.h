@@ -41,6 +41,8 @@ double kp_metric_value(const struct kp_metric *cell);     // counter, gauge; a h
 
 // Called before each exposition, for gauges that are cheaper read than kept.
 void kp_metrics_on_collect(struct kp_metrics *metrics, void (*collect)(void *user), void *user);
+// The same, with memory of kp_alloc() that is freed with the metrics.
+void kp_metrics_on_collect_owned(struct kp_metrics *metrics, void (*collect)(void *user), void *user);
 // process_* and go-free runtime figures: CPU seconds, resident memory, descriptors, start time.
 void kp_metrics_add_process(struct kp_metrics *metrics);
 

@@ -56,8 +56,8 @@ static void collect(void *user)
 
 void kp_metrics_add_process(struct kp_metrics *metrics)
 {
-    static struct process process; // one per process, as the name says
-    process = (struct process){
+    struct process *process = KP_NEW(struct process);
+    *process = (struct process){
         .cpu =
             kp_counter(metrics, "process_cpu_seconds_total", "User and system CPU time spent, in seconds."),
         .resident = kp_gauge(metrics, "process_resident_memory_bytes", "Resident memory size in bytes."),
@@ -66,6 +66,6 @@ void kp_metrics_add_process(struct kp_metrics *metrics)
         .max_fds = kp_gauge(metrics, "process_max_fds", "Limit of open file descriptors."),
         .start = kp_gauge(metrics, "process_start_time_seconds", "Start time since the epoch, in seconds."),
     };
-    kp_metric_set(process.start, (double)kp_now_ms() / 1e3);
-    kp_metrics_on_collect(metrics, collect, &process);
+    kp_metric_set(process->start, (double)kp_now_ms() / 1e3);
+    kp_metrics_on_collect_owned(metrics, collect, process);
 }

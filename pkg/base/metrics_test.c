@@ -180,6 +180,14 @@ static void test_process(void **state)
     assert_true(value_of(out.data, "process_open_fds") >= 3);
     assert_true(value_of(out.data, "process_max_fds") >= value_of(out.data, "process_open_fds"));
     assert_true(value_of(out.data, "process_start_time_seconds") > 1.6e9);
+    // a second set, as a program has that waits with one of its own, neither changes nor outlives the first
+    struct kp_metrics *second = kp_metrics_create();
+    kp_metrics_add_process(second);
+    kp_metrics_destroy(second);
+    kp_metric_set(kp_gauge(metrics, "process_resident_memory_bytes", ""), 0);
+    kp_strbuf_clear(&out);
+    kp_metrics_write(metrics, &out);
+    assert_true(value_of(out.data, "process_resident_memory_bytes") > 100000);
     kp_metrics_destroy(metrics);
 }
 
