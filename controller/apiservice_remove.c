@@ -2,7 +2,6 @@
 // no APIService any more; one it was about to make is deleted with the second try.
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "base/text.h"
 #include "controller/apiserver.h"
 #include "controller/apiservice.h"
+#include "controller/env.h"
 #include "options/options.h"
 #include "controller/role.h"
 #include "base/banned.h"
@@ -156,17 +156,12 @@ static int run(const struct remove_options *o, const struct kp_kube_config *conf
     return r.failure.code != 0 ? kp_fail(err, r.failure.code, "%s", r.failure.text) : 0;
 }
 
-static const char *env(const char *name)
-{
-    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
-}
-
 int kp_apiservice_remove_main(int argc, char **argv)
 {
     struct remove_options o = {0};
     struct kp_kube_config config = {0};
     struct kp_error err = {0};
-    struct kp_options_source source = {.argc = argc, .argv = argv, .env = env};
+    struct kp_options_source source = {.argc = argc, .argv = argv, .env = kp_env};
     int code = kp_options_load(rows, KP_COUNT(rows), &source, &o, &err);
     if (code == KP_OPTIONS_HELP) {
         kp_options_help(rows, KP_COUNT(rows), "remove-api-service",
@@ -179,7 +174,7 @@ int kp_apiservice_remove_main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    code = kp_apiserver_find(o.kubeconfig, "", env, &config, &err);
+    code = kp_apiserver_find(o.kubeconfig, "", kp_env, &config, &err);
     if (code == 0) {
         code = run(&o, &config, &err);
         kp_kube_config_finish(&config);

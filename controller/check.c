@@ -2,7 +2,6 @@
 // There is no shell in the image.
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "aio/http.h"
@@ -10,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "controller/env.h"
 #include "controller/role.h"
 #include "options/options.h"
 #include "base/banned.h"
@@ -99,18 +99,13 @@ static bool is_well(struct kp_loop *loop, struct kp_http *http, const struct che
     return false;
 }
 
-static const char *env(const char *name)
-{
-    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
-}
-
 int kp_check_main(int argc, char **argv)
 {
     struct check_options o = {0};
     struct kp_error err = {0};
     char **urls = kp_calloc((size_t)argc, sizeof *urls);
     size_t n = 0, n_well = 0;
-    struct kp_options_source source = {.argc = argc, .argv = argv, .env = env, .args = urls, .n_args = &n};
+    struct kp_options_source source = {.argc = argc, .argv = argv, .env = kp_env, .args = urls, .n_args = &n};
     int code = kp_options_load(rows, KP_COUNT(rows), &source, &o, &err);
     if (code == KP_OPTIONS_HELP) {
         kp_options_help(rows, KP_COUNT(rows), "check URL...",

@@ -1,9 +1,9 @@
 // `kube-pprof controller`: flags, signals, the loop, the exit status.
+#include "controller/env.h"
 #include "controller/role.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,11 +33,6 @@ struct role {
     bool stopping;
 };
 
-static const char *env(const char *name)
-{
-    return getenv(name);
-}
-
 static int fail(const struct kp_error *err)
 {
     fprintf(stderr, "kube-pprof controller: %s\n", err->text);
@@ -60,7 +55,7 @@ static void default_identity(struct role *role)
 static int load_kube(struct role *role, struct kp_error *err)
 {
     struct kp_kube_config *kube = &role->config.kube;
-    if (kp_apiserver_find(role->options.kubeconfig, role->options.context, env, kube, err) != 0)
+    if (kp_apiserver_find(role->options.kubeconfig, role->options.context, kp_env, kube, err) != 0)
         return err->code;
     if (role->options.lease_namespace[0] == '\0')
         role->config.lease_namespace = kube->namespace;
@@ -112,7 +107,7 @@ static void on_hangup(void *user)
     struct role *role = user;
     struct kp_controller_options options = {0};
     struct kp_error err = {0};
-    if (kp_controller_options_load(role->argc, role->argv, env, &options, &err) == 0 &&
+    if (kp_controller_options_load(role->argc, role->argv, kp_env, &options, &err) == 0 &&
         setup_log(&options, &err) == 0)
         KP_INFO("read the log level again", KP_S("level", options.log_level));
     else
@@ -177,7 +172,7 @@ int kp_controller_main(int argc, char **argv)
     struct role role = {.argc = argc, .argv = argv};
     struct kp_error err = {0};
     kp_alloc_set_up();
-    int code = kp_controller_options_load(argc, argv, env, &role.options, &err);
+    int code = kp_controller_options_load(argc, argv, kp_env, &role.options, &err);
     if (code == KP_OPTIONS_HELP) {
         kp_controller_options_help(stdout);
         return 0;

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "controller/apiserver.h"
 #include "controller/apiservice.h"
+#include "controller/env.h"
 #include "controller/role.h"
 #include "options/options.h"
 #include "base/banned.h"
@@ -233,18 +234,13 @@ static int read_policy(const char *text, json_t **ret, struct kp_error *err)
         policy == NULL ? why.text : "it has no metadata.name that can be one");
 }
 
-static const char *env(const char *name)
-{
-    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
-}
-
 int kp_policy_apply_main(int argc, char **argv)
 {
     struct apply_options o = {0};
     struct kp_kube_config config = {0};
     struct kp_error err = {0};
     json_t *policy = NULL;
-    struct kp_options_source source = {.argc = argc, .argv = argv, .env = env};
+    struct kp_options_source source = {.argc = argc, .argv = argv, .env = kp_env};
     int code = kp_options_load(rows, KP_COUNT(rows), &source, &o, &err);
     if (code == KP_OPTIONS_HELP) {
         kp_options_help(rows, KP_COUNT(rows), "apply-policy",
@@ -258,7 +254,7 @@ int kp_policy_apply_main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    code = kp_apiserver_find(o.kubeconfig, "", env, &config, &err);
+    code = kp_apiserver_find(o.kubeconfig, "", kp_env, &config, &err);
     if (code == 0) {
         code = run(&o, &config, policy, &err);
         kp_kube_config_finish(&config);

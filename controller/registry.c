@@ -1,7 +1,6 @@
 // `kube-pprof registry`: opens the store, serves the API, stops in order. Wiring only.
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "controller/env.h"
 #include "options/options.h"
 #include "controller/registry_auth.h"
 #include "controller/registry_options.h"
@@ -44,11 +44,6 @@ struct registry {
     uint64_t n_corrupt;   // damaged pieces that were said
     bool is_in_trouble;   // profiles cannot be stored: said once, not for each
 };
-
-static const char *env(const char *name)
-{
-    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
-}
 
 static int set_up_log(const struct kp_registry_options *options, struct kp_error *err)
 {
@@ -114,7 +109,8 @@ static void on_hangup(void *user)
     struct registry *r = user;
     struct kp_error err = {0};
     struct kp_registry_options fresh = {0};
-    if (kp_registry_options_load(r->argc, r->argv, env, &fresh, &err) != 0 || set_up_log(&fresh, &err) != 0)
+    if (kp_registry_options_load(r->argc, r->argv, kp_env, &fresh, &err) != 0 ||
+        set_up_log(&fresh, &err) != 0)
         KP_ERROR("the configuration is not taken over", KP_E(&err));
     else
         KP_INFO("log level read again", KP_S("log_level", fresh.log_level));
@@ -280,7 +276,7 @@ static int build(struct registry *r, struct kp_error *err)
             "served from there",
             KP_I("missing", (int64_t)stats.n_missing));
     if (kp_registry_asks_kubernetes(&r->options) &&
-        kp_registry_auth_create(r->loop, r->metrics, &r->options, env, &r->auth, err) != 0)
+        kp_registry_auth_create(r->loop, r->metrics, &r->options, kp_env, &r->auth, err) != 0)
         return err->code;
     r->api = kp_api_create(&(struct kp_api_options){.loop = r->loop,
         .gate = r->auth ? kp_registry_auth_gate(r->auth) : kp_gate_everyone(),
@@ -332,7 +328,7 @@ static int run_registry(int argc, char **argv)
 {
     struct registry r = {.argc = argc, .argv = argv};
     struct kp_error err = {0};
-    int rc = kp_registry_options_load(argc, argv, env, &r.options, &err);
+    int rc = kp_registry_options_load(argc, argv, kp_env, &r.options, &err);
     if (rc == KP_OPTIONS_HELP) {
         kp_registry_options_help(stdout);
         return 0;

@@ -1,23 +1,17 @@
 #include "controller/registry_tools.h"
 
-#include <stdlib.h>
-
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "controller/env.h"
 #include "base/banned.h"
-
-static const char *env(const char *name)
-{
-    return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
-}
 
 int kp_tool_options(const struct kp_option *rows, size_t n, int argc, char **argv, const char *command,
     const char *summary, void *object)
 {
     struct kp_error err = {0};
-    const struct kp_options_source source = {.argc = argc, .argv = argv, .env = env};
+    const struct kp_options_source source = {.argc = argc, .argv = argv, .env = kp_env};
     int rc = kp_options_load(rows, n, &source, object, &err);
     kp_log_setup(KP_LOG_WARN, false, 2);
     if (rc == KP_OPTIONS_HELP) {
