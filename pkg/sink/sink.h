@@ -1,8 +1,9 @@
 // Delivery of captures and target states: memory first, a spool on disk when the receiver is away. The
 // outcome of a capture is final when the receiver has answered: 201, or 200 for a key it has: Succeeded; 422
 // Empty or Invalid; 413 TooLarge; 507 StoreFull; 429 NamespaceLimit: Throttled; on 401, 403, 429, 5xx or no
-// answer the capture stays here and is tried again, with backoff: those of a namespace in order, namespaces
-// in turn. A namespace takes at most three quarters of the room there is, less where several take much.
+// answer the capture stays here and is tried again, with backoff: those of a namespace in order, each
+// series one at a time, namespaces in turn. A namespace takes at most three quarters of the room there is,
+// less where several take much.
 #ifndef KP_SINK_SINK_H
 #define KP_SINK_SINK_H
 

@@ -91,14 +91,16 @@ static inline void fixture_end(struct bench *bench)
     kp_free(bench);
 }
 
-// Puts capture "kN" of policies shop/a and /all with size bytes made of N.
-static inline void fixture_put_in(struct bench *bench, const char *namespace, unsigned n, size_t size)
+// Puts capture "kN" of policies shop/a and /all with size bytes made of N. pod NULL = of a series of its own.
+static inline void fixture_put_of(
+    struct bench *bench, const char *namespace, const char *pod, unsigned n, size_t size)
 {
     struct kp_record record;
     kp_record_init(&record);
     record.namespace = kp_strdup(namespace);
     record.service = kp_strdup("checkout");
     record.type = kp_strdup("cpu");
+    record.pod_uid = kp_strdup(pod);
     record.format = kp_strdup("pprof");
     record.policies = kp_strdup("shop/a,/all");
     record.key = kp_asprintf("k%u", n);
@@ -108,6 +110,11 @@ static inline void fixture_put_in(struct bench *bench, const char *namespace, un
     kp_sink_put(bench->sink, &record, body);
     kp_blob_unref(body);
     kp_record_finish(&record);
+}
+
+static inline void fixture_put_in(struct bench *bench, const char *namespace, unsigned n, size_t size)
+{
+    fixture_put_of(bench, namespace, NULL, n, size);
 }
 
 static inline void fixture_put(struct bench *bench, unsigned n, size_t size)

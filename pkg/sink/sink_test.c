@@ -109,6 +109,28 @@ static void who_is_back_is_delivered_to_at_once(void **state)
     fixture_end(bench);
 }
 
+// What is under way of a series holds the next of it, and nothing else.
+static void a_series_arrives_in_order(void **state)
+{
+    static const char *const pods[] = {"a", "a", "b", "b", "c", "a"};
+    static const char *const order[] = {"k0", "k2", "k4", "k3", "k0", "k1", "k5"};
+    struct bench *bench = fixture_start((struct kp_sink_options){.concurrent = 3});
+    (void)state;
+    kp_sink_memory_script(bench->memory, NULL);
+    for (unsigned i = 0; i < KP_COUNT(pods); i++)
+        fixture_put_of(bench, "shop", pods[i], i, 10);
+    assert_int_equal(kp_sink_memory_open(bench->memory), 3);
+    assert_true(kp_sink_memory_answer(bench->memory, 1, &stored)); // k2, and k3 follows
+    assert_int_equal(kp_sink_memory_open(bench->memory), 3);
+    assert_true(kp_sink_memory_answer(bench->memory, 0, &away)); // k0 comes again, before k1
+    kp_sink_memory_script(bench->memory, &stored);
+    fixture_until(bench, outcomes_are, KP_COUNT(pods));
+    assert_int_equal(kp_sink_memory_count(bench->memory), KP_COUNT(order));
+    for (size_t i = 0; i < KP_COUNT(order); i++)
+        assert_string_equal(kp_sink_memory_delivery(bench->memory, i)->key, order[i]);
+    fixture_end(bench);
+}
+
 // Who has much waiting is not delivered before those who have little; each in its own order.
 static void namespaces_take_turns(void **state)
 {
@@ -278,6 +300,7 @@ int main(void)
         cmocka_unit_test(what_fails_is_tried_again),
         cmocka_unit_test(retry_after_is_kept),
         cmocka_unit_test(who_is_back_is_delivered_to_at_once),
+        cmocka_unit_test(a_series_arrives_in_order),
         cmocka_unit_test(namespaces_take_turns),
         cmocka_unit_test(slow_ones_leave_a_delivery_to_others),
         cmocka_unit_test(a_namespace_leaves_room_for_others),

@@ -6,8 +6,11 @@
 #include "base/alloc.h"
 #include "base/quantity.h"
 #include "base/share.h"
+#include "base/text.h"
 #include "sink/sink_private.h"
 #include "base/banned.h"
+
+#define MOST_PASSED 64 // that wait for one of their series: what lies behind them waits as well
 
 static struct kp_sink_space *space_get(struct kp_sink *sink, const char *name)
 {
@@ -48,12 +51,43 @@ void kp_sink_space_leave(struct kp_sink_item *item)
     kp_free(space);
 }
 
+static bool is_waiting(const struct kp_sink_item *item)
+{
+    return item->state == ITEM_MEMORY || item->state == ITEM_DISK;
+}
+
+static bool is_same_series(const struct kp_record *a, const struct kp_record *b)
+{
+    return a->pod_uid != NULL && kp_streq(a->pod_uid, b->pod_uid) && a->port == b->port &&
+           kp_streq(a->type, b->type) && kp_streq(a->container, b->container);
+}
+
+// One of its series is under way: it came before, and arrives before.
+static bool is_held_by_its_series(const struct kp_sink_item *item)
+{
+    if (item->space->n_sending == 0)
+        return false;
+    kp_list_foreach (node, &item->space->items) {
+        const struct kp_sink_item *other = kp_container_of(node, struct kp_sink_item, in_space);
+        if (other == item)
+            break;
+        if (!is_waiting(other) && is_same_series(&other->record, &item->record))
+            return true;
+    }
+    return false;
+}
+
 static struct kp_sink_item *first_ready(const struct kp_sink_space *space, bool may_load)
 {
+    int passed = 0;
     kp_list_foreach (node, (struct kp_list *)(uintptr_t)&space->items) {
         struct kp_sink_item *item = kp_container_of(node, struct kp_sink_item, in_space);
-        if (item->state == ITEM_MEMORY || item->state == ITEM_DISK)
+        if (!is_waiting(item))
+            continue;
+        if (!is_held_by_its_series(item))
             return item->state == ITEM_MEMORY || may_load ? item : NULL;
+        if (++passed == MOST_PASSED)
+            break;
     }
     return NULL;
 }
