@@ -23,16 +23,18 @@ type disk struct {
 	before                string // the volume the registry had
 }
 
-// fails makes the disk fail from now on: see cmd/kp-faultfs. "" = it works.
-func (d *disk) fails(t *testing.T, how string) time.Time {
+// fails makes the disk fail from now on: see cmd/kp-faultfs. "" = it works. Before begin it was as before, after end it is so: a busy machine
+// may lie between.
+func (d *disk) fails(t *testing.T, how string) (begin, end time.Time) {
 	t.Helper()
+	begin = time.Now()
 	if err := os.WriteFile(d.faults+".new", []byte(how), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(d.faults+".new", d.faults); err != nil {
 		t.Fatal(err)
 	}
-	return time.Now()
+	return begin, time.Now()
 }
 
 func (d *disk) on(t *testing.T, node, script string, args ...string) {
@@ -51,10 +53,10 @@ func scale(t *testing.T, replicas int) {
 	t.Helper()
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, fmt.Sprintf("--replicas=%d", replicas))
 	if replicas == 0 {
-		f.K(t, "wait", "--for=delete", "pod/kube-pprof-registry-0", "-n", f.Namespace, "--timeout=60s")
+		f.K(t, "wait", "--for=delete", "pod/kube-pprof-registry-0", "-n", f.Namespace, "--timeout=120s")
 		return
 	}
-	f.Ready(t, 60*time.Second, "registry")
+	f.Ready(t, 120*time.Second, "registry")
 }
 
 // volume gives the registry another volume; claimed says of which PersistentVolume.
