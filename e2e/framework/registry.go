@@ -26,10 +26,13 @@ type Target struct {
 	Pod, PodUID, Container, Workload, Service, LeftOutReason, Message string
 	Port                                                              int
 	Sampled                                                           bool
-	Profiles                                                          []struct {
-		Type, LastResult, Message string
-		LastTime, LastSuccessTime string
-	}
+	Profiles                                                          []TargetProfile
+}
+
+// TargetProfile is what became of a type of profile of a target.
+type TargetProfile struct {
+	Type, LastResult, Message string
+	LastTime, LastSuccessTime string
 }
 
 // reader is a ServiceAccount that may see and delete every profile; its role is its own, as with watchNamespaces the chart has none.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// kinds are the ways a target can misbehave. What is fed is the connection behind a request that was read.
+// kinds are the ways a target can misbehave. What is fed is the connection behind a request that was read. See also inTime.
 var kinds = []struct {
 	name    string
 	outcome string // of a capture

@@ -3,6 +3,7 @@ package targets
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,7 @@ func TestBadTargetsHurtNobody(t *testing.T) {
 	controller, registry := w.process(t, "controller"), w.process(t, "registry")
 	metadata := w.lure(t, controller)
 	w.alone(t)
+	bombBytes()
 	var pods []*pod
 	for i := range bad + good {
 		p := &pod{ns: storm, name: fmt.Sprintf("%s-%d", kinds[i%len(kinds)].name, i), app: kinds[i%len(kinds)].name, ip: podIP(i),
@@ -123,61 +125,84 @@ func lag(t *testing.T, ns string, since time.Time) {
 // captured wants what was asked for of each good pod.
 func captured(t *testing.T, ns string, since time.Time) {
 	t.Helper()
-	count := map[string]int{}
-	items, err := f.List("namespace=" + ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range items {
-		if p.StartTime.After(since) {
-			count[p.Pod+" "+p.Type]++
-		}
-	}
-	t.Logf("%d profiles of the good ones are stored, %d pods and types began since", len(items), len(count))
 	for kind, want := range map[string]int{"heap": int(measured/(10*time.Second)) - 1, "cpu": int(measured/(20*time.Second)) - 1} {
-		fewest, poor := 1<<30, 0
-		for i := bad; i < bad+good; i++ {
-			n := count[fmt.Sprintf("good-%d %s", i, kind)]
-			if fewest = min(fewest, n); n < want {
-				poor++
+		f.Within(t, 30*time.Second, "what was captured has come", func() error {
+			items, err := f.List("namespace=" + ns)
+			if err != nil {
+				return err
 			}
-		}
-		t.Logf("%s: %d of each good pod at least, %d pods have less than %d", kind, fewest, poor, want)
-		if fewest < want {
-			t.Errorf("a good pod has %d captures of %s, not %d", fewest, kind, want)
-		}
+			count := map[string]int{}
+			for _, p := range items {
+				if p.StartTime.After(since) && p.StartTime.Before(since.Add(measured)) {
+					count[p.Pod+" "+p.Type]++
+				}
+			}
+			fewest, poor := 1<<30, 0
+			for i := bad; i < bad+good; i++ {
+				n := count[fmt.Sprintf("good-%d %s", i, kind)]
+				if fewest = min(fewest, n); n < want {
+					poor++
+				}
+			}
+			if fewest < want {
+				return fmt.Errorf("%d good pods have less than %d captures of %s, one has %d", poor, want, kind, fewest)
+			}
+			t.Logf("%s: %d of each good pod at least", kind, fewest)
+			return nil
+		})
 	}
 }
 
-// outcomes wants each kind's outcome and sentence of every pod, and the reasons in the policy.
+// inTime says whether a capture came to what its kind comes to. It may not have had the time: where all read as fast as they can, the
+// machine decides whether the size or the time is over first, and a server that shares it may be slow to answer. That is told as well.
+func inTime(p f.TargetProfile, outcome, says string) (ok, slow bool) {
+	ok = p.LastResult == outcome && strings.Contains(p.Message, says)
+	slow = p.LastResult == "Timeout" && regexp.MustCompile("gave no whole answer in time|stopped within its answer and was cut off|^no connection to .* in time").MatchString(p.Message)
+	return ok, slow && !ok
+}
+
+// outcomes wants each kind's outcome and sentence of some pods and another of none, and the reasons in the policy.
 func outcomes(t *testing.T, ns string) {
 	t.Helper()
-	targets, err := f.Targets(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	right, wrong := map[string]int{}, map[string]string{}
-	for _, target := range targets {
+	told := map[string]bool{}
+	f.Within(t, 60*time.Second, "each kind's outcome is told", func() error {
+		targets, err := f.Targets(ns)
+		if err != nil {
+			return err
+		}
 		for _, k := range kinds {
-			if !strings.HasPrefix(target.Pod, k.name+"-") || len(target.Profiles) != 1 {
-				continue
-			}
-			if p := target.Profiles[0]; p.LastResult == k.outcome && strings.Contains(p.Message, k.says) {
-				right[k.name]++
-				if right[k.name] == 1 {
-					t.Logf("%s: %s: %s", k.name, p.LastResult, p.Message)
+			right, late := 0, 0
+			for _, target := range targets {
+				if !strings.HasPrefix(target.Pod, k.name+"-") || len(target.Profiles) != 1 {
+					continue
 				}
-			} else if p.LastResult != "" && p.LastResult != "Throttled" { // its own namespace's limits hold it
-				wrong[k.name] = fmt.Sprintf("%s: %s", p.LastResult, p.Message)
+				p := target.Profiles[0]
+				if p.LastResult == "" || p.LastResult == "Throttled" { // its own namespace's limits hold it
+					continue
+				}
+				switch ok, slow := inTime(p, k.outcome, k.says); {
+				case ok:
+					right++
+					if !told[k.name] {
+						t.Logf("%s: %s: %s", k.name, p.LastResult, p.Message)
+					}
+					told[k.name] = true
+				case slow:
+					late++
+				case !told[target.Pod]:
+					told[target.Pod] = true
+					t.Errorf("%s is not %s: %s: %s", target.Pod, k.outcome, p.LastResult, p.Message)
+				}
+			}
+			if late > 0 {
+				t.Logf("%s: %d are %s, %d had not the time", k.name, right, k.outcome, late)
+			}
+			if right < 3 {
+				return fmt.Errorf("%s: %d of %d are %s, %d had not the time", k.name, right, bad/len(kinds), k.outcome, late)
 			}
 		}
-	}
-	for _, k := range kinds {
-		// some wait for what their own namespace may: but none is told wrong
-		if right[k.name] < 3 || wrong[k.name] != "" {
-			t.Errorf("%s: %d of %d are %s; one is %q", k.name, right[k.name], bad/len(kinds), k.outcome, wrong[k.name])
-		}
-	}
+		return nil
+	})
 	p := f.PolicyIs(t, 30*time.Second, ns, "storm", "the policy names what fails", func(p *f.Policy) error {
 		if len(p.Status.Failures) < 5 {
 			return fmt.Errorf("%d reasons", len(p.Status.Failures))

@@ -213,9 +213,20 @@ func (w *world) namespace(t *testing.T) string {
 	return ns
 }
 
-// process is the product's on a node, seen from outside.
+// process is the product's on a node, seen from outside, when it is the only one: a predecessor may take a while to end.
 func (w *world) process(t *testing.T, role string) int {
 	t.Helper()
+	var pids []int
+	f.Within(t, 60*time.Second, "one process of the "+role, func() error {
+		if pids = w.processes(role); len(pids) != 1 {
+			return fmt.Errorf("%d", len(pids))
+		}
+		return nil
+	})
+	return pids[0]
+}
+
+func (w *world) processes(role string) (pids []int) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		line, _ := os.ReadFile(dir + "/cmdline")
@@ -227,12 +238,11 @@ func (w *world) process(t *testing.T, role string) int {
 		for _, node := range w.own.Nodes() {
 			if strings.Contains(string(groups), "/"+node+"/") {
 				pid, _ := strconv.Atoi(filepath.Base(dir))
-				return pid
+				pids = append(pids, pid)
 			}
 		}
 	}
-	t.Fatalf("no process of the %s", role)
-	return 0
+	return pids
 }
 
 // memory of a process in MiB: what it has, and had at most.
