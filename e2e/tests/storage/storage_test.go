@@ -144,15 +144,34 @@ func (w *world) complete(t *testing.T, items []f.Profile, concerns func(one, nex
 	}
 }
 
-// wait keeps the disk as it is until as many captures wait as there are in an interval; the policy says how many.
-func (w *world) wait(t *testing.T) *f.Policy {
+// wait keeps the disk as it is until the policy says that captures wait, and as many do as there are in an interval. It returns how many.
+func (w *world) wait(t *testing.T) (p *f.Policy, waiting int) {
 	t.Helper()
-	return f.PolicyIs(t, 120*time.Second, w.ns, "checkout", "the policy says that captures wait", func(p *f.Policy) error {
-		if p.Status.Captures.Spooled < everything {
-			return fmt.Errorf("%d spooled", p.Status.Captures.Spooled)
+	p = f.PolicyIs(t, 90*time.Second, w.ns, "checkout", "the policy says that captures wait", func(p *f.Policy) error {
+		if p.Status.Captures.Spooled == 0 {
+			return errors.New("none spooled")
 		}
 		return f.Is("CapturesSucceeding", "True", "WaitingForRegistry")(p)
 	})
+	f.Within(t, 90*time.Second, "a capture of everything waits", func() error { // status counts once a minute
+		if waiting = int(value(f.Metrics(t, "controller"), "kube_pprof_sink_waiting")); waiting < everything {
+			return fmt.Errorf("%d wait", waiting)
+		}
+		return nil
+	})
+	return p, waiting
+}
+
+// value of a metric without labels.
+func value(page, name string) float64 {
+	for line := range strings.Lines(page) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			if v, err := strconv.ParseFloat(rest, 64); err == nil {
+				return v
+			}
+		}
+	}
+	return -1
 }
 
 // drained waits until nothing is spooled, and checks that the captures of an outage, of which so many waited, are all there and came in
@@ -269,14 +288,14 @@ func readOnly(t *testing.T, w *world) {
 		logged(t, `"level":"error"`, "profiles cannot be stored", "Read-only file system")); err != nil {
 		t.Error(err)
 	}
-	p := w.wait(t)
+	p, waited := w.wait(t)
 	if message := p.Condition("CapturesSucceeding").Message; !strings.Contains(message, "Read-only file system") {
 		t.Errorf("the policy does not say why: %s", message)
 	}
 	w.whole(t, before)
 	w.stays(t)
 	to, _ := w.fails(t, "")
-	w.drained(t, p.Status.Captures.Spooled, from, to)
+	w.drained(t, waited, from, to)
 	f.Within(t, 30*time.Second, "all is well", func() error {
 		return errors.Join(readyz("/readyz", "200"), metric("kube_pprof_registry_store_failing 0"))
 	})
@@ -423,7 +442,7 @@ func moved(t *testing.T, w *world) {
 	if err := errors.Join(logged(t, `"level":"error"`, "the data folder cannot be opened", "kube-pprof 9.8.7"), metric("kube_pprof_registry_store_failing 1")); err != nil {
 		t.Error(err)
 	}
-	waited := w.wait(t).Status.Captures.Spooled
+	_, waited := w.wait(t)
 	if now := f.RestartCount(t, "registry"); now != "0" {
 		t.Errorf("the container was started again %s times", now)
 	}
