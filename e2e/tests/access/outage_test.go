@@ -58,7 +58,7 @@ func apiServerAway(t *testing.T, w *world) {
 	w.untilAvailable(t, 60*time.Second)
 	// its own parts come again later and later, up to half a minute: kubelet, then controllers and scheduler
 	f.K(t, "delete", "pod", "-n", shop, "-l", "app="+w.myService)
-	f.Within(t, 60*time.Second, "a pod is replaced", func() error {
+	f.Within(t, 180*time.Second, "a pod is replaced", func() error {
 		_, err := f.Kubectl("wait", "pod", "-n", shop, "-l", "app="+w.myService, "--for=condition=Ready", "--timeout=60s")
 		return err
 	})

@@ -87,7 +87,7 @@ func twoReplicas(t *testing.T, w *world) {
 
 func rollback(t *testing.T, w *world) {
 	w.remember(t)
-	if _, err := f.Helm("rollback", "kube-pprof", "1", "-n", f.Namespace, "--wait", "--timeout", "120s"); err != nil {
+	if _, err := f.Helm("rollback", "kube-pprof", "1", "-n", f.Namespace, "--wait", "--timeout", "180s"); err != nil {
 		t.Fatal(err)
 	}
 	if chart := f.K(t, "get", "sts", "-n", f.Namespace, "kube-pprof-registry", "-o", `jsonpath={.metadata.labels.helm\.sh/chart}`); chart != "kube-pprof-0.1.0" {
@@ -175,7 +175,7 @@ func fresh(t *testing.T, _ *world) {
 	if now := spec(); now != strings.Replace(first, "  ", " 2 ", 1) {
 		t.Errorf("it was %s, is %s", first, now)
 	}
-	if _, err := f.Helm("rollback", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "120s"); err != nil {
+	if _, err := f.Helm("rollback", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "180s"); err != nil {
 		t.Fatal(err)
 	}
 	if now := spec(); now != first {

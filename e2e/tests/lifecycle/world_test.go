@@ -80,7 +80,7 @@ func clean(t *testing.T) {
 
 func remove(t *testing.T) {
 	t.Helper()
-	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "120s"); err != nil {
+	if _, err := f.Helm("uninstall", "kube-pprof", "-n", f.Namespace, "--wait", "--timeout", "180s"); err != nil {
 		t.Fatal(err)
 	}
 }
