@@ -96,22 +96,22 @@ func (w *world) standby(t *testing.T, r replica) (check func(t *testing.T)) {
 	}
 }
 
-// Of two hand-overs the quicker counts: the machine does other things as well.
+// Of some hand-overs the quickest counts: the machine does other things as well.
 func toldToGo(t *testing.T, w *world) {
 	var took []time.Duration
-	for range 2 {
+	for len(took) < 2 || (slices.Min(took) > 2*time.Second && len(took) < 5) {
 		leads, waits := w.both(t)
 		check := w.standby(t, waits)
 		told := lastWords(t, leads, "stopping")
 		f.K(t, "delete", "pod", leads.pod, "-n", f.Namespace, "--wait=false")
-		now := w.taken(t, 2*time.Second+f.Slack, leads)
+		now := w.taken(t, 30*time.Second, leads)
 		at := told()
 		took = append(took, now.AcquireTime.Sub(at))
 		if now.HolderIdentity == waits.pod { // or the one that was made for who went
 			check(t)
 		}
 		w.captures(t, find(t, w.own, now.HolderIdentity), at)
-		w.quiet(t, leads, at.Add(100*time.Millisecond), time.Now(), "it was told to go")
+		w.quiet(t, leads, at, time.Now(), "it was told to go")
 	}
 	t.Logf("the other led after %v (bound 2s)", took)
 	if slices.Min(took) > 2*time.Second {
@@ -162,7 +162,7 @@ func (w *world) statusWrites(r replica) float64 {
 // waitsNow: who led waits again, with nothing left to deliver.
 func (w *world) waitsNow(t *testing.T, r replica) {
 	t.Helper()
-	f.Within(t, 10*time.Second+f.Slack, "who led has delivered what it had, and waits", func() error {
+	f.Within(t, 30*time.Second, "who led has delivered what it had, and waits", func() error {
 		all, err := w.MetricsAt(r.ip)
 		if err != nil {
 			return err
