@@ -142,7 +142,7 @@ func cleanUp(t *testing.T) {
 
 func bothRoles(t *testing.T, p *prometheus) {
 	t.Helper()
-	f.Within(t, 15*time.Second, "both roles are scraped", func() error {
+	f.Within(t, 30*time.Second, "both roles are scraped", func() error {
 		all, err := p.query(`count by (app_kubernetes_io_component) (up{job="kube-pprof-metrics"} == 1)`)
 		if err != nil {
 			return err
@@ -212,11 +212,15 @@ func rulesAreWell(t *testing.T, p *prometheus) {
 	if n < 20 {
 		t.Errorf("%d alerts", n)
 	}
-	firing, err := p.alerts()
-	delete(firing, "KubePprofStoreDamaged") // tests of other packages flip bits, which stay known
-	if err != nil || len(firing) > 0 {
-		t.Errorf("all is well, and these fire: %v %v", firing, err)
-	}
+	// on a busy machine one may have fired: a scrape that takes more than its second is a pod that is down, and these wait for nothing
+	f.Within(t, 30*time.Second, "no alert fires", func() error {
+		firing, err := p.alerts()
+		delete(firing, "KubePprofStoreDamaged") // tests of other packages flip bits, which stay known
+		if err == nil && len(firing) > 0 {
+			err = fmt.Errorf("all is well, and these fire: %v", firing)
+		}
+		return err
+	})
 }
 
 // fires waits until alerts fire, and says what a person is told.
@@ -252,9 +256,9 @@ func rests(t *testing.T, p *prometheus, limit time.Duration, names ...string) {
 func theRegistryGoes(t *testing.T, p *prometheus) {
 	t.Helper()
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=0")
-	fires(t, p, 60*time.Second, "KubePprofRegistryDown", "KubePprofSpoolFilling", "KubePprofNotDelivering")
+	fires(t, p, 120*time.Second, "KubePprofRegistryDown", "KubePprofSpoolFilling", "KubePprofNotDelivering")
 	f.K(t, "scale", "sts/kube-pprof-registry", "-n", f.Namespace, "--replicas=1")
-	f.Ready(t, 60*time.Second, "registry")
+	f.Ready(t, 120*time.Second, "registry")
 	p.follow(t)
 	rests(t, p, 60*time.Second, "KubePprofRegistryDown", "KubePprofSpoolFilling", "KubePprofNotDelivering")
 }
@@ -264,7 +268,7 @@ func theControllerGoes(t *testing.T, p *prometheus) {
 	f.K(t, "scale", "deploy/kube-pprof-controller", "-n", f.Namespace, "--replicas=0")
 	fires(t, p, 30*time.Second, "KubePprofNoLeader")
 	f.K(t, "scale", "deploy/kube-pprof-controller", "-n", f.Namespace, "--replicas=1")
-	f.Ready(t, 60*time.Second, "controller")
+	f.Ready(t, 120*time.Second, "controller")
 	p.follow(t)
 	rests(t, p, 30*time.Second, "KubePprofNoLeader")
 }

@@ -233,10 +233,10 @@ func interrupted(t *testing.T, w *world) {
 func podGoes(t *testing.T, w *world) {
 	dir := t.TempDir()
 	goes, stays := w.pods[9], w.pods[8]
-	wait, _ := w.begin(t, dir, "capture", goes, stays, "--duration", "6s")
+	wait, _ := w.begin(t, dir, "capture", goes, stays, "--duration", "12s") // kubectl and the kubelet may take a while
 	f.K(t, "delete", "pod", goes, "-n", w.ns, "--grace-period=0", "--force", "--wait=false")
 	r := wait()
-	if r.took > 6*time.Second+2*time.Second+2*f.Slack {
+	if r.took > 12*time.Second+2*time.Second+2*f.Slack {
 		t.Errorf("it took too long: %v", r)
 	}
 	names := files(t, dir)
