@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/strbuf.h"
 #include "profile/profile.h"
+#include "profile/symbols.h"
 #include "testkit/testkit.h"
 
 static const char *const fixture_corpus[] = {"etcd-allocs", "etcd-block", "etcd-cpu", "etcd-goroutine",
@@ -202,6 +203,22 @@ static inline void fixture_same(const char *what, const struct kp_profile *a, co
         FIXTURE_SAME(what, labels[i].num);
     }
     fixture_same_code(what, a, b);
+}
+
+// ---- symbol spaces ----
+
+// Interns all samples; ids go to stacks and sets.
+static inline void fixture_intern(
+    struct kp_symbols *s, const struct kp_profile *p, uint32_t *stacks, uint32_t *sets)
+{
+    struct kp_symbols_map *map = kp_symbols_map_profile(s, p);
+    for (uint32_t i = 0; i < p->n_samples; i++) {
+        stacks[i] = kp_symbols_map_stack(map, i);
+        sets[i] = kp_symbols_map_labels(map, i);
+    }
+    for (uint32_t i = 0; i < p->n_mappings; i++)
+        (void)kp_symbols_map_mapping(map, i);
+    kp_symbols_map_destroy(map);
 }
 
 #endif

@@ -46,3 +46,20 @@ uint32_t kp_symbols_guess(struct kp_symbols *s, const struct kp_sym_location *lo
     *ret_hash = hash_guess(x, location, lines);
     return find_guess(&x->guesses, *ret_hash)->id1 - 1;
 }
+
+void kp_symbols_guess_all(
+    struct kp_symbols *s, const struct kp_profile *p, const uint32_t *mappings, uint32_t *ret)
+{
+    struct kp_symbols_index *x = s->index;
+    if (x->guesses.slots == NULL)
+        make_guesses(s);
+    for (uint32_t i = 0; i < p->n_locations; i++) {
+        const struct kp_location *from = &p->locations[i];
+        bool has = from->mapping != KP_NO_MAPPING;
+        struct kp_sym_location l = {.address = from->address - (has ? p->mappings[from->mapping].start : 0),
+            .mapping = has ? mappings[from->mapping] : KP_NO_MAPPING,
+            .n_lines = from->n_lines};
+        const struct kp_line *lines = l.n_lines == 0 ? NULL : p->lines + from->first_line;
+        ret[i] = find_guess(&x->guesses, hash_guess(x, &l, lines))->id1 - 1;
+    }
+}

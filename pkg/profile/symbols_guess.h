@@ -11,5 +11,8 @@
 uint32_t kp_symbols_guess(struct kp_symbols *symbols, const struct kp_sym_location *location,
     const struct kp_line *lines, uint32_t *ret_hash);
 void kp_symbols_guess_put(struct kp_symbols *symbols, uint32_t hash, uint32_t location);
+// The guesses for all locations of a profile; `mappings` are the ids here of its mappings.
+void kp_symbols_guess_all(
+    struct kp_symbols *symbols, const struct kp_profile *profile, const uint32_t *mappings, uint32_t *ret);
 
 #endif

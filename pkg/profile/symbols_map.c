@@ -16,6 +16,7 @@ struct kp_symbols_map {
     const struct kp_symbols *space;
     uint32_t *strings, *functions, *mappings, *locations, *nodes, *sets;
     uint32_t *ordinals; // of a profile's mappings
+    bool has_recognised;
     KP_ARRAY(struct kp_line) lines;
     KP_ARRAY(uint32_t) stack;
     KP_ARRAY(struct kp_sample_label) labels;
@@ -171,6 +172,108 @@ static inline bool is_location(
     return true;
 }
 
+// ---- all locations that are known, at once ----
+// Level by level, each in the order of the profile: the processor then fetches many at a time, where one
+// location after the other, as stacks name them, would wait for each of its parts. Until the last step ids
+// are guesses.
+
+// What the lines have as functions is the guess for those.
+static bool guess_functions(
+    struct kp_symbols_map *map, const struct kp_line *lines, uint32_t n, uint32_t other)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct kp_line *a = &lines[i];
+        const struct kp_line *b = &map->to->lines[other + i];
+        uint32_t *id = &map->functions[a->function];
+        *id = *id == UNKNOWN ? b->function : *id;
+        if (a->line != b->line || a->column != b->column || *id != b->function)
+            return false;
+    }
+    return true;
+}
+
+static void compare_locations(struct kp_symbols_map *map)
+{
+    const struct kp_profile *p = map->profile;
+    for (uint32_t i = 0; i < p->n_locations; i++) {
+        const struct kp_location *l = &p->locations[i];
+        uint32_t here = map->locations[i];
+        map->locations[i] = UNKNOWN;
+        if (here >= map->to->n_locations)
+            continue;
+        const struct kp_sym_location *o = &map->to->locations[here];
+        uint32_t mapping = l->mapping == KP_NO_MAPPING ? KP_NO_MAPPING : map->mappings[l->mapping];
+        uint64_t start = l->mapping == KP_NO_MAPPING ? 0 : p->mappings[l->mapping].start;
+        if (o->mapping == mapping && (mapping != UNKNOWN || l->mapping == KP_NO_MAPPING) &&
+            o->address == l->address - start && o->folded == l->folded && o->n_lines == l->n_lines &&
+            (l->n_lines == 0 || guess_functions(map, p->lines + l->first_line, l->n_lines, o->first_line)))
+            map->locations[i] = here;
+    }
+}
+
+static inline bool guess_string(struct kp_symbols_map *map, uint32_t string, uint32_t here)
+{
+    uint32_t *id = &map->strings[string];
+    *id = *id == UNKNOWN ? here : *id;
+    return *id == here;
+}
+
+static void guess_strings(struct kp_symbols_map *map)
+{
+    const struct kp_profile *p = map->profile;
+    for (uint32_t i = 0; i < p->n_functions; i++) {
+        uint32_t *id = &map->functions[i];
+        if (*id == UNKNOWN)
+            continue;
+        const struct kp_function *f = &p->functions[i];
+        const struct kp_function *g = &map->to->functions[*id];
+        if (f->start_line != g->start_line || !guess_string(map, f->name, g->name) ||
+            !guess_string(map, f->system_name, g->system_name) ||
+            !guess_string(map, f->filename, g->filename))
+            *id = UNKNOWN;
+    }
+}
+
+static void compare_strings(struct kp_symbols_map *map)
+{
+    const struct kp_profile *p = map->profile;
+    for (uint32_t i = 0; i < p->n_strings; i++) {
+        uint32_t id = map->strings[i];
+        if (id != UNKNOWN && !kp_str_equal(p->strings[i], map->to->strings[id]))
+            map->strings[i] = UNKNOWN;
+    }
+}
+
+// And back: what has a part that is another one.
+static void forget_wrong(struct kp_symbols_map *map)
+{
+    const struct kp_profile *p = map->profile;
+    for (uint32_t i = 0; i < p->n_functions; i++) {
+        const struct kp_function *f = &p->functions[i];
+        if (map->strings[f->name] == UNKNOWN || map->strings[f->system_name] == UNKNOWN ||
+            map->strings[f->filename] == UNKNOWN)
+            map->functions[i] = UNKNOWN;
+    }
+    for (uint32_t i = 0; i < p->n_locations; i++) {
+        uint32_t first = p->locations[i].first_line;
+        for (uint32_t k = first; k < first + p->locations[i].n_lines; k++)
+            if (map->functions[p->lines[k].function] == UNKNOWN)
+                map->locations[i] = UNKNOWN;
+    }
+}
+
+static void recognise(struct kp_symbols_map *map)
+{
+    map->has_recognised = true;
+    if (map->profile == NULL || map->to->n_locations == 0)
+        return;
+    kp_symbols_guess_all(map->to, map->profile, map->mappings, map->locations);
+    compare_locations(map);
+    guess_strings(map);
+    compare_strings(map);
+    forget_wrong(map);
+}
+
 static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
 {
     uint32_t *id = &map->locations[location];
@@ -191,6 +294,11 @@ static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
         lines = map->space->lines + l.first_line;
     }
     l.mapping = kp_symbols_map_mapping(map, l.mapping);
+    if (!map->has_recognised) {
+        recognise(map);
+        if (*id != UNKNOWN)
+            return *id;
+    }
     uint32_t hash;
     uint32_t guess = kp_symbols_guess(map->to, &l, lines, &hash);
     if (is_location(map, &l, lines, guess))
@@ -214,11 +322,12 @@ uint32_t kp_symbols_map_stack(struct kp_symbols_map *map, uint32_t sample)
         map->stack.cap = (size_t)2 * s->n_frames;
         map->stack.items = kp_grow(map->stack.items, map->stack.cap, sizeof *map->stack.items);
     }
-    for (uint32_t i = 0; i < s->n_frames; i++) {
-        uint32_t id = map->locations[frames[i]]; // known to most
-        map->stack.items[i] = id != UNKNOWN ? id : map_location(map, frames[i]);
-    }
-    return kp_symbols_stack(map->to, map->stack.items, s->n_frames);
+    const uint32_t *known = map->locations; // most
+    uint32_t *stack = map->stack.items;
+    for (uint32_t i = 0; i < s->n_frames; i++)
+        stack[i] = __builtin_expect(known[frames[i]] != UNKNOWN, 1) ? known[frames[i]]
+                                                                    : map_location(map, frames[i]);
+    return kp_symbols_stack(map->to, stack, s->n_frames);
 }
 
 static uint32_t map_labels(struct kp_symbols_map *map, const struct kp_sample_label *labels, uint32_t n)

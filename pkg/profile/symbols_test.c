@@ -216,19 +216,6 @@ static struct kp_digest digest_of_space(
     return d;
 }
 
-// Interns all samples; ids go to stacks and sets.
-static void intern(struct kp_symbols *s, const struct kp_profile *p, uint32_t *stacks, uint32_t *sets)
-{
-    struct kp_symbols_map *map = kp_symbols_map_profile(s, p);
-    for (uint32_t i = 0; i < p->n_samples; i++) {
-        stacks[i] = kp_symbols_map_stack(map, i);
-        sets[i] = kp_symbols_map_labels(map, i);
-    }
-    for (uint32_t i = 0; i < p->n_mappings; i++)
-        (void)kp_symbols_map_mapping(map, i);
-    kp_symbols_map_destroy(map);
-}
-
 static void test_a_space_says_what_the_profile_says(void **state)
 {
     (void)state;
@@ -238,7 +225,7 @@ static void test_a_space_says_what_the_profile_says(void **state)
                                                             : fixture_decode("odd/labels-1.pb.gz");
         kp_auto_free uint32_t *stacks = KP_NEW_ARRAY(uint32_t, (size_t)p->n_samples + 1);
         kp_auto_free uint32_t *sets = KP_NEW_ARRAY(uint32_t, (size_t)p->n_samples + 1);
-        intern(all, p, stacks, sets);
+        fixture_intern(all, p, stacks, sets);
         struct kp_digest want = digest_of_samples(p);
         assert_true(kp_digest_equal(want, digest_of_space(all, p, stacks, sets)));
         struct kp_symbols *copy = kp_symbols_create(KP_SYMBOLS_EXACT); // from the space to another one
@@ -251,65 +238,11 @@ static void test_a_space_says_what_the_profile_says(void **state)
         assert_true(kp_digest_equal(want, digest_of_space(copy, p, stacks, sets)));
         kp_symbols_destroy(copy);
         uint32_t n = all->n_nodes + all->n_strings + all->n_locations + all->n_functions;
-        intern(all, p, stacks, sets); // nothing new the second time
+        fixture_intern(all, p, stacks, sets); // nothing new the second time
         assert_int_equal(n, all->n_nodes + all->n_strings + all->n_locations + all->n_functions);
         kp_profile_free(p);
     }
     kp_symbols_destroy(all);
-}
-
-// ---- locations are guessed by their address ----
-
-// One sample at one address in a function; what differs is given.
-static struct kp_profile *guess_profile(
-    uint64_t address, const char *name, const char *file, uint64_t line, uint64_t column, uint64_t start)
-{
-    kp_auto_strbuf b;
-    kp_auto_strbuf m;
-    kp_strbuf_init(&b, 1 << 20);
-    kp_strbuf_init(&m, 1 << 20);
-    MESSAGE(&b, 1, 1, 1, 2, 1);
-    MESSAGE(&b, 2, 1, 1, 2, 7);
-    fixture_number(&m, 1, 1);
-    fixture_number(&m, 3, address);
-    MESSAGE(&m, 4, 1, 1, 2, line, 3, column);
-    fixture_bytes(&b, 4, m.data, m.len);
-    MESSAGE(&b, 5, 1, 1, 2, 2, 3, 2, 4, 3, 5, start);
-    const char *strings[] = {"", "samples", name, file};
-    for (size_t i = 0; i < KP_COUNT(strings); i++)
-        fixture_bytes(&b, 6, strings[i], strlen(strings[i]));
-    return fixture_decode_bytes("guess", b.data, b.len);
-}
-
-static void test_a_wrong_guess_is_seen(void **state)
-{
-    (void)state;
-    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_EXACT);
-    const struct {
-        uint64_t address;
-        const char *name, *file;
-        uint64_t line, column, start;
-    } rows[] = {{4096, "main.a", "a.go", 10, 0, 1}, {4096, "main.b", "a.go", 10, 0, 1},
-        {4096, "main.a", "b.go", 10, 0, 1}, {4096, "main.ab", "a.go", 10, 0, 1},
-        {4096, "main.a", "a.go", 10, 3, 1}, {4096, "main.a", "a.go", 10, 0, 2},
-        {4096, "main.a", "a.go", 11, 0, 1}, {4097, "main.a", "a.go", 10, 0, 1}};
-    for (uint32_t round = 0; round < 3; round++)
-        for (uint32_t i = 0; i < KP_COUNT(rows); i++) {
-            kp_auto_profile *p = guess_profile(
-                rows[i].address, rows[i].name, rows[i].file, rows[i].line, rows[i].column, rows[i].start);
-            uint32_t stack, set;
-            intern(s, p, &stack, &set);
-            uint32_t id = s->nodes[stack].location;
-            assert_int_equal(id, i); // and in every later round
-            const struct kp_line *l = &s->lines[s->locations[id].first_line];
-            const struct kp_function *f = &s->functions[l->function];
-            assert_true(kp_str_equal(s->strings[f->name], p->strings[2]));
-            assert_true(kp_str_equal(s->strings[f->filename], p->strings[3]));
-            assert_true(s->locations[id].address == rows[i].address && l->line == (int64_t)rows[i].line &&
-                        l->column == (int64_t)rows[i].column && f->start_line == (int64_t)rows[i].start);
-        }
-    assert_int_equal(s->n_locations, KP_COUNT(rows));
-    kp_symbols_destroy(s);
 }
 
 // ---- the random key of the tables ----
@@ -348,8 +281,8 @@ static void test_ids_do_not_depend_on_the_key(void **state)
         kp_auto_profile *p = fixture_decode_corpus(fixture_corpus[i]);
         kp_auto_free uint32_t *ids = KP_NEW_ARRAY(uint32_t, 4 * ((size_t)p->n_samples + 1));
         uint32_t n = p->n_samples + 1;
-        intern(a, p, ids, ids + n);
-        intern(b, p, ids + 2 * (size_t)n, ids + 3 * (size_t)n);
+        fixture_intern(a, p, ids, ids + n);
+        fixture_intern(b, p, ids + 2 * (size_t)n, ids + 3 * (size_t)n);
         assert_memory_equal(ids, ids + 2 * (size_t)n, 2 * (size_t)n * sizeof *ids);
     }
     SAME_FIELD(nodes, n_nodes, parent);
@@ -451,7 +384,6 @@ int main(void)
         cmocka_unit_test(test_adopt),
         cmocka_unit_test(test_adopt_refuses_what_it_would_join),
         cmocka_unit_test(test_a_space_says_what_the_profile_says),
-        cmocka_unit_test(test_a_wrong_guess_is_seen),
         cmocka_unit_test(test_keys_differ),
         cmocka_unit_test(test_ids_do_not_depend_on_the_key),
     };
