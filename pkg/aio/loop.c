@@ -71,22 +71,40 @@ void kp_loop_stop(struct kp_loop *loop)
     uv_stop(&loop->uv);
 }
 
+// What a loop is run for: somebody's flag, or that it took too long.
+struct wait {
+    const bool *done;
+    bool over;
+};
+
 static void on_deadline(uv_timer_t *timer)
 {
-    *(bool *)timer->data = true;
+    ((struct wait *)timer->data)->over = true;
+}
+
+// A turn begins with the timers: what one of them ended must not wait for the next event.
+static void on_timers_ran(uv_prepare_t *handle)
+{
+    const struct wait *wait = handle->data;
+    if (*wait->done || wait->over)
+        uv_stop(handle->loop);
 }
 
 bool kp_loop_run_until(struct kp_loop *loop, const bool *done, int64_t deadline_ms)
 {
-    bool over = false;
+    struct wait wait = {.done = done};
     uv_timer_t *timer = kp_calloc(1, sizeof *timer);
+    uv_prepare_t *prepare = kp_calloc(1, sizeof *prepare);
     uv_timer_init(&loop->uv, timer);
-    timer->data = &over;
+    uv_prepare_init(&loop->uv, prepare);
+    timer->data = prepare->data = &wait;
     uv_update_time(&loop->uv);
     uv_timer_start(timer, on_deadline, deadline_ms < 0 ? 0 : (uint64_t)deadline_ms, 0);
-    while (!*done && !over)
+    uv_prepare_start(prepare, on_timers_ran);
+    while (!*done && !wait.over)
         uv_run(&loop->uv, UV_RUN_ONCE);
     kp_uv_close_and_free((uv_handle_t *)timer);
+    kp_uv_close_and_free((uv_handle_t *)prepare);
     return *done;
 }
 
