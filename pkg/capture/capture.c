@@ -168,7 +168,7 @@ static bool on_data(void *user, const uint8_t *data, size_t len)
         capturer->n_paused++;
         kp_http_pause(scrape->call, true);
         if (!kp_timer_active(capturer->watch))
-            kp_timer_start(capturer->watch, KP_FLOW_WATCH_MS, KP_FLOW_WATCH_MS);
+            kp_timer_start(capturer->watch, capturer->watch_ms, capturer->watch_ms);
     }
     kp_metric_set(capturer->in_flight, (double)capturer->bytes);
     return true;
@@ -278,6 +278,13 @@ void kp_capturer_allow(struct kp_capturer *capturer, const char *cidr)
     kp_denylist_forget(capturer->denied, cidr);
 }
 
+void kp_capturer_watch_every(struct kp_capturer *capturer, int64_t ms)
+{
+    capturer->watch_ms = ms;
+    if (kp_timer_active(capturer->watch))
+        kp_timer_start(capturer->watch, ms, ms);
+}
+
 size_t kp_capturer_learn_denied(struct kp_capturer *capturer, const char *const *cidrs)
 {
     return kp_denylist_learn(capturer->denied, cidrs);
@@ -314,6 +321,7 @@ struct kp_capturer *kp_capturer_create(
         capturer->clients[i] = kp_http_create(loop, &http);
     capturer->turn = kp_timer_create(loop, on_turn, capturer);
     capturer->watch = kp_timer_create(loop, kp_flow_on_watch, capturer);
+    capturer->watch_ms = KP_FLOW_WATCH_MS;
     if (options->metrics != NULL) {
         capturer->running =
             kp_gauge(options->metrics, "kube_pprof_captures_running", "Captures that run now.");

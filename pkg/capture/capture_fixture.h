@@ -98,8 +98,15 @@ static inline void fixture_fill(struct bench *bench)
         .refs = 1 << 20};
 }
 
+#define FIXTURE_PATIENCE_MS 60000 // nothing takes that long, on however busy a machine
+
+// Where the options do not say how long an answer may take, none is too late.
 static inline struct bench *fixture_start(struct kp_capture_options options, bool allow_loopback)
 {
+    if (options.slack_ms == 0)
+        options.slack_ms = 2 * FIXTURE_PATIENCE_MS;
+    if (options.connect_timeout_ms == 0)
+        options.connect_timeout_ms = 2 * FIXTURE_PATIENCE_MS;
     struct bench *bench = KP_NEW(struct bench);
     struct kp_error err = {0};
     bench->loop = kp_loop_create();
@@ -171,12 +178,24 @@ static inline uint64_t fixture_order(
 
 static inline void fixture_until_results(struct bench *bench, size_t n)
 {
-    int64_t end = kp_mono_ms() + 20000;
+    int64_t end = kp_mono_ms() + FIXTURE_PATIENCE_MS;
     const bool never = false;
     while (bench->results.n < n) {
         if (kp_mono_ms() > end)
             fail_msg("%zu of %zu results came", bench->results.n, n);
         kp_loop_run_until(bench->loop, &never, 10);
+    }
+}
+
+// Runs until the peer has read so many requests.
+static inline void fixture_until_requests(struct bench *bench, struct kp_peer *peer, size_t n)
+{
+    int64_t end = kp_mono_ms() + FIXTURE_PATIENCE_MS;
+    const bool never = false;
+    while (kp_peer_requests(peer) < n) {
+        if (kp_mono_ms() > end)
+            fail_msg("%zu of %zu requests came", kp_peer_requests(peer), n);
+        kp_loop_run_until(bench->loop, &never, 5);
     }
 }
 

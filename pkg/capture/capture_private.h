@@ -45,6 +45,7 @@ struct kp_capturer {
     struct kp_scrape *scrapes;
     struct kp_share *spaces;
     struct kp_timer *turn, *watch;
+    int64_t watch_ms;
     size_t bytes;
     int n_paused;
     struct kp_scrape *leader; // reads on while the budget is spent, NULL = nobody yet
@@ -55,7 +56,7 @@ struct kp_capturer {
 };
 
 // flow.c: the scrape counts for its namespace, or not any more; those who may read on do; whether this one
-// may, else it is to be paused; called every KP_FLOW_WATCH_MS while anybody is paused.
+// may, else it is to be paused; called every watch_ms while anybody is paused.
 void kp_flow_enter(struct kp_scrape *scrape);
 void kp_flow_leave(struct kp_scrape *scrape);
 void kp_flow_resume_some(struct kp_capturer *capturer);

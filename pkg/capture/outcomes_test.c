@@ -75,7 +75,7 @@ static struct kp_target *make_target(const char *ip, int port, struct kp_policy 
 
 static void bench_open(struct bench *b, const char *ip, int port, const char *spec, int64_t slack_ms)
 {
-    struct kp_capture_options options = {.slack_ms = slack_ms, .connect_timeout_ms = 2000};
+    struct kp_capture_options options = {.slack_ms = slack_ms, .connect_timeout_ms = 60000};
     *b = (struct bench){.loop = kp_loop_create()};
     b->policy = fixture_policy(spec);
     assert_non_null(b->policy);
@@ -126,7 +126,7 @@ static void start(struct bench *b, const struct kp_capture_secrets *secrets)
 
 static void finish(struct bench *b)
 {
-    assert_true(kp_loop_run_until(b->loop, &b->done, 10000));
+    assert_true(kp_loop_run_until(b->loop, &b->done, 60000));
     assert_int_equal(kp_capturer_running(b->capturer), 0);
 }
 
@@ -139,7 +139,7 @@ static void expect(const struct kp_step *script, const char *spec, enum kp_outco
     struct kp_peer *peer = kp_peer_start_script(script);
     struct bench b;
     // a busy machine takes its time with what is endless
-    int64_t patience_ms = outcome == KP_OUTCOME_TIMEOUT ? 400 : 20000;
+    int64_t patience_ms = outcome == KP_OUTCOME_TIMEOUT ? 400 : 120000;
     bench_open(&b, "127.0.0.1", kp_peer_port(peer), spec, patience_ms);
     start(&b, NULL);
     finish(&b);
