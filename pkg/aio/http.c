@@ -7,6 +7,7 @@
 
 #include "aio/http_private.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/banned.h"
 
 struct watched {    // a socket of curl's
@@ -22,6 +23,7 @@ static void call_free(struct kp_http_call *call)
     struct kp_http *http = call->http;
     kp_list_remove(&call->in_all);
     kp_list_remove(&call->in_turn);
+    kp_list_remove(&call->in_yielded);
     http->n--;
     kp_timer_destroy(call->idle);
     kp_http_upgrade_free(call->upgrade);
@@ -46,6 +48,7 @@ void kp_http_call_finish(struct kp_http_call *call, CURLcode code)
     // out of every list before the callback: the receiver may start and cancel what it likes
     kp_list_remove(&call->in_all);
     kp_list_remove(&call->in_turn);
+    kp_list_remove(&call->in_yielded);
     on_done(user, &result);
     kp_blob_unref(result.body);
     call_free(call);
@@ -70,6 +73,46 @@ static void drain(struct kp_http *http)
 
 // ---- sockets and time ----
 
+// curl reads from a socket as long as there is something, and calls back with each piece.
+static void begin_slice(struct kp_http *http)
+{
+    http->slice_end_us = kp_mono_us() + kp_loop_slice_us(http->loop);
+}
+
+bool kp_http_call_yields(struct kp_http_call *call)
+{
+    struct kp_http *http = call->http;
+    if (kp_mono_us() < http->slice_end_us)
+        return false;
+    kp_list_remove(&call->in_yielded);
+    kp_list_append(&http->yielded, &call->in_yielded);
+    kp_timer_start(http->turn, 0, 0);
+    return true;
+}
+
+static void take_all(struct kp_list *from, struct kp_list *to)
+{
+    kp_list_init(to);
+    while (!kp_list_empty(from)) {
+        struct kp_list *node = from->next;
+        kp_list_remove(node);
+        kp_list_append(to, node);
+    }
+}
+
+static void go_on_reading(struct kp_http *http)
+{
+    struct kp_list now;
+    take_all(&http->yielded, &now);
+    while (!kp_list_empty(&now)) {
+        struct kp_http_call *call = kp_container_of(now.next, struct kp_http_call, in_yielded);
+        kp_list_remove(&call->in_yielded);
+        begin_slice(http);
+        if (!call->paused && call->state == CALL_RUNNING)
+            curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    }
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watched *watched = (struct watched *)poll;
@@ -80,6 +123,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if ((events & UV_WRITABLE) != 0)
         flags |= CURL_CSELECT_OUT;
     int running;
+    begin_slice(http);
     curl_multi_socket_action(http->multi, watched->fd, flags, &running);
     drain(http);
 }
@@ -116,6 +160,7 @@ static void on_curl_timer(void *user)
 {
     struct kp_http *http = user;
     int running;
+    begin_slice(http);
     curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     drain(http);
 }
@@ -150,12 +195,8 @@ static void on_turn(void *user)
 {
     struct kp_http *http = user;
     struct kp_list now;
-    kp_list_init(&now);
-    while (!kp_list_empty(&http->in_turn)) {
-        struct kp_list *node = http->in_turn.next;
-        kp_list_remove(node);
-        kp_list_append(&now, node);
-    }
+    go_on_reading(http);
+    take_all(&http->in_turn, &now);
     while (!kp_list_empty(&now)) {
         struct kp_http_call *call = kp_container_of(now.next, struct kp_http_call, in_turn);
         if (call->state == CALL_PENDING && call->why.code == 0)
@@ -201,6 +242,7 @@ struct kp_http *kp_http_create(struct kp_loop *loop, const struct kp_http_option
     http->reuse = options->reuse;
     kp_list_init(&http->all);
     kp_list_init(&http->in_turn);
+    kp_list_init(&http->yielded);
     http->curl_timer = kp_timer_create(loop, on_curl_timer, http);
     http->turn = kp_timer_create(loop, on_turn, http);
     http->multi = curl_multi_init();
@@ -241,6 +283,7 @@ int kp_http_start(struct kp_http *http, const struct kp_http_request *request, s
     call->http = http;
     kp_list_init(&call->in_all);
     kp_list_init(&call->in_turn);
+    kp_list_init(&call->in_yielded);
     http->n++;
     call->easy = curl_easy_init();
     if (kp_http_call_setup(call, request, err) != 0) {
@@ -270,6 +313,7 @@ void kp_http_pause(struct kp_http_call *call, bool paused)
     call->paused = paused;
     // Pausing takes effect in the write callback; going on may call it at once, and may end the transfer.
     if (!paused && call->state == CALL_RUNNING) {
+        begin_slice(call->http);
         curl_easy_pause(call->easy, CURLPAUSE_CONT);
         kp_timer_start(call->http->turn, 0, 0); // drains
     }

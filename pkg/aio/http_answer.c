@@ -146,7 +146,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *user)
     size_t len = size * n;
     if (call->why.code != 0)
         return 0;
-    if (call->paused)
+    if (call->paused || kp_http_call_yields(call))
         return CURL_WRITEFUNC_PAUSE;
     if (call->idle != NULL)
         kp_timer_start(call->idle, call->request.idle_timeout_ms, 0);

@@ -57,6 +57,7 @@ struct kp_http_call {
     uint8_t *body;
     size_t body_len, body_cap, received;
     bool paused;
+    struct kp_list in_yielded;       // while what was read waits for the next turn
     struct kp_http_upgrade *upgrade; // NULL = an ordinary call
 };
 
@@ -64,7 +65,8 @@ struct kp_http {
     struct kp_loop *loop;
     CURLM *multi;
     struct kp_timer *curl_timer, *turn;
-    struct kp_list all, in_turn;
+    struct kp_list all, in_turn, yielded;
+    int64_t slice_end_us; // what is read until then is taken in this turn
     int n;
     bool reuse, destroying;
 };
@@ -83,6 +85,9 @@ bool kp_http_call_head_end(struct kp_http_call *call);
 bool kp_http_call_keep(struct kp_http_call *call, const uint8_t *data, size_t len); // of the body
 // http.c: the end of a call, at once; not from inside a callback of curl.
 void kp_http_call_finish(struct kp_http_call *call, CURLcode code);
+// Whether enough was read in this turn: it goes on with the next. From inside curl's write callback, which
+// then pauses.
+bool kp_http_call_yields(struct kp_http_call *call);
 // http_upgrade.c
 void kp_http_upgrade_setup(struct kp_http_call *call, const struct kp_http_request *request);
 void kp_http_upgrade_start(struct kp_http_call *call);  // the clock runs

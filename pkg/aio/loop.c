@@ -6,21 +6,33 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
-// ---- the loop ----
+#define SHARE_US 3000 // of a turn, for work that is cut into slices
+#define LEAST_US 500  // that each of them has in any case: all get on, also when sockets take the turn
+
+// ---- turns ----
+
+// A turn: from when the loop stops waiting, over sockets and timers, until it waits again.
+static uint64_t turn_ns(struct kp_loop *loop)
+{
+    uint64_t waited = uv_metrics_idle_time(&loop->uv) - loop->turn_waited_ns;
+    return uv_hrtime() - loop->turn_start_ns - waited;
+}
 
 static void on_prepare(uv_prepare_t *handle)
 {
     struct kp_loop *loop = handle->data;
-    if (loop->turn_start_ns == 0)
-        return;
-    double held_ms = (double)(uv_hrtime() - loop->turn_start_ns) / 1e6;
+    double held_ms = loop->turn_start_ns == 0 ? 0 : (double)turn_ns(loop) / 1e6;
     if (held_ms > loop->max_hold_ms)
         loop->max_hold_ms = held_ms;
+    loop->turn_waited_ns = uv_metrics_idle_time(&loop->uv);
+    loop->turn_start_ns = uv_hrtime();
+    uv_update_time(&loop->uv); // else it waits for timers as if no time had passed in this turn
 }
 
-static void on_check(uv_check_t *handle)
+int64_t kp_loop_slice_us(struct kp_loop *loop)
 {
-    ((struct kp_loop *)handle->data)->turn_start_ns = uv_hrtime();
+    int64_t left = SHARE_US - (loop->turn_start_ns == 0 ? 0 : (int64_t)(turn_ns(loop) / 1000));
+    return left > LEAST_US ? left : LEAST_US;
 }
 
 // Workers of libuv's pool: a core each, but never so few that a long job stops short ones.
@@ -31,13 +43,20 @@ static int pool_size(void)
     return n < 2 ? 2 : (int)n;
 }
 
+// ---- the loop ----
+
+static void on_check(uv_check_t *handle);
+
 struct kp_loop *kp_loop_create(void)
 {
     struct kp_loop *loop = KP_NEW(struct kp_loop);
     if (uv_loop_init(&loop->uv) != 0)
         abort(); // out of descriptors at start: nothing can work
+    uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_check_init(&loop->uv, &loop->check);
+    uv_idle_init(&loop->uv, &loop->idle);
+    kp_list_init(&loop->soon);
     loop->prepare.data = loop->check.data = loop;
     uv_prepare_start(&loop->prepare, on_prepare);
     uv_check_start(&loop->check, on_check);
@@ -54,6 +73,7 @@ void kp_loop_destroy(struct kp_loop *loop)
         return;
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int busy = uv_loop_close(&loop->uv);
     if (busy != 0)
@@ -139,6 +159,8 @@ void kp_uv_close_and_free(uv_handle_t *handle)
 
 struct kp_timer {
     uv_timer_t uv; // first: freed by its address
+    struct kp_list in_soon;
+    struct kp_loop *loop;
     kp_loop_fn on_timer;
     void *user;
 };
@@ -149,10 +171,43 @@ static void on_uv_timer(uv_timer_t *handle)
     timer->on_timer(timer->user);
 }
 
+// libuv runs a timer that is due at once again and again within one turn.
+static void on_idle(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+static void start_soon(struct kp_timer *timer)
+{
+    kp_list_append(&timer->loop->soon, &timer->in_soon);
+    uv_idle_start(&timer->loop->idle, on_idle);
+}
+
+static void on_check(uv_check_t *handle)
+{
+    struct kp_loop *loop = handle->data;
+    struct kp_list now;
+    kp_list_init(&now);
+    while (!kp_list_empty(&loop->soon)) {
+        struct kp_list *node = loop->soon.next;
+        kp_list_remove(node);
+        kp_list_append(&now, node);
+    }
+    while (!kp_list_empty(&now)) {
+        struct kp_timer *timer = kp_container_of(now.next, struct kp_timer, in_soon);
+        kp_list_remove(&timer->in_soon);
+        timer->on_timer(timer->user);
+    }
+    if (kp_list_empty(&loop->soon))
+        uv_idle_stop(&loop->idle);
+}
+
 struct kp_timer *kp_timer_create(struct kp_loop *loop, kp_loop_fn on_timer, void *user)
 {
     struct kp_timer *timer = KP_NEW(struct kp_timer);
     uv_timer_init(&loop->uv, &timer->uv);
+    kp_list_init(&timer->in_soon);
+    timer->loop = loop;
     timer->on_timer = on_timer;
     timer->user = user;
     return timer;
@@ -160,25 +215,38 @@ struct kp_timer *kp_timer_create(struct kp_loop *loop, kp_loop_fn on_timer, void
 
 void kp_timer_start(struct kp_timer *timer, int64_t after_ms, int64_t repeat_ms)
 {
-    // libuv counts from the time the turn began: a turn that took long would make the timer early
-    uv_update_time(timer->uv.loop);
-    uv_timer_start(&timer->uv, on_uv_timer, after_ms < 0 ? 0 : (uint64_t)after_ms, (uint64_t)repeat_ms);
+    kp_timer_stop(timer);
+    if (uv_is_closing((const uv_handle_t *)&timer->uv) != 0)
+        return;
+    if (after_ms <= 0 && repeat_ms == 0) {
+        start_soon(timer);
+        return;
+    }
+    // libuv counts from the time it last looked: a turn that takes long would make the timer early
+    uint64_t now_ms = uv_hrtime() / 1000000, seen_ms = uv_now(timer->uv.loop);
+    uint64_t behind_ms = now_ms > seen_ms ? now_ms - seen_ms : 0;
+    uv_timer_start(
+        &timer->uv, on_uv_timer, behind_ms + (after_ms < 1 ? 1 : (uint64_t)after_ms), (uint64_t)repeat_ms);
 }
 
 void kp_timer_stop(struct kp_timer *timer)
 {
+    kp_list_remove(&timer->in_soon);
     uv_timer_stop(&timer->uv);
 }
 
 bool kp_timer_active(const struct kp_timer *timer)
 {
-    return uv_is_active((const uv_handle_t *)&timer->uv) != 0;
+    return uv_is_active((const uv_handle_t *)&timer->uv) != 0 ||
+           !kp_list_empty((struct kp_list *)(uintptr_t)&timer->in_soon);
 }
 
 void kp_timer_destroy(struct kp_timer *timer)
 {
-    if (timer != NULL)
-        kp_uv_close_and_free((uv_handle_t *)&timer->uv);
+    if (timer == NULL)
+        return;
+    kp_list_remove(&timer->in_soon);
+    kp_uv_close_and_free((uv_handle_t *)&timer->uv);
 }
 
 // ---- signals ----

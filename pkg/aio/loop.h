@@ -26,8 +26,9 @@ int64_t kp_loop_mono_ms(struct kp_loop *loop);
 
 typedef void (*kp_loop_fn)(void *user);
 
-// A timer that is not running. start() replaces what was set; repeat_ms 0 = once. The callback may destroy
-// the timer.
+// A timer that is not running. start() replaces what was set; repeat_ms 0 = once. after_ms 0: with the next
+// turn, once sockets were served, in the order of the starts; one that starts itself again so runs once a
+// turn. The callback may destroy the timer.
 struct kp_timer *kp_timer_create(struct kp_loop *loop, kp_loop_fn on_timer, void *user);
 void kp_timer_start(struct kp_timer *timer, int64_t after_ms, int64_t repeat_ms);
 void kp_timer_stop(struct kp_timer *timer);
@@ -42,7 +43,12 @@ struct kp_wake *kp_wake_create(struct kp_loop *loop, kp_loop_fn on_wake, void *u
 void kp_wake_send(struct kp_wake *wake); // thread-safe
 void kp_wake_destroy(struct kp_wake *wake);
 
-// Longest time one turn of the loop held it since the last call, in ms (a metric; then reset).
+// How long the caller may work in this turn, less what the turn took already, in us; at least a little. For
+// work that is cut into slices: do some until that is over, then go on by a timer after 0 ms.
+int64_t kp_loop_slice_us(struct kp_loop *loop);
+
+// Longest time one turn of the loop held it since the last call, sockets and timers, in ms (a metric; then
+// reset).
 double kp_loop_take_max_hold_ms(struct kp_loop *loop);
 
 #endif

@@ -11,9 +11,11 @@
 
 struct kp_loop {
     uv_loop_t uv;
-    uv_prepare_t prepare; // the loop is about to wait
-    uv_check_t check;     // the loop came back
-    uint64_t turn_start_ns;
+    uv_prepare_t prepare; // the loop is about to wait: a turn is over
+    uv_check_t check;     // sockets have been served
+    uv_idle_t idle;       // while a timer is soon: the loop does not wait
+    struct kp_list soon;  // timers that are due with the next turn
+    uint64_t turn_start_ns, turn_waited_ns;
     double max_hold_ms;
     // jobs
     int n_jobs, n_long_running, max_long;
