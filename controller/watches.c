@@ -143,6 +143,7 @@ static void add_watch(
         .name = name,
         .path = watch->path,
         .decode = kind == WATCH_PODS ? kp_decode_pod : kp_decode_json,
+        .decode_protobuf = kind == WATCH_PODS ? kp_decode_pod_protobuf : NULL,
         .unref = kind == WATCH_PODS ? kp_unref_pod : kp_unref_json,
     };
     struct kp_reflector_events events = {

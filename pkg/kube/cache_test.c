@@ -121,10 +121,13 @@ static void test_failures(void **state)
     struct kp_error err = {0};
     const char expired[] =
         "{\"kind\":\"Status\",\"message\":\"too old\",\"reason\":\"Expired\",\"code\":410}";
-    assert_int_equal(kp_failure_read_status(expired, sizeof expired - 1, &err), KP_GONE);
+    struct kp_watch_event event = {KP_WATCH_ERROR, KP_ENCODING_JSON, expired, sizeof expired - 1};
+    assert_int_equal(kp_failure_read_event(&event, &err), KP_GONE);
     assert_int_equal(err.http_status, 410);
     kp_error_clear(&err);
-    assert_int_equal(kp_failure_read_status("nonsense", 8, &err), KP_UNAVAILABLE);
+    event.object = "nonsense";
+    event.len = 8;
+    assert_int_equal(kp_failure_read_event(&event, &err), KP_UNAVAILABLE);
 }
 
 int main(void)

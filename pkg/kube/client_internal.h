@@ -53,6 +53,7 @@ void kp_kube_count_request(struct kp_kube *kube, const char *method, int status)
 // given.
 struct kp_kube_stream_request {
     const char *path;
+    const char *accept; // a constant; NULL = JSON
     int64_t timeout_ms, idle_timeout_ms;
     // 2xx: the answer begins.
     void (*on_begin)(void *user);

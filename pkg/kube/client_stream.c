@@ -97,8 +97,8 @@ static int begin(struct kp_kube_stream *stream, struct kp_error *err)
         .user = stream,
     };
     stream->login_generation = kp_login_generation(kube->login);
-    return kp_kube_http_start(
-        kube, kube->long_http, stream->path, &(struct kp_kube_headers){0}, &http, &stream->http, err);
+    return kp_kube_http_start(kube, kube->long_http, stream->path,
+        &(struct kp_kube_headers){.accept = stream->request.accept}, &http, &stream->http, err);
 }
 
 static void on_login(void *user, const struct kp_error *err)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
+#include "base/proto.h"
 #include "base/text.h"
 
 #include "base/banned.h"
@@ -65,34 +67,85 @@ static int code_of_http(int status)
     }
 }
 
-// Returns whether it was a Status that says something.
-static bool read_status(const json_t *status, int http_status, int retry_after_s, struct kp_error *err)
+// What a Status says; its strings are borrowed.
+struct said {
+    const char *message, *reason;
+    int64_t code, retry_after_s;
+};
+
+// Returns whether it says something.
+static bool tell(const struct said *said, int http_status, int retry_after_s, struct kp_error *err)
 {
-    const char *kind = json_string_value(json_object_get(status, "kind"));
-    const char *message = json_string_value(json_object_get(status, "message"));
-    const char *reason = json_string_value(json_object_get(status, "reason"));
-    const json_t *details = json_object_get(status, "details");
-    int64_t after = json_integer_value(json_object_get(details, "retryAfterSeconds"));
-    int64_t number = json_integer_value(json_object_get(status, "code"));
-    if (!kp_streq(kind, "Status") || (!message && !reason))
+    if (!said->message && !said->reason)
         return false;
     if (http_status == 0)
-        http_status = number >= 400 && number < 600 ? (int)number : 500;
-    int code = code_of_reason(reason);
+        http_status = said->code >= 400 && said->code < 600 ? (int)said->code : 500;
+    int code = code_of_reason(said->reason);
     if (code == KP_OK)
         code = code_of_http(http_status);
     char text[sizeof err->text];
-    const char *sentence = message && *message ? message : reason;
+    const char *sentence = said->message && *said->message ? said->message : said->reason ? said->reason : "";
     kp_printable(text, sizeof text, sentence, strlen(sentence));
     // all that the API server says of bad credentials
     if (code == KP_UNAUTHENTICATED && strcmp(text, "Unauthorized") == 0)
         kp_copy(text, sizeof text, "the API server does not accept our credentials (Unauthorized)");
     kp_fail(err, code, "%s", text);
     if (err) {
+        int64_t after = said->retry_after_s;
         err->http_status = http_status;
         err->retry_after_s = retry_after_s > 0 ? retry_after_s : after > 0 && after < 86400 ? (int)after : 0;
     }
     return true;
+}
+
+static bool read_json(const char *body, size_t len, int http_status, int retry_after_s, struct kp_error *err)
+{
+    json_t *status = json_loadb(body, len, 0, NULL);
+    const struct said said = {
+        .message = json_string_value(json_object_get(status, "message")),
+        .reason = json_string_value(json_object_get(status, "reason")),
+        .code = json_integer_value(json_object_get(status, "code")),
+        .retry_after_s =
+            json_integer_value(json_object_get(json_object_get(status, "details"), "retryAfterSeconds")),
+    };
+    bool is_status = kp_streq(json_string_value(json_object_get(status, "kind")), "Status");
+    bool told = is_status && tell(&said, http_status, retry_after_s, err);
+    json_decref(status);
+    return told;
+}
+
+static int64_t retry_after(const struct kp_proto *details)
+{
+    struct kp_proto r;
+    int64_t seconds = 0;
+    kp_proto_start(&r, details->data, details->len);
+    while (kp_proto_next(&r)) {
+        if (r.field == 5 && r.type == KP_PROTO_VARINT)
+            seconds = (int64_t)r.value;
+    }
+    return seconds;
+}
+
+// Status of k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto.
+static bool read_protobuf(
+    const char *status, size_t len, int http_status, int retry_after_s, struct kp_error *err)
+{
+    struct said said = {0};
+    struct kp_proto r;
+    kp_auto_free char *message = NULL;
+    kp_auto_free char *reason = NULL;
+    kp_proto_start(&r, status, len);
+    while (kp_proto_next(&r)) {
+        if (r.field == 3 && r.type == KP_PROTO_BYTES && !message)
+            said.message = message = kp_strndup((const char *)r.data, r.len);
+        else if (r.field == 4 && r.type == KP_PROTO_BYTES && !reason)
+            said.reason = reason = kp_strndup((const char *)r.data, r.len);
+        else if (r.field == 5 && r.type == KP_PROTO_BYTES)
+            said.retry_after_s = retry_after(&r);
+        else if (r.field == 6 && r.type == KP_PROTO_VARINT)
+            said.code = (int64_t)r.value;
+    }
+    return !r.bad && tell(&said, http_status, retry_after_s, err);
 }
 
 static const char *hint_for(int http_status)
@@ -108,9 +161,13 @@ int kp_failure_read(
     int http_status, const char *body, size_t len, const char *what, int retry_after_s, struct kp_error *err)
 {
     struct kp_error own = {0};
-    json_t *json = len > 0 && len < (1 << 20) ? json_loadb(body, len, 0, NULL) : NULL;
-    bool said = read_status(json, http_status, retry_after_s, &own);
-    json_decref(json);
+    const char *status = NULL;
+    size_t n = 0;
+    bool said = false;
+    if (len > 0 && len < KP_MIB)
+        said = kp_protobuf_open(body, len, &status, &n)
+                   ? read_protobuf(status, n, http_status, retry_after_s, &own)
+                   : read_json(body, len, http_status, retry_after_s, &own);
     if (!said) {
         const char *hint = hint_for(http_status);
         kp_fail(&own, code_of_http(http_status), "%s: the API server answered %d%s", what, http_status, hint);
@@ -122,13 +179,13 @@ int kp_failure_read(
     return own.code;
 }
 
-int kp_failure_read_status(const char *json, size_t len, struct kp_error *err)
+int kp_failure_read_event(const struct kp_watch_event *event, struct kp_error *err)
 {
     struct kp_error own = {0};
-    json_t *status = json_loadb(json, len, 0, NULL);
-    if (!read_status(status, 0, 0, &own))
+    bool said = event->encoding == KP_ENCODING_PROTOBUF ? read_protobuf(event->object, event->len, 0, 0, &own)
+                                                        : read_json(event->object, event->len, 0, 0, &own);
+    if (!said)
         kp_fail(&own, KP_UNAVAILABLE, "the API server ended the watch with an error that says nothing");
-    json_decref(status);
     if (err && err->code == KP_OK)
         *err = own;
     return own.code;

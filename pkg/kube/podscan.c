@@ -1,43 +1,18 @@
 // Pods without a JSON tree: one pass over the text picks the fields of struct kp_pod in whatever order they
-// come; what the status says of a container is matched to it by name at the end.
+// come.
 #include "kube/reflector.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/clock.h"
-#include "base/limits.h"
-#include "base/text.h"
+#include "kube/pod_draft.h"
 #include "kube/scan.h"
-#include "record/pod.h"
 
 #include "base/banned.h"
 
-enum { MAX_LABELS = 1024 };
-
-struct container_draft {
-    struct kp_container c;
-    size_t first_port;
-    bool init, sidecar;
-};
-
-struct container_status {
-    const char *name, *image_id, *container_id;
-    int64_t started_ms;
-    uint32_t restarts;
-    bool ready, init;
-};
-
 struct pod_scan {
+    struct kp_pod_draft draft;
     struct kp_scan s;
-    struct kp_pod draft;
-    KP_ARRAY(struct kp_label) labels;
-    KP_ARRAY(struct kp_label) annotations;
-    KP_ARRAY(struct container_draft) containers;
-    KP_ARRAY(struct container_status) statuses;
-    KP_ARRAY(struct kp_port) ports;
-    const char *too_many; // what passed its limit: "more than 128 containers"
 };
 
 static int64_t scan_time(struct kp_scan *s)
@@ -57,13 +32,12 @@ static void scan_labels(struct pod_scan *x)
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
-        if (x->labels.n == MAX_LABELS) {
-            x->too_many = "more than 1024 labels";
+        if (!kp_pod_draft_more_labels(&x->draft)) {
             kp_scan_skip(&x->s);
             continue;
         }
         const char *kept = kp_scan_keep(&x->s, key);
-        *kp_array_add(&x->labels) = (struct kp_label){kept, kp_scan_string(&x->s)};
+        *kp_array_add(&x->draft.labels) = (struct kp_label){kept, kp_scan_string(&x->s)};
     }
 }
 
@@ -73,17 +47,12 @@ static void scan_annotations(struct pod_scan *x)
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
-        if (!kp_pod_keeps_annotation(key.p, key.len)) {
-            kp_scan_skip(&x->s);
-            continue;
-        }
-        if (x->annotations.n == MAX_LABELS) {
-            x->too_many = "more than 1024 annotations for us";
+        if (!kp_pod_keeps_annotation(key.p, key.len) || !kp_pod_draft_more_annotations(&x->draft)) {
             kp_scan_skip(&x->s);
             continue;
         }
         const char *kept = kp_scan_keep(&x->s, key);
-        *kp_array_add(&x->annotations) = (struct kp_label){kept, kp_scan_string(&x->s)};
+        *kp_array_add(&x->draft.annotations) = (struct kp_label){kept, kp_scan_string(&x->s)};
     }
 }
 
@@ -109,15 +78,15 @@ static void scan_owners(struct pod_scan *x)
                 kp_scan_skip(&x->s);
         }
         if (controller) {
-            x->draft.owner_kind = kind;
-            x->draft.owner_name = name;
+            x->draft.pod.owner_kind = kind;
+            x->draft.pod.owner_name = name;
         }
     }
 }
 
 static void scan_deletion(struct pod_scan *x)
 {
-    x->draft.deleting = !kp_scan_is_null(&x->s);
+    x->draft.pod.deleting = !kp_scan_is_null(&x->s);
     kp_scan_skip(&x->s);
 }
 
@@ -128,15 +97,15 @@ static void scan_metadata(struct pod_scan *x)
         return;
     while (kp_scan_key(&x->s, &key)) {
         if (kp_span_is(key, "namespace"))
-            x->draft.namespace = kp_scan_string(&x->s);
+            x->draft.pod.namespace = kp_scan_string(&x->s);
         else if (kp_span_is(key, "name"))
-            x->draft.name = kp_scan_string(&x->s);
+            x->draft.pod.name = kp_scan_string(&x->s);
         else if (kp_span_is(key, "uid"))
-            x->draft.uid = kp_scan_string(&x->s);
+            x->draft.pod.uid = kp_scan_string(&x->s);
         else if (kp_span_is(key, "resourceVersion"))
-            x->draft.resource_version = kp_scan_string(&x->s);
+            x->draft.pod.resource_version = kp_scan_string(&x->s);
         else if (kp_span_is(key, "creationTimestamp"))
-            x->draft.created_ms = scan_time(&x->s);
+            x->draft.pod.created_ms = scan_time(&x->s);
         else if (kp_span_is(key, "deletionTimestamp"))
             scan_deletion(x);
         else if (kp_span_is(key, "labels"))
@@ -152,39 +121,31 @@ static void scan_metadata(struct pod_scan *x)
 
 // ---- spec ----
 
-static void scan_port(struct pod_scan *x, struct container_draft *c)
+static void scan_port(struct pod_scan *x, struct kp_container_draft *c)
 {
     struct kp_span key;
-    struct kp_port port = {"", 0, true};
+    const char *name = "";
+    const char *protocol = "";
+    int64_t number = 0;
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
-        if (kp_span_is(key, "name")) {
-            port.name = kp_scan_string(&x->s);
-        } else if (kp_span_is(key, "containerPort")) {
-            int64_t v = kp_scan_int(&x->s);
-            port.number = v > 0 && v <= UINT16_MAX ? (uint16_t)v : 0;
-        } else if (kp_span_is(key, "protocol")) {
-            const char *protocol = kp_scan_string(&x->s);
-            port.tcp = *protocol == '\0' || strcmp(protocol, "TCP") == 0;
-        } else {
+        if (kp_span_is(key, "name"))
+            name = kp_scan_string(&x->s);
+        else if (kp_span_is(key, "containerPort"))
+            number = kp_scan_int(&x->s);
+        else if (kp_span_is(key, "protocol"))
+            protocol = kp_scan_string(&x->s);
+        else
             kp_scan_skip(&x->s);
-        }
     }
-    if (port.number == 0)
-        return;
-    if (x->ports.n == KP_MAX_POD_PORTS) {
-        x->too_many = "more than 256 container ports";
-        return;
-    }
-    *kp_array_add(&x->ports) = port;
-    c->c.n_ports++;
+    kp_pod_draft_add_port(&x->draft, c, name, number, *protocol == '\0' || strcmp(protocol, "TCP") == 0);
 }
 
 static void scan_container(struct pod_scan *x, bool init)
 {
     struct kp_span key;
-    struct container_draft c = {.init = init, .first_port = x->ports.n};
+    struct kp_container_draft c = {.init = init, .first_port = x->draft.ports.n};
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
@@ -195,7 +156,7 @@ static void scan_container(struct pod_scan *x, bool init)
         } else if (kp_span_is(key, "restartPolicy")) {
             c.sidecar = strcmp(kp_scan_string(&x->s), "Always") == 0;
         } else if (kp_span_is(key, "ports")) {
-            x->ports.n = c.first_port;
+            x->draft.ports.n = c.first_port;
             c.c.n_ports = 0;
             if (!kp_scan_enter(&x->s, '['))
                 continue;
@@ -205,15 +166,7 @@ static void scan_container(struct pod_scan *x, bool init)
             kp_scan_skip(&x->s);
         }
     }
-    if (init && !c.sidecar) {
-        x->ports.n = c.first_port;
-        return;
-    }
-    if (x->containers.n == KP_MAX_POD_CONTAINERS) {
-        x->too_many = "more than 128 containers";
-        return;
-    }
-    *kp_array_add(&x->containers) = c;
+    kp_pod_draft_add_container(&x->draft, &c);
 }
 
 static void scan_containers(struct pod_scan *x, bool init)
@@ -231,9 +184,9 @@ static void scan_spec(struct pod_scan *x)
         return;
     while (kp_scan_key(&x->s, &key)) {
         if (kp_span_is(key, "nodeName"))
-            x->draft.node = kp_scan_string(&x->s);
+            x->draft.pod.node = kp_scan_string(&x->s);
         else if (kp_span_is(key, "hostNetwork"))
-            x->draft.host_network = kp_scan_bool(&x->s);
+            x->draft.pod.host_network = kp_scan_bool(&x->s);
         else if (kp_span_is(key, "containers"))
             scan_containers(x, false);
         else if (kp_span_is(key, "initContainers"))
@@ -245,7 +198,7 @@ static void scan_spec(struct pod_scan *x)
 
 // ---- status ----
 
-static void scan_state(struct pod_scan *x, struct container_status *status)
+static void scan_state(struct pod_scan *x, struct kp_container_status *status)
 {
     struct kp_span key;
     if (!kp_scan_enter(&x->s, '{'))
@@ -269,7 +222,7 @@ static void scan_state(struct pod_scan *x, struct container_status *status)
 static void scan_container_status(struct pod_scan *x, bool init)
 {
     struct kp_span key;
-    struct container_status status = {.name = "", .init = init};
+    struct kp_container_status status = {.name = "", .init = init};
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
@@ -280,8 +233,7 @@ static void scan_container_status(struct pod_scan *x, bool init)
         } else if (kp_span_is(key, "containerID")) {
             status.container_id = kp_scan_string(&x->s);
         } else if (kp_span_is(key, "restartCount")) {
-            int64_t v = kp_scan_int(&x->s);
-            status.restarts = v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+            status.restarts = kp_pod_draft_restarts(kp_scan_int(&x->s));
         } else if (kp_span_is(key, "ready")) {
             status.ready = kp_scan_bool(&x->s);
         } else if (kp_span_is(key, "state")) {
@@ -290,10 +242,7 @@ static void scan_container_status(struct pod_scan *x, bool init)
             kp_scan_skip(&x->s);
         }
     }
-    // Containers that end at once (init containers) have a status too, so there may be many; those past the
-    // limit could only belong to containers past theirs.
-    if (x->statuses.n < 4 * KP_MAX_POD_CONTAINERS)
-        *kp_array_add(&x->statuses) = status;
+    kp_pod_draft_add_status(&x->draft, &status);
 }
 
 static void scan_statuses(struct pod_scan *x, bool init)
@@ -325,25 +274,8 @@ static void scan_conditions(struct pod_scan *x)
             else
                 kp_scan_skip(&x->s);
         }
-        if (strcmp(type, "Ready") == 0) {
-            x->draft.ready = strcmp(status, "True") == 0;
-            x->draft.ready_since_ms = x->draft.ready ? since_ms : 0;
-        }
+        kp_pod_draft_add_condition(&x->draft, type, status, since_ms);
     }
-}
-
-static enum kp_pod_phase phase_of(const char *text)
-{
-    static const struct {
-        const char *text;
-        enum kp_pod_phase phase;
-    } phases[] = {{"Pending", KP_POD_PENDING}, {"Running", KP_POD_RUNNING}, {"Succeeded", KP_POD_SUCCEEDED},
-        {"Failed", KP_POD_FAILED}};
-    for (size_t i = 0; i < KP_COUNT(phases); i++) {
-        if (strcmp(text, phases[i].text) == 0)
-            return phases[i].phase;
-    }
-    return KP_POD_UNKNOWN;
 }
 
 // Of the addresses the one that is not the first: a pod has at most two, one of each family.
@@ -374,15 +306,15 @@ static void scan_status(struct pod_scan *x)
         return;
     while (kp_scan_key(&x->s, &key)) {
         if (kp_span_is(key, "phase"))
-            x->draft.phase = phase_of(kp_scan_string(&x->s));
+            kp_pod_draft_set_phase(&x->draft, kp_scan_string(&x->s));
         else if (kp_span_is(key, "podIP"))
-            x->draft.ip = kp_scan_string(&x->s);
+            x->draft.pod.ip = kp_scan_string(&x->s);
         else if (kp_span_is(key, "hostIP"))
-            x->draft.host_ip = kp_scan_string(&x->s);
+            x->draft.pod.host_ip = kp_scan_string(&x->s);
         else if (kp_span_is(key, "podIPs"))
-            scan_addresses(x, &x->draft.other_ip);
+            scan_addresses(x, &x->draft.pod.other_ip);
         else if (kp_span_is(key, "hostIPs"))
-            scan_addresses(x, &x->draft.other_host_ip);
+            scan_addresses(x, &x->draft.pod.other_host_ip);
         else if (kp_span_is(key, "conditions"))
             scan_conditions(x);
         else if (kp_span_is(key, "containerStatuses"))
@@ -413,84 +345,21 @@ static void scan_pod(struct pod_scan *x)
     }
 }
 
-static void join_status(struct pod_scan *x, struct container_draft *c)
-{
-    for (size_t i = 0; i < x->statuses.n; i++) {
-        const struct container_status *status = &x->statuses.items[i];
-        if (status->init != c->init || !kp_streq(status->name, c->c.name))
-            continue;
-        c->c.image_id = status->image_id;
-        c->c.container_id = status->container_id;
-        c->c.started_ms = status->started_ms;
-        c->c.restarts = status->restarts;
-        c->c.ready = status->ready;
-    }
-}
-
-static struct kp_pod *build(struct pod_scan *x)
-{
-    struct kp_container containers[KP_MAX_POD_CONTAINERS];
-    size_t n = 0;
-    for (int init = 0; init <= 1; init++) {
-        for (size_t i = 0; i < x->containers.n; i++) {
-            struct container_draft *c = &x->containers.items[i];
-            if (c->init != (init == 1))
-                continue;
-            join_status(x, c);
-            c->c.ports = c->c.n_ports ? x->ports.items + c->first_port : NULL;
-            containers[n++] = c->c;
-        }
-    }
-    x->draft.labels = x->labels.items;
-    x->draft.n_labels = (uint16_t)x->labels.n;
-    x->draft.annotations = x->annotations.items;
-    x->draft.n_annotations = (uint16_t)x->annotations.n;
-    x->draft.containers = containers;
-    x->draft.n_containers = (uint16_t)n;
-    return kp_pod_build(&x->draft);
-}
-
-static int check(const struct pod_scan *x, struct kp_error *err)
-{
-    const struct kp_pod *draft = &x->draft;
-    if (x->s.bad_why)
-        return kp_fail(err, KP_INVALID, "cannot read a pod: %s", x->s.bad_why);
-    if (!draft->namespace || !draft->name || !*draft->namespace || !*draft->name)
-        return kp_fail(err, KP_INVALID, "cannot read a pod: it has no name or namespace");
-    if (strlen(draft->namespace) > 63 || strlen(draft->name) > 253)
-        return kp_fail(err, KP_INVALID, "cannot read a pod: its name or namespace is too long");
-    if (x->too_many)
-        return kp_fail(
-            err, KP_LIMIT, "cannot take pod '%s/%s': it has %s", draft->namespace, draft->name, x->too_many);
-    return KP_OK;
-}
-
-static void pod_scan_finish(struct pod_scan *x)
-{
-    kp_array_free(&x->labels);
-    kp_array_free(&x->annotations);
-    kp_array_free(&x->containers);
-    kp_array_free(&x->statuses);
-    kp_array_free(&x->ports);
-    kp_scan_finish(&x->s);
-}
-
 void *kp_decode_pod(
     void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err)
 {
     (void)user;
     struct kp_pod *pod = NULL;
     struct pod_scan x;
-    memset(&x.draft, 0, sizeof x - offsetof(struct pod_scan, draft)); // not the scanner's 4 KiB
-    x.draft.phase = KP_POD_UNKNOWN;
+    x.draft = (struct kp_pod_draft){.pod.phase = KP_POD_UNKNOWN};
     kp_scan_init(&x.s, json, len);
     scan_pod(&x);
-    if (check(&x, err) == KP_OK) {
-        snprintf(key, 512, "%s/%s", x.draft.namespace, x.draft.name);
-        kp_copy(rv, 64, x.draft.resource_version ? x.draft.resource_version : "");
-        pod = build(&x);
-    }
-    pod_scan_finish(&x);
+    if (x.s.bad_why)
+        kp_fail(err, KP_INVALID, "cannot read a pod: %s", x.s.bad_why);
+    else
+        pod = kp_pod_draft_build(&x.draft, key, rv, err);
+    kp_pod_draft_finish(&x.draft);
+    kp_scan_finish(&x.s);
     return pod;
 }
 

@@ -186,12 +186,24 @@ void kp_reflector_saw(struct kp_reflector *r, int64_t mono_ms)
 
 // ---- objects ----
 
-static void put_object(struct kp_reflector *r, const char *json, size_t len, char rv[64])
+static void *decode(struct kp_reflector *r, const struct kp_watch_event *event, char key[512], char rv[64],
+    struct kp_error *err)
+{
+    void *user = r->events.user;
+    if (event->encoding == KP_ENCODING_JSON)
+        return r->kind.decode(user, event->object, event->len, key, rv, err);
+    if (r->kind.decode_protobuf)
+        return r->kind.decode_protobuf(user, event->object, event->len, key, rv, err);
+    kp_fail(err, KP_INVALID, "cannot read an object: it is protobuf, which was not asked for");
+    return NULL;
+}
+
+static void put_object(struct kp_reflector *r, const struct kp_watch_event *event, char rv[64])
 {
     char key[512] = "";
     struct kp_error err = {0};
     void *old_value = NULL;
-    void *value = r->kind.decode(r->events.user, json, len, key, rv, &err);
+    void *value = decode(r, event, key, rv, &err);
     if (!value) {
         KP_DEBUG("object left out", KP_S("resource", r->kind.name), KP_S("error", err.text));
         kp_metric_inc(r->counters.unreadable);
@@ -204,10 +216,10 @@ static void put_object(struct kp_reflector *r, const char *json, size_t len, cha
         r->kind.unref(old_value);
 }
 
-static void remove_object(struct kp_reflector *r, const char *json, size_t len, char rv[64])
+static void remove_object(struct kp_reflector *r, const struct kp_watch_event *event, char rv[64])
 {
     char key[512] = "";
-    void *value = r->kind.decode(r->events.user, json, len, key, rv, NULL);
+    void *value = decode(r, event, key, rv, NULL);
     if (!value) {
         kp_metric_inc(r->counters.unreadable);
         return;
@@ -250,7 +262,7 @@ void kp_reflector_list_complete(struct kp_reflector *r, const char *rv)
 static bool handle_bookmark(struct kp_reflector *r, const struct kp_watch_event *event)
 {
     struct kp_bookmark bookmark;
-    if (kp_bookmark_parse(event->object, event->len, &bookmark, &r->error) < 0)
+    if (kp_bookmark_parse(event, &bookmark, &r->error) < 0)
         return false;
     if (!r->initial) {
         kp_copy(r->rv, sizeof r->rv, bookmark.resource_version);
@@ -267,9 +279,9 @@ static void handle_object(struct kp_reflector *r, const struct kp_watch_event *e
 {
     char rv[64] = "";
     if (event->type == KP_WATCH_DELETED)
-        remove_object(r, event->object, event->len, rv);
+        remove_object(r, event, rv);
     else
-        put_object(r, event->object, event->len, rv);
+        put_object(r, event, rv);
     if (r->initial || r->closing)
         return; // initial events are not in the order of their versions
     if (*rv)
@@ -277,19 +289,19 @@ static void handle_object(struct kp_reflector *r, const struct kp_watch_event *e
     kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop));
 }
 
-bool kp_reflector_on_event(void *user, const char *json, size_t len)
+bool kp_reflector_on_event(void *user, const char *data, size_t len)
 {
     static const char *const names[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
     struct kp_reflector *r = user;
     struct kp_watch_event event;
-    if (kp_watch_event_parse(json, len, &event, &r->error) < 0)
+    if (kp_watch_event_parse(kp_stream_encoding(r->stream), data, len, &event, &r->error) < 0)
         return false;
     if (r->counters.events)
         kp_metric_inc(
             kp_metric_with(r->counters.events, (const char *const[]){r->kind.name, names[event.type]}));
     if (event.type == KP_WATCH_ERROR) {
         r->got_error_event = true;
-        kp_failure_read_status(event.object, event.len, &r->error);
+        (void)kp_failure_read_event(&event, &r->error);
         return false;
     }
     r->got_event = true;
@@ -302,11 +314,12 @@ bool kp_reflector_on_event(void *user, const char *json, size_t len)
     return !r->closing;
 }
 
-bool kp_reflector_on_item(void *user, const char *json, size_t len)
+bool kp_reflector_on_item(void *user, const char *data, size_t len)
 {
     struct kp_reflector *r = user;
+    const struct kp_watch_event item = {KP_WATCH_ADDED, kp_stream_encoding(r->stream), data, len};
     char rv[64] = "";
-    put_object(r, json, len, rv);
+    put_object(r, &item, rv);
     return !r->closing;
 }
 

@@ -21,6 +21,10 @@ struct kp_reflector_kind {
     // returns a value; NULL with err: the object is left out and counted.
     void *(*decode)(
         void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
+    // The same from the object's protobuf message, which is asked for where this is given: the API server
+    // writes it four times as fast, and it is shorter. Where it is not served JSON comes. NULL: JSON only.
+    void *(*decode_protobuf)(
+        void *user, const char *data, size_t len, char key[512], char rv[64], struct kp_error *err);
     void (*unref)(void *value);
 };
 
@@ -70,9 +74,11 @@ int64_t kp_reflector_last_event_mono_ms(const struct kp_reflector *reflector);
 void kp_reflector_ask(struct kp_reflector *reflector);
 
 // Ready-made kinds. path is copied into the kind by the caller.
-// Pods: a streaming field-picking scanner, never a JSON tree (podscan.c). Values are struct kp_pod.
+// Pods: readers that pick fields, never a tree (podscan.c, podproto.c). Values are struct kp_pod.
 void *kp_decode_pod(
     void *user, const char *json, size_t len, char key[512], char rv[64], struct kp_error *err);
+void *kp_decode_pod_protobuf(
+    void *user, const char *data, size_t len, char key[512], char rv[64], struct kp_error *err);
 void kp_unref_pod(void *value);
 // Anything small: values are json_t without managedFields.
 void *kp_decode_json(

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "kube/reflector_fixture.h"
-#include "kube/stream.h"
+#include "kube/watch_event.h"
 #include "testkit/testkit.h"
 
 #include "base/banned.h"
@@ -74,9 +74,9 @@ static bool on_event(void *user, const char *json, size_t len)
     struct recorded *r = user;
     struct kp_watch_event event;
     assert_true(r->n < MAX_EVENTS);
-    assert_int_equal(kp_watch_event_parse(json, len, &event, NULL), KP_OK);
+    assert_int_equal(kp_watch_event_parse(KP_ENCODING_JSON, json, len, &event, NULL), KP_OK);
     struct kp_bookmark bookmark; // every object has its version where a bookmark has it
-    assert_int_equal(kp_bookmark_parse(event.object, event.len, &bookmark, NULL), KP_OK);
+    assert_int_equal(kp_bookmark_parse(&event, &bookmark, NULL), KP_OK);
     if (bookmark.initial_events_end)
         r->synced = r->n;
     memcpy(r->versions[r->n++], bookmark.resource_version, sizeof bookmark.resource_version);

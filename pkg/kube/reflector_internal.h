@@ -8,6 +8,7 @@
 #include "kube/client_internal.h"
 #include "kube/reflector.h"
 #include "kube/stream.h"
+#include "kube/watch_event.h"
 
 enum step { STEP_LIST, STEP_WATCH_LIST, STEP_WATCH };
 
@@ -74,8 +75,8 @@ void kp_reflector_tell_well(struct kp_reflector *r);
 void kp_reflector_saw(struct kp_reflector *r, int64_t mono_ms); // in step then
 void kp_reflector_list_complete(struct kp_reflector *r, const char *rv);
 // kp_stream_object_fn for lists and for watches; a watch's ERROR event ends up in r->error.
-bool kp_reflector_on_item(void *user, const char *json, size_t len);
-bool kp_reflector_on_event(void *user, const char *json, size_t len);
+bool kp_reflector_on_item(void *user, const char *data, size_t len);
+bool kp_reflector_on_event(void *user, const char *data, size_t len);
 
 // ---- reflector_step.c ----
 

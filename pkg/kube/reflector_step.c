@@ -169,6 +169,7 @@ void kp_reflector_request(struct kp_reflector *r)
     build_path(r, seconds, &path);
     struct kp_kube_stream_request request = {
         .path = path.data,
+        .accept = r->kind.decode_protobuf ? "application/vnd.kubernetes.protobuf, application/json" : NULL,
         .timeout_ms = r->step == STEP_LIST ? LIST_TIMEOUT_MS : (seconds + 30) * 1000,
         .idle_timeout_ms = r->tuning.idle_ms,
         .on_begin = on_begin,

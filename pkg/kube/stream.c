@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "kube/scan.h"
+#include "kube/stream_proto.h"
 
 #include "base/banned.h"
 
@@ -33,6 +34,8 @@ enum place {
 
 struct kp_stream {
     enum kp_stream_kind kind;
+    bool began;                    // a byte has told the encoding
+    struct kp_proto_stream *proto; // NULL: it is JSON
     enum place place;
     struct value value;
     struct kp_strbuf partial; // the value in hand, as far as it came in earlier pieces
@@ -62,6 +65,7 @@ void kp_stream_destroy(struct kp_stream *stream)
 {
     if (!stream)
         return;
+    kp_proto_stream_destroy(stream->proto);
     kp_strbuf_finish(&stream->partial);
     kp_free(stream->continue_token);
     kp_free(stream);
@@ -69,12 +73,19 @@ void kp_stream_destroy(struct kp_stream *stream)
 
 const char *kp_stream_continue(const struct kp_stream *stream)
 {
+    if (stream->proto)
+        return kp_proto_stream_continue(stream->proto);
     return stream->continue_token ? stream->continue_token : "";
 }
 
 const char *kp_stream_resource_version(const struct kp_stream *stream)
 {
-    return stream->resource_version;
+    return stream->proto ? kp_proto_stream_resource_version(stream->proto) : stream->resource_version;
+}
+
+enum kp_encoding kp_stream_encoding(const struct kp_stream *stream)
+{
+    return stream->proto ? KP_ENCODING_PROTOBUF : KP_ENCODING_JSON;
 }
 
 // ---- the end of a value ----
@@ -300,6 +311,14 @@ int kp_stream_feed(struct kp_stream *stream, const void *data, size_t len, struc
 {
     const char *p = data;
     const char *end = p + len;
+    if (!stream->began && len > 0) {
+        stream->began = true;
+        if (kp_proto_stream_begins(stream->kind, (unsigned char)*p))
+            stream->proto =
+                kp_proto_stream_create(stream->kind, stream->max_object, stream->on_object, stream->user);
+    }
+    if (stream->proto)
+        return kp_proto_stream_feed(stream->proto, data, len, err);
     while (p < end && !stream->stopped) {
         if (!within(stream) && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
             p++;
@@ -316,95 +335,11 @@ int kp_stream_feed(struct kp_stream *stream, const void *data, size_t len, struc
 
 int kp_stream_end(const struct kp_stream *stream, struct kp_error *err)
 {
+    if (stream->proto)
+        return kp_proto_stream_end(stream->proto, err);
     if (stream->failed)
         return kp_fail(err, KP_INVALID, "the answer was not what an API server sends");
     if (stream->stopped || stream->place == AT_EVENT || stream->place == AT_END)
         return KP_OK;
     return kp_fail(err, KP_NETWORK, "the answer broke off in the middle");
-}
-
-// ---- events ----
-
-int kp_watch_event_parse(const char *json, size_t len, struct kp_watch_event *ret, struct kp_error *err)
-{
-    static const char *const types[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
-    struct kp_scan s;
-    struct kp_span key;
-    struct kp_span object = {"", 0};
-    char type[16] = "";
-    kp_scan_init(&s, json, len);
-    if (kp_scan_enter(&s, '{')) {
-        while (kp_scan_key(&s, &key)) {
-            if (kp_span_is(key, "type"))
-                kp_copy(type, sizeof type, kp_scan_string(&s));
-            else if (kp_span_is(key, "object"))
-                object = kp_scan_raw(&s);
-            else
-                kp_scan_skip(&s);
-        }
-    }
-    const char *bad = s.bad_why;
-    kp_scan_finish(&s);
-    if (bad)
-        return kp_fail(err, KP_INVALID, "cannot read a watch event: %s", bad);
-    for (size_t i = 0; i < KP_COUNT(types); i++) {
-        if (strcmp(type, types[i]) != 0)
-            continue;
-        if (object.len == 0 || object.p[0] != '{')
-            return kp_fail(err, KP_INVALID, "cannot read a watch event: it holds no object");
-        *ret = (struct kp_watch_event){(enum kp_watch_type)i, object.p, object.len};
-        return KP_OK;
-    }
-    return kp_fail(err, KP_INVALID, "cannot read a watch event: unknown type '%s'", type);
-}
-
-static void scan_bookmark_annotations(struct kp_scan *s, struct kp_bookmark *bookmark)
-{
-    struct kp_span key;
-    if (!kp_scan_enter(s, '{'))
-        return;
-    while (kp_scan_key(s, &key)) {
-        if (kp_span_is(key, "k8s.io/initial-events-end"))
-            bookmark->initial_events_end = strcmp(kp_scan_string(s), "true") == 0;
-        else
-            kp_scan_skip(s);
-    }
-}
-
-static void scan_bookmark_metadata(struct kp_scan *s, struct kp_bookmark *bookmark)
-{
-    struct kp_span key;
-    if (!kp_scan_enter(s, '{'))
-        return;
-    while (kp_scan_key(s, &key)) {
-        if (kp_span_is(key, "resourceVersion"))
-            kp_copy(bookmark->resource_version, sizeof bookmark->resource_version, kp_scan_string(s));
-        else if (kp_span_is(key, "annotations"))
-            scan_bookmark_annotations(s, bookmark);
-        else
-            kp_scan_skip(s);
-    }
-}
-
-int kp_bookmark_parse(const char *object, size_t len, struct kp_bookmark *ret, struct kp_error *err)
-{
-    struct kp_bookmark bookmark = {0};
-    struct kp_scan s;
-    struct kp_span key;
-    kp_scan_init(&s, object, len);
-    if (kp_scan_enter(&s, '{')) {
-        while (kp_scan_key(&s, &key)) {
-            if (kp_span_is(key, "metadata"))
-                scan_bookmark_metadata(&s, &bookmark);
-            else
-                kp_scan_skip(&s);
-        }
-    }
-    const char *bad = s.bad_why;
-    kp_scan_finish(&s);
-    if (bad || bookmark.resource_version[0] == '\0')
-        return kp_fail(
-            err, KP_INVALID, "cannot read a bookmark: %s", bad ? bad : "it holds no resourceVersion");
-    *ret = bookmark;
-    return KP_OK;
 }

@@ -1,6 +1,7 @@
-// Cuts what the API server sends into single objects while it comes in, wherever the pieces break: a watch is
-// one JSON object after another (newlines are not relied on), a list is one object whose "items" are handed
-// out one at a time. Memory is one object. Pure. Internal to kube.
+// Cuts what the API server sends into single objects while it comes in, wherever the pieces break. As JSON a
+// watch is one object after another (newlines are not relied on), a list is one object whose "items" are
+// handed out one at a time; of protobuf see stream_proto.h. Which of them it is the first byte tells. Memory
+// is one object. Pure. Internal to kube.
 #ifndef KP_KUBE_STREAM_H
 #define KP_KUBE_STREAM_H
 
@@ -13,9 +14,11 @@
 struct kp_stream;
 
 enum kp_stream_kind { KP_STREAM_WATCH, KP_STREAM_LIST };
+enum kp_encoding { KP_ENCODING_JSON, KP_ENCODING_PROTOBUF };
 
-// json is valid for the call only. Returning false stops the stream: nothing more is handed out.
-typedef bool (*kp_stream_object_fn)(void *user, const char *json, size_t len);
+// data is the object's JSON text or its message, valid for the call only. Returning false stops the stream:
+// nothing more is handed out.
+typedef bool (*kp_stream_object_fn)(void *user, const char *data, size_t len);
 
 // KP_STREAM_WATCH: on_object gets each event. KP_STREAM_LIST: each element of "items". An object larger than
 // max_object is KP_LIMIT.
@@ -29,27 +32,10 @@ KP_MUST_CHECK int kp_stream_feed(
 // The answer is over. KP_NETWORK if it broke off inside an object or before the end of the list.
 KP_MUST_CHECK int kp_stream_end(const struct kp_stream *stream, struct kp_error *err);
 
+// Of what came so far; JSON before anything came.
+enum kp_encoding kp_stream_encoding(const struct kp_stream *stream);
 // Of a list, once it has ended; "" if missing.
 const char *kp_stream_continue(const struct kp_stream *stream);
 const char *kp_stream_resource_version(const struct kp_stream *stream);
-
-// ---- one watch event taken apart without a tree ----
-
-enum kp_watch_type { KP_WATCH_ADDED, KP_WATCH_MODIFIED, KP_WATCH_DELETED, KP_WATCH_BOOKMARK, KP_WATCH_ERROR };
-
-struct kp_watch_event {
-    enum kp_watch_type type;
-    const char *object; // JSON text within the event's
-    size_t len;
-};
-KP_MUST_CHECK int kp_watch_event_parse(
-    const char *json, size_t len, struct kp_watch_event *ret, struct kp_error *err);
-
-struct kp_bookmark {
-    char resource_version[64];
-    bool initial_events_end;
-};
-KP_MUST_CHECK int kp_bookmark_parse(
-    const char *object, size_t len, struct kp_bookmark *ret, struct kp_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-#include "kube/stream.h"
+#include "kube/watch_event.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,19 +12,20 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct seen {
+    struct kp_stream *stream;
     size_t n;
     uint64_t hash;
     int code;
 };
 
-static bool on_object(void *user, const char *json, size_t len)
+static bool on_object(void *user, const char *data, size_t len)
 {
     struct seen *seen = user;
     struct kp_watch_event event;
     struct kp_bookmark bookmark;
-    seen->hash = kp_hash64(json, len, seen->hash + ++seen->n);
-    if (kp_watch_event_parse(json, len, &event, NULL) == KP_OK)
-        (void)kp_bookmark_parse(event.object, event.len, &bookmark, NULL);
+    seen->hash = kp_hash64(data, len, seen->hash + ++seen->n);
+    if (kp_watch_event_parse(kp_stream_encoding(seen->stream), data, len, &event, NULL) == KP_OK)
+        (void)kp_bookmark_parse(&event, &bookmark, NULL);
     return true;
 }
 
@@ -39,7 +40,7 @@ static int feed_copy(struct kp_stream *stream, const uint8_t *p, size_t len)
 static struct seen read_all(enum kp_stream_kind kind, const uint8_t *data, size_t size, size_t piece)
 {
     struct seen seen = {0};
-    struct kp_stream *stream = kp_stream_create(kind, 4096, on_object, &seen);
+    struct kp_stream *stream = seen.stream = kp_stream_create(kind, 4096, on_object, &seen);
     for (size_t at = 0; at < size && seen.code == KP_OK; at += piece)
         seen.code = feed_copy(stream, data + at, size - at < piece ? size - at : piece);
     if (seen.code == KP_OK)
@@ -48,8 +49,8 @@ static struct seen read_all(enum kp_stream_kind kind, const uint8_t *data, size_
     return seen;
 }
 
-// The first byte chooses the kind and the size of the pieces; however the text is cut, the events are the
-// same.
+// The first byte chooses the kind and the size of the pieces, the second JSON or protobuf; however it is cut,
+// the events are the same.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)

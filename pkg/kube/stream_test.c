@@ -1,4 +1,4 @@
-#include "kube/stream.h"
+#include "kube/watch_event.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -197,7 +197,7 @@ static void test_stop(void **state)
 
 static int parse(const char *json, struct kp_watch_event *event, struct kp_error *err)
 {
-    return kp_watch_event_parse(json, strlen(json), event, err);
+    return kp_watch_event_parse(KP_ENCODING_JSON, json, strlen(json), event, err);
 }
 
 static void test_events(void **state)
@@ -216,6 +216,12 @@ static void test_events(void **state)
     assert_non_null(strstr(err.text, "NEWKIND"));
 }
 
+static int parse_bookmark(const char *json, struct kp_bookmark *bookmark)
+{
+    const struct kp_watch_event event = {KP_WATCH_BOOKMARK, KP_ENCODING_JSON, json, strlen(json)};
+    return kp_bookmark_parse(&event, bookmark, NULL);
+}
+
 static void test_bookmarks(void **state)
 {
     (void)state;
@@ -224,14 +230,14 @@ static void test_bookmarks(void **state)
         "{\"kind\":\"Pod\",\"metadata\":{\"annotations\":{\"k8s.io/initial-events-end\":\"true\"},"
         "\"resourceVersion\":\"5\"}}";
     const char plain[] = "{\"metadata\":{\"resourceVersion\":\"6\",\"creationTimestamp\":null},\"spec\":{}}";
-    assert_int_equal(kp_bookmark_parse(end, sizeof end - 1, &bookmark, NULL), KP_OK);
+    assert_int_equal(parse_bookmark(end, &bookmark), KP_OK);
     assert_true(bookmark.initial_events_end);
     assert_string_equal(bookmark.resource_version, "5");
-    assert_int_equal(kp_bookmark_parse(plain, sizeof plain - 1, &bookmark, NULL), KP_OK);
+    assert_int_equal(parse_bookmark(plain, &bookmark), KP_OK);
     assert_false(bookmark.initial_events_end);
     assert_string_equal(bookmark.resource_version, "6");
-    assert_int_equal(kp_bookmark_parse("{}", 2, &bookmark, NULL), KP_INVALID);
-    assert_int_equal(kp_bookmark_parse("{", 1, &bookmark, NULL), KP_INVALID);
+    assert_int_equal(parse_bookmark("{}", &bookmark), KP_INVALID);
+    assert_int_equal(parse_bookmark("{", &bookmark), KP_INVALID);
 }
 
 int main(void)
