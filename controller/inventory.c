@@ -120,6 +120,13 @@ static bool has_own_address(const struct kp_pod *pod)
            pod->phase != KP_POD_FAILED;
 }
 
+static bool same_addresses(const struct kp_pod *a, const struct kp_pod *b)
+{
+    return has_own_address(a) == has_own_address(b) && strcmp(a->ip, b->ip) == 0 &&
+           strcmp(a->other_ip, b->other_ip) == 0 && strcmp(a->host_ip, b->host_ip) == 0 &&
+           strcmp(a->other_host_ip, b->other_host_ip) == 0;
+}
+
 static void mark_address(struct kp_inventory *inventory, struct address *address)
 {
     kp_list_foreach (node, &address->claims)
@@ -255,9 +262,12 @@ void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const
     const struct kp_pod *old = entry->pod;
     entry->pod = kp_pod_ref(pod);
     if (!same) {
-        addresses_leave(inventory, entry);
+        bool moved = old == NULL || !same_addresses(old, pod);
+        if (moved)
+            addresses_leave(inventory, entry);
         join_workload(inventory, entry, workload_get(inventory, pod));
-        addresses_join(inventory, entry);
+        if (moved)
+            addresses_join(inventory, entry);
         if (entry->changed_us == 0)
             entry->changed_us = kp_mono_us();
         mark_pod(inventory, entry);

@@ -15,6 +15,7 @@ struct workload {
     bool all_stale;       // all of them
     bool all_listed;      // and are in one of the two lists
     bool members_changed; // the plan does not know which pods there are
+    bool told_changed;    // what people are told of it differs
     struct kp_list in_space;
     struct kp_list in_dirty; // alone when clean
     int64_t gone_us;         // since when it lacks a pod that the plan still has; 0 = it does not

@@ -26,46 +26,64 @@ static void targets_free(struct kp_target **targets, size_t n)
     kp_free(targets);
 }
 
-static void matches_free(struct pod_entry *entry)
+static void matches_free(struct kp_pod_match *matches, size_t n)
 {
-    for (size_t i = 0; i < entry->n_matches; i++) {
-        kp_policy_unref(entry->matches[i].policy);
-        kp_free((void *)(uintptr_t)entry->matches[i].message);
+    for (size_t i = 0; i < n; i++) {
+        kp_policy_unref(matches[i].policy);
+        kp_free((void *)(uintptr_t)matches[i].message);
     }
-    kp_free(entry->matches);
-    entry->matches = NULL;
-    entry->n_matches = 0;
+    kp_free(matches);
 }
 
 void kp_inventory_forget_verdict(struct pod_entry *entry)
 {
-    matches_free(entry);
+    matches_free(entry->matches, entry->n_matches);
+    entry->matches = NULL;
+    entry->n_matches = 0;
     targets_free(entry->targets, entry->n_targets);
     entry->targets = NULL;
     entry->n_targets = 0;
 }
 
-static void keep_matches(struct pod_entry *entry, const struct kp_verdict *verdict)
+static bool same_matches(const struct pod_entry *entry, const struct kp_pod_match *matches, size_t n)
 {
-    matches_free(entry);
-    if (verdict->matches.n == 0)
-        return;
-    entry->matches = KP_NEW_ARRAY(struct kp_pod_match, verdict->matches.n);
+    if (entry->n_matches != n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const struct kp_pod_match *old = &entry->matches[i];
+        if (old->policy != matches[i].policy || old->leftout != matches[i].leftout ||
+            old->n_targets != matches[i].n_targets || !kp_streq(old->message, matches[i].message))
+            return false;
+    }
+    return true;
+}
+
+// Returns whether they differ from those before.
+static bool keep_matches(struct pod_entry *entry, const struct kp_verdict *verdict)
+{
+    struct kp_pod_match *matches =
+        verdict->matches.n > 0 ? KP_NEW_ARRAY(struct kp_pod_match, verdict->matches.n) : NULL;
+    size_t n = 0;
     for (size_t i = 0; i < verdict->matches.n; i++) {
         const struct kp_match *match = &verdict->matches.items[i];
         if (match->leftout == KP_LEFTOUT_NOT_OPTED_IN)
             continue; // most pods of most clusters: neither counted nor reported
-        entry->matches[entry->n_matches++] = (struct kp_pod_match){
+        matches[n++] = (struct kp_pod_match){
             .policy = kp_policy_ref(match->policy),
             .leftout = match->leftout,
             .n_targets = (unsigned)match->n_targets,
             .message = match->leftout != KP_LEFTOUT_NONE ? kp_strdup(match->message) : NULL,
         };
     }
-    if (entry->n_matches == 0) {
-        kp_free(entry->matches);
-        entry->matches = NULL;
+    if (n == 0) {
+        kp_free(matches);
+        matches = NULL;
     }
+    bool differ = !same_matches(entry, matches, n);
+    matches_free(entry->matches, entry->n_matches);
+    entry->matches = matches;
+    entry->n_matches = n;
+    return differ;
 }
 
 static void tell_problems(
@@ -81,14 +99,25 @@ static void tell_problems(
         inventory->options.on_annotation_problem(inventory->options.user, entry->pod, &wishes->problems[i]);
 }
 
+// Whether people are told the same of two targets that are scheduled alike.
+static bool told_same(const struct kp_target *a, const struct kp_target *b)
+{
+    return kp_streq(a->pod->uid, b->pod->uid) && kp_streq(a->container->name, b->container->name) &&
+           a->port == b->port && kp_streq(a->wanted[0].service, b->wanted[0].service);
+}
+
 // Tells the plan of the targets that differ; false if it has to be handed the workload as a whole.
-static bool replace_targets(struct kp_inventory *inventory, const struct workload *workload,
+static bool replace_targets(struct kp_inventory *inventory, struct workload *workload,
     struct kp_target *const *old, struct kp_target *const *new, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!kp_target_same(old[i], new[i]) && !kp_plan_replace_target(inventory->plan, workload->key, new[i],
-                                                   inventory->options.on_cancel, inventory->options.user))
+    for (size_t i = 0; i < n; i++) {
+        if (kp_target_same(old[i], new[i]))
+            continue;
+        if (!kp_plan_replace_target(inventory->plan, workload->key, new[i], inventory->options.on_cancel,
+                inventory->options.user))
             return false;
+        workload->told_changed |= !told_same(old[i], new[i]);
+    }
     return true;
 }
 
@@ -121,7 +150,7 @@ static void build_pod(struct kp_inventory *inventory, struct workload *workload,
     kp_inventory_pick_policies(inventory, space);
     kp_target_build(entry->pod, space->policies, space->n_policies, space->labels, claim_of(entry),
         &inventory->options.target, &verdict);
-    keep_matches(entry, &verdict);
+    workload->told_changed |= keep_matches(entry, &verdict);
     if (verdict.matches.n > 0)
         tell_problems(inventory, entry, &verdict.wishes);
     size_t n = verdict.targets.n;
@@ -184,7 +213,7 @@ static void settled(struct kp_inventory *inventory, struct workload *workload)
 {
     int64_t now_us = kp_mono_us();
     inventory->n_all_stale -= workload->all_stale ? 1 : 0;
-    workload->all_stale = workload->all_listed = workload->members_changed = false;
+    workload->all_stale = workload->all_listed = workload->members_changed = workload->told_changed = false;
     observe_delay(inventory, &workload->gone_us, now_us);
     while (!kp_list_empty(&workload->built)) {
         struct pod_entry *entry = kp_container_of(workload->built.next, struct pod_entry, in_stale);
@@ -199,11 +228,13 @@ static void replan_workload(struct kp_inventory *inventory, struct workload *wor
         kp_list_append(inventory->dirty.next, &workload->in_dirty); // it goes on with this one
         return;
     }
+    bool differs = workload->members_changed || workload->told_changed || workload->all_stale;
     if (workload->members_changed)
         hand_over(inventory, workload);
     settled(inventory, workload);
     kp_metric_inc(inventory->replans);
-    inventory->options.on_replanned(inventory->options.user, workload->space->name);
+    if (differs)
+        inventory->options.on_replanned(inventory->options.user, workload->space->name);
     if (kp_list_empty(&workload->pods))
         kp_inventory_workload_free(inventory, workload);
 }
