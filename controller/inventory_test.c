@@ -114,26 +114,30 @@ static const struct kp_pod *make_pod(
     return kp_pod_build(&draft);
 }
 
+static void give(struct bench *b, const struct kp_pod *draft)
+{
+    kp_auto_free char *key = kp_asprintf("%s/%s", draft->namespace, draft->name);
+    const struct kp_pod *pod = kp_pod_build(draft);
+    kp_inventory_set_pod(b->inventory, key, pod);
+    kp_pod_unref(pod);
+}
+
 static void set_pod(
     struct bench *b, const char *name, const char *ip, const char *annotation, const char *value)
 {
-    kp_auto_free char *key = kp_asprintf("shop/%s", name);
     const struct kp_pod *pod = make_pod(name, ip, annotation, value);
-    kp_inventory_set_pod(b->inventory, key, pod);
+    give(b, pod);
     kp_pod_unref(pod);
 }
 
 static void set_pod_with(
     struct bench *b, const char *name, const char *ip, const char *other_ip, const char *host_ip)
 {
-    kp_auto_free char *key = kp_asprintf("shop/%s", name);
     const struct kp_pod *made = make_pod(name, ip, NULL, NULL);
     struct kp_pod draft = *made;
     draft.other_ip = other_ip;
     draft.host_ip = host_ip;
-    const struct kp_pod *pod = kp_pod_build(&draft);
-    kp_inventory_set_pod(b->inventory, key, pod);
-    kp_pod_unref(pod);
+    give(b, &draft);
     kp_pod_unref(made);
 }
 
@@ -439,15 +443,12 @@ static void test_changes_while_a_workload_is_half_built(void **state)
 
 static void set_pod_of_release(struct bench *b, const char *name, const char *ip, const char *release)
 {
-    kp_auto_free char *key = kp_asprintf("shop/%s", name);
     const struct kp_pod *made = make_pod(name, ip, NULL, NULL);
     struct kp_label labels[] = {{"app", "checkout"}, {"release", release}};
     struct kp_pod draft = *made;
     draft.labels = labels;
     draft.n_labels = 2;
-    const struct kp_pod *pod = kp_pod_build(&draft);
-    kp_inventory_set_pod(b->inventory, key, pod);
-    kp_pod_unref(pod);
+    give(b, &draft);
     kp_pod_unref(made);
 }
 
@@ -474,7 +475,7 @@ static void what_nobody_is_told_of_is_not_told(void **state)
     assert_int_equal(b.replanned, before);
     int with_label = 0;
     kp_plan_each_target(b.plan, 0, count_release, &with_label);
-    assert_int_equal(with_label, 1);          // the plan has it
+    assert_int_equal(with_label, 1);                                // the plan has it
     set_pod(&b, "b", "10.0.0.2", "kube-pprof.dev/enable", "false"); // left out from now on
     settle(&b);
     assert_int_equal(b.replanned, before + 1);
