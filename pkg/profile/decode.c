@@ -1,7 +1,8 @@
-// Two passes over the inflated bytes: the first counts what stands on the top level, so that the tables get
-// their size; the second fills them. Ids are 1..n in order in practice, then an id is an index; where they
-// are not, tables of ids are made and the second pass starts again. Sentences for what is wrong come from the
-// walker, which knows them all.
+// Two passes: the first goes over the inflated bytes and lists the messages by kind, the second reads one
+// kind after the other into tables of the right size. (Read as they come, locations and functions in turns,
+// the processor could not foresee what the next one is.) Ids are 1..n in order in practice, then an id is an
+// index; where they are not, tables of ids are made and the second pass starts again. Sentences for what is
+// wrong come from the walker, which knows them all.
 #include "profile/decode.h"
 
 #include <string.h>
@@ -18,81 +19,186 @@
 
 // ---- pass 1 ----
 
-static size_t count_packed(const uint8_t *p, size_t len)
+static enum kp_decode_step take_number(const struct kp_proto *f, int64_t *ret)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++)
-        n += p[i] < 0x80; // the last byte of each
-    return n;
+    *ret = (int64_t)f->value;
+    return f->type == KP_PROTO_VARINT ? KP_DECODE_OK : KP_DECODE_BROKEN;
+}
+
+// Whether there is such a string is seen when all are counted.
+static enum kp_decode_step take_string(const struct kp_proto *f, uint32_t *ret)
+{
+    *ret = (uint32_t)f->value;
+    return f->type == KP_PROTO_VARINT && f->value <= UINT32_MAX ? KP_DECODE_OK : KP_DECODE_BROKEN;
+}
+
+static enum kp_decode_step take_comments(struct kp_decoder *d, const struct kp_proto *f)
+{
+    struct kp_proto_values it = kp_proto_values(f);
+    uint64_t index;
+    while (kp_proto_value(&it, &index)) {
+        if (index > UINT32_MAX)
+            return KP_DECODE_BROKEN;
+        if (d->comments.n >= d->max_entities)
+            return KP_DECODE_TOO_LARGE;
+        *kp_array_add(&d->comments) = (uint32_t)index;
+    }
+    return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
+}
+
+// What is not one of many messages.
+static enum kp_decode_step take_field(struct kp_decoder *d, const struct kp_proto *f)
+{
+    switch (f->field) {
+    case PROFILE_TIME_NANOS: // twice: two profiles behind each other
+        return d->p->time_ns != 0 ? KP_DECODE_BROKEN : take_number(f, &d->p->time_ns);
+    case PROFILE_DURATION_NANOS:
+        return take_number(f, &d->p->duration_ns);
+    case PROFILE_PERIOD:
+        return take_number(f, &d->p->period);
+    case PROFILE_COMMENT:
+        return take_comments(d, f);
+    case PROFILE_DROP_FRAMES:
+        return take_string(f, &d->p->drop_frames);
+    case PROFILE_KEEP_FRAMES:
+        return take_string(f, &d->p->keep_frames);
+    case PROFILE_DEFAULT_SAMPLE_TYPE:
+        return take_string(f, &d->p->default_type);
+    case PROFILE_DOC_URL:
+        return take_string(f, &d->p->doc_url);
+    default:
+        return KP_DECODE_OK;
+    }
+}
+
+// Kinds of messages.
+#define LISTED                                                                                               \
+    (1U << PROFILE_SAMPLE_TYPE | 1U << PROFILE_SAMPLE | 1U << PROFILE_MAPPING | 1U << PROFILE_LOCATION |     \
+        1U << PROFILE_FUNCTION | 1U << PROFILE_STRING_TABLE | 1U << PROFILE_PERIOD_TYPE)
+
+static bool list_grow(const struct kp_decoder *d, struct kp_decode_list *list, size_t more)
+{
+    if (list->cap >= d->max_entities)
+        return false;
+    list->cap += list->cap + more;
+    list->cap = list->cap < d->max_entities ? list->cap : d->max_entities;
+    list->items = kp_grow(list->items, list->cap, sizeof *list->items);
+    return true;
+}
+
+static inline bool list_add(struct kp_decoder *d, unsigned kind, const uint8_t *body, size_t len)
+{
+    struct kp_decode_list *list = &d->lists[kind];
+    if (list->n == list->cap && !list_grow(d, list, 16))
+        return false;
+    list->items[list->n++] = (struct kp_decode_field){(uint32_t)(body - d->data), (uint32_t)len};
+    return true;
+}
+
+// Any field, in any form.
+HOT static enum kp_decode_step list_other(struct kp_decoder *d, const uint8_t **p)
+{
+    struct kp_proto f;
+    kp_proto_start(&f, *p, (size_t)(d->data + d->len - *p));
+    if (!kp_proto_next(&f))
+        return KP_DECODE_BROKEN;
+    *p = f.p;
+    if (f.field > PROFILE_MAX_FIELD || (LISTED >> f.field & 1) == 0)
+        return take_field(d, &f);
+    if (f.type != KP_PROTO_BYTES)
+        return KP_DECODE_BROKEN;
+    return list_add(d, (unsigned)f.field, f.data, f.len) ? KP_DECODE_OK : KP_DECODE_TOO_LARGE;
+}
+
+static enum kp_decode_step list_fields(struct kp_decoder *d)
+{
+    const uint8_t *p = d->data;
+    const uint8_t *end = p + d->len;
+    enum kp_decode_step step = KP_DECODE_OK;
+    if (d->len > UINT32_MAX)
+        return KP_DECODE_TOO_LARGE;
+    while (step == KP_DECODE_OK && p < end) {
+        uint64_t len;
+        const uint8_t *body = kp_quick_varint(p + 1, end, &len);
+        if ((*p & 0x87) == KP_PROTO_BYTES && (LISTED >> (*p >> 3) & 1) != 0 && body <= end &&
+            len <= (uint64_t)(end - body)) {
+            if (!list_add(d, *p >> 3, body, (size_t)len))
+                return KP_DECODE_TOO_LARGE;
+            p = body + len;
+        } else {
+            step = list_other(d, &p);
+        }
+    }
+    return step;
 }
 
 static enum kp_decode_step survey(struct kp_decoder *d)
 {
-    struct kp_proto f;
-    size_t n[PROFILE_MAX_FIELD + 1] = {0};
-    kp_proto_start(&f, d->data, d->len);
-    while (kp_quick_next(&f)) {
-        if (f.field > PROFILE_MAX_FIELD)
-            continue;
-        if (f.field == PROFILE_COMMENT && f.type == KP_PROTO_BYTES)
-            n[PROFILE_COMMENT] += count_packed(f.data, f.len);
-        else
-            n[f.field]++;
-    }
-    if (f.bad || n[PROFILE_STRING_TABLE] == 0 || n[PROFILE_SAMPLE_TYPE] > MAX_SAMPLE_TYPES ||
-        (n[PROFILE_SAMPLE_TYPE] == 0 && n[PROFILE_SAMPLE] > 0) ||
-        n[PROFILE_SAMPLE_TYPE] * n[PROFILE_SAMPLE] > d->len) // a value is a byte at least
+    enum kp_decode_step step = list_fields(d);
+    const struct kp_profile *p = d->p;
+    const struct kp_decode_list *l = d->lists;
+    if (step != KP_DECODE_OK)
+        return step;
+    if (l[PROFILE_STRING_TABLE].n == 0 || l[PROFILE_SAMPLE_TYPE].n > MAX_SAMPLE_TYPES ||
+        (l[PROFILE_SAMPLE_TYPE].n == 0 && l[PROFILE_SAMPLE].n > 0) ||
+        l[PROFILE_SAMPLE_TYPE].n * l[PROFILE_SAMPLE].n > d->len) // a value is a byte at least
         return KP_DECODE_BROKEN;
-    for (unsigned i = 1; i <= PROFILE_MAX_FIELD; i++)
-        if (n[i] > d->max_entities)
-            return KP_DECODE_TOO_LARGE;
-    d->n_types = (uint32_t)n[PROFILE_SAMPLE_TYPE];
-    d->n_samples = (uint32_t)n[PROFILE_SAMPLE];
-    d->n_mappings = (uint32_t)n[PROFILE_MAPPING];
-    d->n_locations = (uint32_t)n[PROFILE_LOCATION];
-    d->n_functions = (uint32_t)n[PROFILE_FUNCTION];
-    d->n_strings = (uint32_t)n[PROFILE_STRING_TABLE];
-    d->n_comments = (uint32_t)n[PROFILE_COMMENT];
-    d->mappings.n_dense = d->n_mappings;
-    d->locations.n_dense = d->n_locations;
-    d->functions.n_dense = d->n_functions;
+    d->n_types = (uint32_t)l[PROFILE_SAMPLE_TYPE].n;
+    d->n_samples = (uint32_t)l[PROFILE_SAMPLE].n;
+    d->mappings.n_dense = d->n_mappings = (uint32_t)l[PROFILE_MAPPING].n;
+    d->locations.n_dense = d->n_locations = (uint32_t)l[PROFILE_LOCATION].n;
+    d->functions.n_dense = d->n_functions = (uint32_t)l[PROFILE_FUNCTION].n;
+    d->n_strings = (uint32_t)l[PROFILE_STRING_TABLE].n;
+    for (size_t i = 0; i < d->comments.n; i++)
+        if (d->comments.items[i] >= d->n_strings)
+            return KP_DECODE_BROKEN;
+    if (p->drop_frames >= d->n_strings || p->keep_frames >= d->n_strings || p->default_type >= d->n_strings ||
+        p->doc_url >= d->n_strings)
+        return KP_DECODE_BROKEN;
     return KP_DECODE_OK;
 }
 
+// All in one piece, not zeroed: a profile that is handed over has every entry written.
 static void make_tables(struct kp_decoder *d)
 {
     struct kp_profile *p = d->p;
-    p->strings = KP_ARENA_ARRAY(&d->arena, struct kp_str, d->n_strings);
-    p->sample_types = KP_ARENA_ARRAY(&d->arena, struct kp_value_type, d->n_types + 1);
-    p->samples = KP_ARENA_ARRAY(&d->arena, struct kp_sample, d->n_samples + 1);
-    p->values = KP_ARENA_ARRAY(&d->arena, int64_t, (size_t)d->n_samples * d->n_types + 1);
-    p->mappings = KP_ARENA_ARRAY(&d->arena, struct kp_mapping, d->n_mappings + 1);
-    p->locations = KP_ARENA_ARRAY(&d->arena, struct kp_location, d->n_locations + 1);
-    p->functions = KP_ARENA_ARRAY(&d->arena, struct kp_function, d->n_functions + 1);
-    p->comments = KP_ARENA_ARRAY(&d->arena, uint32_t, d->n_comments + 1);
+    const size_t bytes[] = {d->n_strings * sizeof *p->strings, d->n_types * sizeof *p->sample_types,
+        d->n_samples * sizeof *p->samples, (size_t)d->n_samples * d->n_types * sizeof *p->values,
+        d->n_mappings * sizeof *p->mappings, d->n_locations * sizeof *p->locations,
+        d->n_functions * sizeof *p->functions, d->comments.n * sizeof *p->comments};
+    size_t at[KP_COUNT(bytes) + 1] = {0};
+    for (size_t i = 0; i < KP_COUNT(bytes); i++)
+        at[i + 1] = at[i] + (bytes[i] + 7) / 8 * 8; // none is aligned to more
+    uint8_t *room = p->buffers.tables = kp_alloc(at[KP_COUNT(bytes)]);
+    p->strings = (void *)(room + at[0]);
+    p->sample_types = (void *)(room + at[1]);
+    p->samples = (void *)(room + at[2]);
+    p->values = (void *)(room + at[3]);
+    p->mappings = (void *)(room + at[4]);
+    p->locations = (void *)(room + at[5]);
+    p->functions = (void *)(room + at[6]);
+    p->comments = (void *)(room + at[7]);
+    if (d->comments.n > 0)
+        memcpy(p->comments, d->comments.items, d->comments.n * sizeof *p->comments);
 }
 
 // ---- ids ----
 
-static enum kp_decode_step collect_ids(
-    const struct kp_decoder *d, uint64_t field, uint32_t n, struct kp_idmap *map)
+static enum kp_decode_step collect_ids(const struct kp_decoder *d, unsigned kind, struct kp_idmap *map)
 {
-    struct kp_proto f;
-    uint32_t at = 0;
+    uint32_t n = (uint32_t)d->lists[kind].n;
     kp_idmap_make(map, n);
-    kp_proto_start(&f, d->data, d->len);
-    while (kp_proto_next(&f)) {
+    for (uint32_t i = 0; i < n; i++) {
+        struct kp_bytes b = kp_decode_bytes(d, kind, i);
         struct kp_proto m;
         uint64_t id = 0;
-        if (f.field != field || f.type != KP_PROTO_BYTES)
-            continue;
-        kp_proto_start(&m, f.data, f.len);
+        kp_proto_start(&m, b.p, (size_t)(b.end - b.p));
         while (kp_proto_next(&m))
             if (m.field == 1 && m.type == KP_PROTO_VARINT)
                 id = m.value;
         if (m.bad || id == 0)
             return KP_DECODE_BROKEN;
-        kp_idmap_add(map, id, at++);
+        kp_idmap_add(map, id, i);
     }
     return kp_idmap_seal(map) ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
@@ -195,10 +301,9 @@ static enum kp_decode_step take_values(
     return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-HOT static enum kp_decode_step take_sample(struct kp_decoder *d, struct kp_bytes b)
+HOT static enum kp_decode_step take_sample(struct kp_decoder *d, struct kp_bytes b, uint32_t at)
 {
     struct kp_proto m;
-    uint32_t at = d->at_sample++;
     struct kp_sample *s = &d->p->samples[at];
     uint32_t n_values = 0;
     enum kp_decode_step step = KP_DECODE_OK;
@@ -220,138 +325,42 @@ HOT static enum kp_decode_step take_sample(struct kp_decoder *d, struct kp_bytes
     return m.bad || n_values != d->n_types ? KP_DECODE_BROKEN : KP_DECODE_OK;
 }
 
-static enum kp_decode_step take_comments(struct kp_decoder *d, const struct kp_proto *f)
+static enum kp_decode_step take_strings(struct kp_decoder *d)
 {
-    struct kp_proto_values it = kp_proto_values(f);
-    uint64_t index;
-    while (kp_proto_value(&it, &index)) {
-        if (index >= d->n_strings || d->at_comment >= d->n_comments)
-            return KP_DECODE_BROKEN;
-        d->p->comments[d->at_comment++] = (uint32_t)index;
-    }
-    return it.bad ? KP_DECODE_BROKEN : KP_DECODE_OK;
+    const struct kp_decode_field *f = d->lists[PROFILE_STRING_TABLE].items;
+    for (uint32_t i = 0; i < d->n_strings; i++)
+        d->p->strings[i] = (struct kp_str){(const char *)d->data + f[i].at, f[i].len};
+    return f[0].len == 0 ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
-static inline enum kp_decode_step take_text(struct kp_decoder *d, struct kp_bytes b)
+static enum kp_decode_step take_types(struct kp_decoder *d)
 {
-    if (d->at_string == 0 && b.p != b.end)
-        return KP_DECODE_BROKEN;
-    d->p->strings[d->at_string++] = (struct kp_str){(const char *)b.p, (uint32_t)(b.end - b.p)};
-    return KP_DECODE_OK;
+    enum kp_decode_step step = KP_DECODE_OK;
+    for (uint32_t i = 0; step == KP_DECODE_OK && i < d->n_types; i++)
+        step = take_value_type(d, kp_decode_bytes(d, PROFILE_SAMPLE_TYPE, i), &d->p->sample_types[i]);
+    size_t n = d->lists[PROFILE_PERIOD_TYPE].n; // the last one counts
+    d->p->has_period_type = n > 0;
+    for (uint32_t i = 0; step == KP_DECODE_OK && i < n; i++)
+        step = take_value_type(d, kp_decode_bytes(d, PROFILE_PERIOD_TYPE, i), &d->p->period_type);
+    return step;
 }
 
-static enum kp_decode_step take_message(struct kp_decoder *d, const struct kp_proto *f)
+static enum kp_decode_step take_samples(struct kp_decoder *d)
 {
-    if (f->type != KP_PROTO_BYTES)
-        return KP_DECODE_BROKEN;
-    switch (f->field) {
-    case PROFILE_SAMPLE_TYPE:
-        return take_value_type(d, kp_bytes_of(f), &d->p->sample_types[d->at_type++]);
-    case PROFILE_SAMPLE:
-        return take_sample(d, kp_bytes_of(f));
-    case PROFILE_MAPPING:
-        return kp_decode_mapping(d, kp_bytes_of(f));
-    case PROFILE_LOCATION:
-        return kp_decode_location(d, kp_bytes_of(f));
-    case PROFILE_FUNCTION:
-        return kp_decode_function(d, kp_bytes_of(f));
-    case PROFILE_STRING_TABLE:
-        return take_text(d, kp_bytes_of(f));
-    default:
-        d->p->has_period_type = true;
-        return take_value_type(d, kp_bytes_of(f), &d->p->period_type);
-    }
-}
-
-static enum kp_decode_step take_number(const struct kp_proto *f, int64_t *ret)
-{
-    *ret = (int64_t)f->value;
-    return f->type == KP_PROTO_VARINT ? KP_DECODE_OK : KP_DECODE_BROKEN;
-}
-
-static enum kp_decode_step take_string(const struct kp_decoder *d, const struct kp_proto *f, uint32_t *ret)
-{
-    *ret = (uint32_t)f->value;
-    return f->type == KP_PROTO_VARINT && f->value < d->n_strings ? KP_DECODE_OK : KP_DECODE_BROKEN;
-}
-
-static enum kp_decode_step take_field(struct kp_decoder *d, const struct kp_proto *f)
-{
-    switch (f->field) {
-    case PROFILE_SAMPLE_TYPE:
-    case PROFILE_SAMPLE:
-    case PROFILE_MAPPING:
-    case PROFILE_LOCATION:
-    case PROFILE_FUNCTION:
-    case PROFILE_STRING_TABLE:
-    case PROFILE_PERIOD_TYPE:
-        return take_message(d, f);
-    case PROFILE_TIME_NANOS: // twice: two profiles behind each other
-        return d->p->time_ns != 0 ? KP_DECODE_BROKEN : take_number(f, &d->p->time_ns);
-    case PROFILE_DURATION_NANOS:
-        return take_number(f, &d->p->duration_ns);
-    case PROFILE_PERIOD:
-        return take_number(f, &d->p->period);
-    case PROFILE_COMMENT:
-        return take_comments(d, f);
-    case PROFILE_DROP_FRAMES:
-        return take_string(d, f, &d->p->drop_frames);
-    case PROFILE_KEEP_FRAMES:
-        return take_string(d, f, &d->p->keep_frames);
-    case PROFILE_DEFAULT_SAMPLE_TYPE:
-        return take_string(d, f, &d->p->default_type);
-    case PROFILE_DOC_URL:
-        return take_string(d, f, &d->p->doc_url);
-    default:
-        return KP_DECODE_OK;
-    }
-}
-
-// The four that profiles consist of; false: another field.
-static inline bool take_many(struct kp_decoder *d, unsigned tag, struct kp_bytes b, enum kp_decode_step *ret)
-{
-    switch (tag) {
-    case PROFILE_SAMPLE << 3 | KP_PROTO_BYTES:
-        *ret = take_sample(d, b);
-        return true;
-    case PROFILE_LOCATION << 3 | KP_PROTO_BYTES:
-        *ret = kp_decode_location(d, b);
-        return true;
-    case PROFILE_FUNCTION << 3 | KP_PROTO_BYTES:
-        *ret = kp_decode_function(d, b);
-        return true;
-    case PROFILE_STRING_TABLE << 3 | KP_PROTO_BYTES:
-        *ret = take_text(d, b);
-        return true;
-    default:
-        return false;
-    }
+    enum kp_decode_step step = KP_DECODE_OK;
+    for (uint32_t i = 0; step == KP_DECODE_OK && i < d->n_samples; i++)
+        step = take_sample(d, kp_decode_bytes(d, PROFILE_SAMPLE, i), i);
+    return step;
 }
 
 static enum kp_decode_step fill(struct kp_decoder *d)
 {
-    const uint8_t *p = d->data;
-    const uint8_t *end = p + d->len;
+    static enum kp_decode_step (*const takes[])(struct kp_decoder *) = {
+        take_strings, take_types, kp_decode_mappings, kp_decode_functions, kp_decode_locations, take_samples};
     enum kp_decode_step step = KP_DECODE_OK;
     d->frames.n = d->labels.n = d->lines.n = 0;
-    d->at_type = d->at_sample = d->at_mapping = d->at_location = d->at_function = d->at_string = 0;
-    d->at_comment = 0;
-    d->p->time_ns = 0;
-    while (step == KP_DECODE_OK && p < end) {
-        uint64_t len;
-        const uint8_t *body = kp_quick_varint(p + 1, end, &len);
-        if (body <= end && len <= (uint64_t)(end - body) &&
-            take_many(d, *p, (struct kp_bytes){body, body + len}, &step)) {
-            p = body + len;
-            continue;
-        }
-        struct kp_proto f;
-        kp_proto_start(&f, p, (size_t)(end - p));
-        if (!kp_proto_next(&f))
-            return KP_DECODE_BROKEN;
-        step = take_field(d, &f);
-        p = f.p;
-    }
+    for (size_t i = 0; step == KP_DECODE_OK && i < KP_COUNT(takes); i++)
+        step = takes[i](d);
     return step;
 }
 
@@ -367,11 +376,11 @@ static enum kp_decode_step decode(struct kp_decoder *d)
         return step;
     // a reference that leads nowhere may also be one by an id that is not an index
     d->sparse = true;
-    step = collect_ids(d, PROFILE_MAPPING, d->n_mappings, &d->mappings);
+    step = collect_ids(d, PROFILE_MAPPING, &d->mappings);
     if (step == KP_DECODE_OK)
-        step = collect_ids(d, PROFILE_LOCATION, d->n_locations, &d->locations);
+        step = collect_ids(d, PROFILE_LOCATION, &d->locations);
     if (step == KP_DECODE_OK)
-        step = collect_ids(d, PROFILE_FUNCTION, d->n_functions, &d->functions);
+        step = collect_ids(d, PROFILE_FUNCTION, &d->functions);
     return step == KP_DECODE_OK ? fill(d) : step;
 }
 
@@ -390,7 +399,7 @@ static void hand_over(struct kp_decoder *d)
     p->n_mappings = d->n_mappings;
     p->n_locations = d->n_locations;
     p->n_functions = d->n_functions;
-    p->n_comments = d->at_comment;
+    p->n_comments = (uint32_t)d->comments.n;
 }
 
 int kp_profile_decode_proto(
@@ -407,15 +416,20 @@ int kp_profile_decode_proto(
     d.max_frames = 16 * most;
     d.max_details = 4 * most;
     d.p->buffers.bytes = bytes;
-    (void)kp_decode_room_for(&d.frames, len / 16); // about what they come to; and none is NULL
+    (void)kp_decode_room_for(&d.frames, len / 8); // about what they come to; and none is NULL
     (void)kp_decode_room_for(&d.labels, 0);
-    (void)kp_decode_room_for(&d.lines, len / 64);
+    (void)kp_decode_room_for(&d.lines, len / 40);
+    static const unsigned many[] = {PROFILE_SAMPLE, PROFILE_LOCATION, PROFILE_FUNCTION, PROFILE_STRING_TABLE};
+    for (size_t i = 0; i < KP_COUNT(many); i++)
+        (void)list_grow(&d, &d.lists[many[i]], len / 64 + 16);
     enum kp_decode_step step = decode(&d);
     hand_over(&d);
     kp_idmap_finish(&d.mappings);
     kp_idmap_finish(&d.locations);
     kp_idmap_finish(&d.functions);
-    d.p->arena = d.arena;
+    for (size_t i = 0; i < KP_COUNT(d.lists); i++)
+        kp_free(d.lists[i].items);
+    kp_array_free(&d.comments);
     if (step != KP_DECODE_OK) {
         d.p->buffers.bytes = NULL;
         kp_profile_free(d.p);

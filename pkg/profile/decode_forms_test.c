@@ -86,11 +86,60 @@ static void test_lengths_of_numbers(void **state)
     }
 }
 
+// The tag of a message in two bytes where one would do: it keeps its place among the others.
+static void put_wide(struct kp_strbuf *b, unsigned field, const void *data, size_t len, bool wide)
+{
+    kp_strbuf_addc(b, (char)(field << 3 | 2 | (wide ? 0x80 : 0)));
+    if (wide)
+        kp_strbuf_addc(b, 0);
+    fixture_varint(b, len);
+    kp_strbuf_add(b, data, len);
+}
+
+static struct kp_profile *decode_wide(unsigned wide)
+{
+    static const char *const strings[] = {"", "samples", "count", "main.a", "main.b", "note"};
+    static const uint8_t sample[][4] = {{8, 1, 16, 7}, {8, 2, 16, 9}, {8, 1, 16, 5}};
+    static const uint8_t location[][4] = {{8, 1, 24, 64}, {8, 2, 24, 65}, {8, 3, 24, 66}};
+    static const uint8_t function[][4] = {{8, 1, 16, 3}, {8, 2, 16, 4}, {8, 3, 16, 3}};
+    kp_auto_strbuf b;
+    kp_strbuf_init(&b, 1 << 20);
+    fixture_number(&b, 13, 5); // a comment, packed ones, and another; what they name comes later
+    fixture_bytes(&b, 13, "\4\3", 2);
+    fixture_number(&b, 7, 5);
+    MESSAGE(&b, 1, 1, 1, 2, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        put_wide(&b, 2, sample[i], 4, (wide >> i & 1) != 0);
+        put_wide(&b, 4, location[i], 4, (wide >> i & 1) != 0);
+        put_wide(&b, 5, function[i], 4, (wide >> i & 1) != 0);
+    }
+    for (unsigned i = 0; i < KP_COUNT(strings); i++)
+        put_wide(&b, 6, strings[i], strlen(strings[i]), (wide >> i & 1) != 0);
+    fixture_number(&b, 13, 1);
+    return fixture_decode_bytes("wide", b.data, b.len);
+}
+
+static void test_wide_tags(void **state)
+{
+    (void)state;
+    kp_auto_profile *want = decode_wide(0);
+    const uint32_t comments[] = {5, 4, 3, 1};
+    assert_int_equal(want->n_comments, KP_COUNT(comments));
+    assert_memory_equal(want->comments, comments, sizeof comments);
+    assert_int_equal(want->drop_frames, 5);
+    assert_true(want->n_samples == 3 && want->n_locations == 3 && want->n_functions == 3);
+    for (unsigned wide = 1; wide < 64; wide++) {
+        kp_auto_profile *p = decode_wide(wide);
+        fixture_same("wide", want, p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_of_a_message),
         cmocka_unit_test(test_lengths_of_numbers),
+        cmocka_unit_test(test_wide_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,20 +8,28 @@
 #include "profile/profile.h"
 #include "profile/quick.h"
 
+// A message on the top level.
+struct kp_decode_field {
+    uint32_t at, len;
+};
+
 struct kp_decoder {
     const uint8_t *data;
     size_t len;
     size_t max_entities, max_depth, max_labels;
     size_t max_frames, max_details; // in all: of samples; labels of samples, lines of locations
     struct kp_profile *p;
-    struct kp_arena *arena;
-    uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types, n_comments;
+    uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types;
     struct kp_idmap mappings, locations, functions;
     bool sparse; // ids are not 1..n
     KP_ARRAY(uint32_t) frames;
     KP_ARRAY(struct kp_sample_label) labels;
     KP_ARRAY(struct kp_line) lines;
-    uint32_t at_type, at_sample, at_mapping, at_location, at_function, at_string, at_comment;
+    KP_ARRAY(uint32_t) comments;
+    struct kp_decode_list {
+        struct kp_decode_field *items;
+        size_t n, cap;
+    } lists[PROFILE_MAX_FIELD + 1]; // by kind
 };
 
 enum kp_decode_step { KP_DECODE_OK, KP_DECODE_BROKEN, KP_DECODE_TOO_LARGE, KP_DECODE_SPARSE };
@@ -34,6 +42,12 @@ struct kp_bytes {
 static inline struct kp_bytes kp_bytes_of(const struct kp_proto *f)
 {
     return (struct kp_bytes){f->data, f->data + f->len};
+}
+
+static inline struct kp_bytes kp_decode_bytes(const struct kp_decoder *d, unsigned kind, uint32_t i)
+{
+    const uint8_t *p = d->data + d->lists[kind].items[i].at;
+    return (struct kp_bytes){p, p + d->lists[kind].items[i].len};
 }
 
 // Told at once, not when a sample or a location is over: it may be as long as the profile.
@@ -49,8 +63,8 @@ static inline enum kp_decode_step kp_decode_room(size_t n, uint32_t first, size_
                   (array)->items = kp_grow((array)->items, (array)->cap, sizeof *(array)->items))            \
             : (array)->items)
 
-enum kp_decode_step kp_decode_mapping(struct kp_decoder *d, struct kp_bytes b);
-enum kp_decode_step kp_decode_function(struct kp_decoder *d, struct kp_bytes b);
-enum kp_decode_step kp_decode_location(struct kp_decoder *d, struct kp_bytes b);
+enum kp_decode_step kp_decode_mappings(struct kp_decoder *d);
+enum kp_decode_step kp_decode_functions(struct kp_decoder *d);
+enum kp_decode_step kp_decode_locations(struct kp_decoder *d);
 
 #endif

@@ -24,6 +24,7 @@ void kp_profile_free(struct kp_profile *profile)
         return;
     kp_arena_free(profile->arena);
     kp_free(profile->buffers.bytes);
+    kp_free(profile->buffers.tables);
     kp_free(profile->buffers.frames);
     kp_free(profile->buffers.labels);
     kp_free(profile->buffers.lines);

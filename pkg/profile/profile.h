@@ -88,7 +88,7 @@ struct kp_profile {
     bool legacy; // decoded from a form before profile.proto (legacy.h): encoding gives another kind of bytes
     uint32_t drop_frames, keep_frames, default_type, doc_url; // strings
     struct {
-        void *bytes, *frames, *labels, *lines;
+        void *bytes, *tables, *frames, *labels, *lines;
     } buffers; // private: what a decoded profile's strings and arrays lie in
 };
 
