@@ -144,7 +144,8 @@ func (w *world) complete(t *testing.T, items []f.Profile, concerns func(one, nex
 	}
 }
 
-// wait keeps the disk as it is until the policy says that captures wait, and as many do as there are in an interval. It returns how many.
+// wait keeps the disk as it is until the policy says that captures wait, and as many do as there are in two intervals, so that there is an
+// order for them to come in. It returns how many.
 func (w *world) wait(t *testing.T) (p *f.Policy, waiting int) {
 	t.Helper()
 	p = f.PolicyIs(t, 90*time.Second, w.ns, "checkout", "the policy says that captures wait", func(p *f.Policy) error {
@@ -153,8 +154,8 @@ func (w *world) wait(t *testing.T) (p *f.Policy, waiting int) {
 		}
 		return f.Is("CapturesSucceeding", "True", "WaitingForRegistry")(p)
 	})
-	f.Within(t, 90*time.Second, "a capture of everything waits", func() error { // status counts once a minute
-		if waiting = int(value(f.Metrics(t, "controller"), "kube_pprof_sink_waiting")); waiting < everything {
+	f.Within(t, 120*time.Second, "captures of two intervals wait", func() error { // status counts once a minute
+		if waiting = int(value(f.Metrics(t, "controller"), "kube_pprof_sink_waiting")); waiting < 2*everything {
 			return fmt.Errorf("%d wait", waiting)
 		}
 		return nil
@@ -185,7 +186,9 @@ func (w *world) drained(t *testing.T, waited int, from, to time.Time) {
 		return w.since(t, to)
 	})
 	late, items := 0, w.list(t)
+	several := 0 // of which more than one waited
 	for what, list := range series(items) {
+		before := late
 		for i, p := range list {
 			if p.EndTime.Before(to) && p.ReceivedTime.After(to) {
 				late++
@@ -194,10 +197,16 @@ func (w *world) drained(t *testing.T, waited int, from, to time.Time) {
 				t.Errorf("%s: slot %s came before slot %s", what, p.SlotTime, list[i-1].SlotTime)
 			}
 		}
+		if late > before+1 {
+			several++
+		}
 	}
 	w.complete(t, items, func(one, next f.Profile) bool { return !next.StartTime.Before(from) && !one.SlotTime.After(to) })
 	if late < waited {
 		t.Errorf("%d captures waited, %d came later", waited, late)
+	}
+	if several == 0 {
+		t.Error("nothing had two captures that waited")
 	}
 	t.Logf("%d captures waited and came in order", late)
 }
