@@ -10,7 +10,7 @@
 
 #define TICK_MS       500
 #define DRAIN_TICK_MS 20
-#define LWS_TIMEOUT_S 10     // of lws's own: TLS handshakes, flushing at close
+#define LWS_TIMEOUT_S 10     // at least, of lws's own: TLS handshakes, flushing at close
 #define LWS_BUFFER    131072 // holds most uploads; larger than a TLS record, or they stall on libuv
 
 // ---- the tick ----
@@ -68,7 +68,8 @@ static int make_context(struct kp_http_server *server, struct kp_error *err)
         LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = loops;
     info.pt_serv_buf_size = LWS_BUFFER;
-    info.timeout_secs = LWS_TIMEOUT_S;
+    int64_t patience_s = server->options.header_timeout_ms / 1000;
+    info.timeout_secs = patience_s > LWS_TIMEOUT_S ? (unsigned)patience_s : LWS_TIMEOUT_S;
     info.fd_limit_per_thread = (unsigned)server->options.max_connections + 32;
     info.gid = (gid_t)-1;
     info.uid = (uid_t)-1;
@@ -107,7 +108,7 @@ struct kp_http_server *kp_http_server_create(
         o->max_body_bytes_in_flight > 0 ? o->max_body_bytes_in_flight : (size_t)128 * 1024 * 1024;
     o->header_timeout_ms = o->header_timeout_ms > 0 ? o->header_timeout_ms : 10000;
     o->idle_timeout_ms = o->idle_timeout_ms > 0 ? o->idle_timeout_ms : 60000;
-    o->min_rate_bytes_per_s = o->min_rate_bytes_per_s > 0 ? o->min_rate_bytes_per_s : 1024;
+    o->min_rate_bytes_per_s = o->min_rate_bytes_per_s != 0 ? o->min_rate_bytes_per_s : 1024;
     server->loop = loop;
     kp_list_init(&server->listeners);
     kp_list_init(&server->conns);

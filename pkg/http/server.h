@@ -46,7 +46,8 @@ struct kp_http_server_options {
     size_t max_body_bytes_in_flight; // of all requests together; beyond it reading pauses; 0 = 128 MiB
     int64_t header_timeout_ms;       // wall clock for the header block; 0 = 10 s
     int64_t idle_timeout_ms;         // keep-alive; 0 = 60 s
-    int64_t min_rate_bytes_per_s;    // of bodies and readers, after a grace of 10 s; 0 = 1 KiB/s
+    // Of bodies and readers, after a grace of 10 s; 0 = 1 KiB/s, negative = none.
+    int64_t min_rate_bytes_per_s;
     struct kp_metrics *metrics; // http_requests_total{route,code}, http_request_duration_seconds{route}, ...
     // One access line per answer; NULL = none.
     void (*on_access)(

@@ -26,6 +26,8 @@
 #include "testkit/testkit.h"
 #include "base/banned.h"
 
+#define PATIENCE_MS 120000 // many at once, on a machine that is busy
+
 enum { MANY = 40 };
 
 struct bench {
@@ -74,8 +76,8 @@ static int start(void **state)
     b->ca = kp_test_cert_make(&(struct kp_test_cert_recipe){.name = "ca", .ca = true});
     b->server_cert = server_pair(b, "first", false);
     write_pair(b, &b->server_cert);
-    b->server =
-        kp_http_server_create(b->loop, &(struct kp_http_server_options){.header_timeout_ms = 60000}, NULL);
+    b->server = kp_http_server_create(
+        b->loop, &(struct kp_http_server_options){.header_timeout_ms = PATIENCE_MS}, NULL);
     const struct kp_http_listener listener = {.address = "127.0.0.1:0",
         .cert_file = b->cert_file,
         .key_file = b->key_file,
@@ -123,7 +125,7 @@ static void send_one(struct bench *b, const struct kp_test_cert *client)
     struct kp_http_call *call;
     const struct kp_http_request get = {.method = "GET",
         .url = b->url,
-        .connect_timeout_ms = 60000, // many at once, on a machine that is busy
+        .connect_timeout_ms = PATIENCE_MS,
         .tls = {.ca_pem = b->ca.cert,
             .cert_pem = client ? client->cert : NULL,
             .key_pem = client ? client->key : NULL},
@@ -137,7 +139,7 @@ static void send_one(struct bench *b, const struct kp_test_cert *client)
 static const char *ask(struct bench *b, const struct kp_test_cert *client)
 {
     send_one(b, client);
-    assert_true(kp_loop_run_until(b->loop, &b->done, 20000));
+    assert_true(kp_loop_run_until(b->loop, &b->done, PATIENCE_MS));
     return b->failure[0] != '\0' ? b->failure : b->body;
 }
 
@@ -323,7 +325,7 @@ static void meet(struct bench *b, struct peer *p)
     p->port = b->port;
     p->done = false;
     kp_job_run(b->loop, KP_JOB_SHORT, peer_work, peer_done, p);
-    assert_true(kp_loop_run_until(b->loop, &p->done, 20000));
+    assert_true(kp_loop_run_until(b->loop, &p->done, PATIENCE_MS));
 }
 
 static void test_tls_is_1_2_or_later(void **state)
@@ -451,7 +453,7 @@ static void test_many_clients_at_once(void **state)
             send_one(b, &client);
         while (b->n_done < round * MANY) {
             b->done = false;
-            assert_true(kp_loop_run_until(b->loop, &b->done, 20000));
+            assert_true(kp_loop_run_until(b->loop, &b->done, PATIENCE_MS));
         }
     }
     assert_int_equal(b->n_ok, 3 * MANY);
