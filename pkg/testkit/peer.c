@@ -291,11 +291,18 @@ static int listen_loopback(int *ret_port)
     return fd;
 }
 
+// Bound and not listened on: connections are refused, and no other process is given the port.
 int kp_test_closed_port(void)
 {
-    int port;
-    close(listen_loopback(&port));
-    return port;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int on = 1; // so that the test may listen there later
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        fail_msg("cannot bind to 127.0.0.1: %s", strerror(errno));
+    return ntohs(address.sin_port);
 }
 
 static struct kp_peer *start(kp_peer_route_fn route, void *user, const struct kp_step *script)

@@ -126,7 +126,8 @@ size_t kp_peer_max_open(struct kp_peer *peer);    // most at the same time
 // Waits until none is open (the other side let go); false after timeout_ms.
 bool kp_peer_wait_closed(struct kp_peer *peer, int timeout_ms);
 
-// A port of 127.0.0.1 nobody listens on (for connection refused).
+// A port of 127.0.0.1 nobody listens on (for connection refused) until the test does, with SO_REUSEADDR. It
+// is the test's until it ends.
 int kp_test_closed_port(void);
 
 #endif
