@@ -106,8 +106,7 @@ static void test_cut_messages(void **state)
     struct kp_error err = run_one(bench, listens, got);
     assert_string_equal(err.text, "");
     assert_string_equal(got, "onetwo!");
-    turn_loop(bench, 0);
-    server_wait_stage(bench->server, 1);
+    turn_until_stage(bench, 1);
     bench_destroy(bench);
 }
 
@@ -308,13 +307,7 @@ static void test_client_leaves(void **state)
     bench_open(bench);
     client_start(bench, leaves);
     clients_join(bench);
-    bool arrived = false;
-    while (!arrived) {
-        turn_loop(bench, 5);
-        pthread_mutex_lock(&bench->server->lock);
-        arrived = bench->server->stage == 1;
-        pthread_mutex_unlock(&bench->server->lock);
-    }
+    turn_until_stage(bench, 1);
     kp_forward_error(bench->forward, &err);
     assert_int_equal(err.code, 0);
     bench_destroy(bench);
@@ -343,7 +336,7 @@ static void test_destroy_in_the_middle(void **state)
             fds[k] = client_connect(kp_forward_socket(bench->forward));
         turn_loop(bench, 20);
         if (i < 3)
-            server_wait_stage(bench->server, 1);
+            turn_until_stage(bench, 1);
         turn_loop(bench, 20);
         if (i % 2 == 1) { // the wrong way round
             kp_kube_destroy(kp_take(bench->kube));

@@ -183,8 +183,7 @@ static void test_broken_rules(void **state)
         struct bench *bench = bench_create(breaks_rules, NULL);
         struct kp_error err = run_one(bench, listens, NULL);
         assert_failure(&err, KP_INVALID, rows[i].part);
-        turn_loop(bench, 0);
-        server_wait_stage(bench->server, 1);
+        turn_until_stage(bench, 1);
         bench_destroy(bench);
     }
 }
