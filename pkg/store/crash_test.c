@@ -11,7 +11,8 @@
 #include "testkit/testkit.h"
 #include "base/banned.h"
 
-#define ROUNDS 120
+#define ROUNDS      120
+#define MOST_ROUNDS 1200
 
 struct line {
     char id[32];
@@ -93,7 +94,8 @@ static void test_killed(void **state)
         .on_line = on_line,
         .user = &all,
         .spread_ns = 25000000};
-    for (int round = 0; round < ROUNDS; round++) {
+    // on a busy machine a victim may have done next to nothing
+    for (int round = 0; round < ROUNDS || (all.lines.n <= ROUNDS && round < MOST_ROUNDS); round++) {
         size_t before = all.lines.n;
         kill_one(&victim, dir, &random);
         if (round % 10 == 5) { // rebuilt from the logs alone
@@ -105,7 +107,7 @@ static void test_killed(void **state)
         const struct kp_store_options options = {.dir = dir, .log_file_bytes = 1 << 20};
         if (kp_store_open(&options, &store, &err) != 0)
             fail_msg("round %d: %s", round, err.text);
-        check_all(store, &all, round + 1 == ROUNDS ? 0 : before);
+        check_all(store, &all, round + 1 >= ROUNDS ? 0 : before);
         struct kp_store_stats stats;
         kp_store_get_stats(store, &stats);
         assert_true(stats.n_profiles >= all.lines.n);
