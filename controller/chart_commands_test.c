@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdatomic.h>
 #include <cmocka.h>
 
 #include "controller/process_fixture.h"
@@ -27,9 +28,10 @@
     "release-name\":\"other\",\"meta.helm.sh/release-namespace\":\"prof\"}}}"
 #define FOUND "{\"metadata\":{\"name\":\"annotated-pods\",\"uid\":\"u1\"," OURS "}}"
 
-// Runs apply-policy with one more flag (NULL = none) against these answers.
-static void applies(
-    const struct peer_step *steps, size_t n, const char *text, const char *flag, int code, const char *says)
+// Runs apply-policy with one more flag (NULL = none) against these answers; it asks for `least` of them at
+// least.
+static void applies(const struct peer_step *steps, size_t n, size_t least, const char *text, const char *flag,
+    int code, const char *says)
 {
     char *dir = kp_test_tmpdir();
     struct peer *peer = peer_start(steps, n);
@@ -48,7 +50,7 @@ static void applies(
     int ended = ends(&p);
     size_t seen = peer_seen(peer);
     kp_auto_free char *failure = peer_stop(peer);
-    if (ended != code || strstr(p.said, says) == NULL || seen != n || failure != NULL)
+    if (ended != code || strstr(p.said, says) == NULL || seen < least || seen > n || failure != NULL)
         fail_msg("it ended with %d after %zu requests (%s) and said:\n%s", ended, seen,
             failure != NULL ? failure : "as expected", p.said);
     kp_test_rmdir(dir);
@@ -56,7 +58,13 @@ static void applies(
 #define APPLIES(text, flag, code, says, ...)                                                                 \
     do {                                                                                                     \
         static const struct peer_step steps[] = {__VA_ARGS__};                                               \
-        applies(steps, KP_COUNT(steps), text, flag, code, says);                                             \
+        applies(steps, KP_COUNT(steps), KP_COUNT(steps), text, flag, code, says);                            \
+    } while (0)
+// Its time is short: on a busy machine it may be over after the first two.
+#define GIVES_UP(flag, says, ...)                                                                            \
+    do {                                                                                                     \
+        static const struct peer_step steps[] = {__VA_ARGS__};                                               \
+        applies(steps, KP_COUNT(steps), 2, POLICY, flag, 1, says);                                           \
     } while (0)
 
 static void test_a_policy_is_applied(void **state)
@@ -74,7 +82,7 @@ static void test_it_waits_for_the_kind(void **state)
     APPLIES(POLICY, NULL, 0, "is applied", {.expect = GET, .status = 404, .body = "404 page not found\n"},
         {.expect = APPLY, .status = 404, .body = "404 page not found\n"},
         {.expect = GET, .status = 404, .body = NOT_FOUND}, {.expect = APPLY, .status = 201, .body = POLICY});
-    APPLIES(POLICY, "--timeout=100ms", 1, "404", {.expect = GET, .status = 404, .body = NOT_FOUND},
+    GIVES_UP("--timeout=100ms", "404", {.expect = GET, .status = 404, .body = NOT_FOUND},
         {.expect = APPLY, .status = 404, .body = "404 page not found\n"},
         {.expect = GET, .status = 404, .body = NOT_FOUND},
         {.expect = APPLY, .status = 404, .body = "404 page not found\n"});
@@ -107,9 +115,9 @@ static void test_refusals_are_told(void **state)
             .status = 422,
             .body = "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"code\":422,\"message\":\"spec.profiles: "
                     "Invalid value\"}"});
-    applies(NULL, 0, "{\"metadata\":{\"name\":\"../x\"}}", NULL, 2,
+    applies(NULL, 0, 0, "{\"metadata\":{\"name\":\"../x\"}}", NULL, 2,
         "--policy holds none: it has no metadata.name");
-    applies(NULL, 0, "{", NULL, 2, "--policy holds none");
+    applies(NULL, 0, 0, "{", NULL, 2, "--policy holds none");
 }
 
 #define TYPED_PATCH                                                                                          \
@@ -125,8 +133,7 @@ static void test_failures_are_told_when_they_happen(void **state)
         {.expect = GET, .status = 404, .body = NOT_FOUND},
         {.expect = APPLY, .status = 500, .body = TYPED_PATCH},
         {.expect = GET, .status = 404, .body = NOT_FOUND}, {.expect = APPLY, .status = 201, .body = POLICY});
-    APPLIES(POLICY, "--timeout=400ms", 1,
-        "field not declared in schema; trying again\nkube-pprof apply-policy: ",
+    GIVES_UP("--timeout=400ms", "field not declared in schema",
         {.expect = GET, .status = 404, .body = NOT_FOUND},
         {.expect = APPLY, .status = 500, .body = TYPED_PATCH},
         {.expect = GET, .status = 503, .body = TYPED_PATCH});
@@ -135,12 +142,13 @@ static void test_failures_are_told_when_they_happen(void **state)
         {.expect = DELETE, .status = 200, .body = "{}"});
 }
 
-static void checks(const struct peer_step *steps, size_t n, const char *path, int code, const char *says)
+static void checks(const struct peer_step *steps, size_t n, const char *path, const char *timeout, int code,
+    const char *says)
 {
     struct peer *peer = peer_start(steps, n);
     struct process p;
     kp_auto_free char *url = kp_asprintf("http://127.0.0.1:%d%s", peer->port, path);
-    const char *argv[] = {"kube-pprof", "check", url, "--timeout=600ms", NULL};
+    const char *argv[] = {"kube-pprof", "check", url, timeout, NULL};
     start(&p, argv);
     int ended = ends(&p);
     kp_auto_free char *failure = peer_stop(peer);
@@ -155,33 +163,54 @@ static void test_check_asks_until_it_is_well(void **state)
     static const struct peer_step never[] = {{.expect = "GET /readyz", .status = 503, .body = "not\nyet"},
         {.expect = "GET /readyz", .status = 503, .body = "never\nat all"}};
     (void)state;
-    checks(later, 2, "/readyz", 0, "ok      http://127.0.0.1:");
-    checks(later, 2, "/readyz", 0, "waiting for http://127.0.0.1:");
-    checks(never, 2, "/readyz", 1, "answers 503: ");
+    checks(later, 2, "/readyz", "--timeout=60s", 0, "ok      http://127.0.0.1:");
+    checks(later, 2, "/readyz", "--timeout=60s", 0, "waiting for http://127.0.0.1:");
+    checks(never, 2, "/readyz", "--timeout=600ms", 1, "answers 503: ");
 }
 
-// Each line comes when it is known, and the time is for all URLs together: the second is asked once.
+// /b is not answered before `released`; all but /a are not well.
+struct held {
+    atomic_bool released;
+    atomic_int n_a, n_b, n_c;
+};
+
+static const struct kp_step *hold(void *user, struct kp_peer *peer, const struct kp_peer_request *request)
+{
+    struct held *held = user;
+    bool is_a = kp_streq(request->target, "/a");
+    if (is_a)
+        held->n_a++;
+    else if (kp_streq(request->target, "/b"))
+        held->n_b++;
+    else
+        held->n_c++;
+    while (!is_a && !held->released)
+        usleep(1000);
+    return kp_peer_answer(peer, is_a ? 200 : 503, "text/plain", "no", 2);
+}
+
+// Each line comes when it is known, and the time is for all URLs together: when it is over those that are
+// left are asked once.
 static void test_check_has_one_time_for_all(void **state)
 {
-    static const struct peer_step steps[] = {{.expect = "GET /a", .status = 200, .body = "ok"},
-        {.expect = "GET /b", .status = 503, .body = "no"}, {.expect = "GET /b", .status = 503, .body = "no"},
-        {.expect = "GET /c", .status = 503, .body = "no"}};
-    struct peer *peer = peer_start(steps, KP_COUNT(steps));
+    struct held held = {0};
+    struct kp_peer *peer = kp_peer_start(hold, &held);
     struct process p;
     (void)state;
-    kp_auto_free char *a = kp_asprintf("http://127.0.0.1:%d/a", peer->port),
-                      *b = kp_asprintf("http://127.0.0.1:%d/b", peer->port),
-                      *c = kp_asprintf("http://127.0.0.1:%d/c", peer->port);
-    const char *argv[] = {"kube-pprof", "check", "--timeout=900ms", a, b, c, NULL};
+    kp_auto_free char *a = kp_asprintf("%s/a", kp_peer_url(peer)),
+                      *b = kp_asprintf("%s/b", kp_peer_url(peer)),
+                      *c = kp_asprintf("%s/c", kp_peer_url(peer));
+    const char *argv[] = {"kube-pprof", "check", "--timeout=1s", a, b, c, NULL};
     start(&p, argv);
-    until_it_says(&p, "waiting for ");
-    assert_non_null(strstr(p.said, "ok      http://"));
+    until_it_says(&p, "ok      http://");
     assert_null(strstr(p.said, "FAILED"));
+    usleep(1000 * 1000);
+    held.released = true;
     int ended = ends(&p);
-    size_t seen = peer_seen(peer);
-    kp_auto_free char *failure = peer_stop(peer);
-    if (ended != 1 || seen != KP_COUNT(steps) || strstr(p.said, "/c: answers 503") == NULL || failure != NULL)
-        fail_msg("it ended with %d after %zu requests and said:\n%s", ended, seen, p.said);
+    kp_peer_stop(peer);
+    if (ended != 1 || held.n_a != 1 || held.n_b != 1 || held.n_c != 1 ||
+        strstr(p.said, "/c: answers 503") == NULL)
+        fail_msg("it ended with %d and said:\n%s", ended, p.said);
 }
 
 static void test_check_says_what_is_wrong(void **state)

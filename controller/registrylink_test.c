@@ -152,7 +152,9 @@ static void a_registry_that_never_answers_is_told_once(void **state)
     until(&b, says_silence);
     until(&b, has_asked_on);
     assert_int_equal(logged(b.key_file, "does not answer"), 1);
-    assert_int_equal(logged(b.key_file, "connection refused"), 1); // and why
+    // and why; on a busy machine making the CA takes that long
+    assert_int_equal(
+        logged(b.key_file, "connection refused") + logged(b.key_file, "its CA is not made yet"), 1);
     kp_log_setup(KP_LOG_ERROR, false, 2);
     close(fd);
     bench_unlink(&b);
