@@ -194,7 +194,7 @@ static struct kp_group *group_get(
     group->type = strrchr(group->key, '/') + 1;
     group->hash = kp_plan_workload_hash(work->key, group->key);
     group->slot = INT64_MIN;
-    group->stretch = 1;
+    group->stretch = group->next_stretch = 1;
     HASH_ADD_KEYPTR(hh, work->groups, group->key, strlen(group->key), group);
     return group;
 }
@@ -302,6 +302,7 @@ static void work_free(struct kp_plan *plan, struct kp_work *work)
     for (struct kp_running *running = plan->running; running != NULL; running = running->hh.next)
         if (running->work == work)
             running->work = NULL;
+    kp_stretching_forget(plan, work);
     HASH_DEL(plan->works, work);
     kp_array_free(&work->list);
     kp_free(work->namespace);
@@ -447,7 +448,7 @@ void kp_plan_destroy(struct kp_plan *plan)
     kp_counts_free(&plan->nodes);
     kp_counts_free(&plan->namespaces);
     kp_counts_free(&plan->pods);
-    kp_plan_fits_free(plan);
+    kp_stretching_finish(plan);
     kp_heap_finish(&plan->heap);
     kp_free(plan);
 }

@@ -62,7 +62,8 @@ bool kp_plan_replace_target(struct kp_plan *plan, const char *workload, struct k
 
 // Gives every order that is due and within limits; the rest waits or is skipped as Throttled (counted).
 // Returns when to call again (wall clock), at the latest now_ms + 60 s; earlier changes (set_workload,
-// finish) need a call as well.
+// finish) need a call as well. Stretches are computed over several calls, each of about 4 000 profiles of
+// targets.
 int64_t kp_plan_run(
     struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user);
 

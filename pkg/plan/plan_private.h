@@ -95,7 +95,9 @@ struct kp_group {
     int64_t busy_ms; // the longest
     bool is_small;
     double byte_places, asked_per_minute;
-    int stretch;
+    int next_stretch;
+    enum kp_stretch_cause next_cause;
+    int stretch; // as it was computed last
     enum kp_stretch_cause cause;
     UT_hash_handle hh;
 };
@@ -123,7 +125,7 @@ struct kp_running {
 };
 
 struct kp_slice {          // a namespace's part of a node's load
-    const char *namespace; // of the work
+    const char *namespace; // of the namespaces that are added up
     double load;
 };
 
@@ -150,8 +152,31 @@ struct kp_policy_fit {
     UT_hash_handle hh;
 };
 
+enum kp_stretch_phase {
+    STRETCH_IDLE,
+    STRETCH_LOOK,       // at every pod, and what its workload allows
+    STRETCH_NAMESPACES, // what each has
+    STRETCH_NODES,
+    STRETCH_SHARES, // what those allow
+    STRETCH_APPLY,
+};
+
+// Stretches are computed over several calls of kp_plan_run(); targets come and go meanwhile, which makes it
+// begin again afterwards.
+struct kp_stretching {
+    enum kp_stretch_phase phase;
+    struct kp_work *next; // of this phase
+    // What several namespaces share is divided so that who asks for less than an equal part of it is not
+    // touched by those who ask for more: they are cut to the level at which all fit.
+    struct kp_count *nodes, *namespaces;
+    double level, bytes_level;
+    double small; // share of the bytes in flight, of small profiles
+    struct kp_policy_fit *fits;
+};
+
 struct kp_plan {
     struct kp_plan_limits limits;
+    struct kp_stretching stretching;
     struct kp_work *works;
     struct kp_member *members; // by target key
     struct kp_heap heap;
@@ -193,8 +218,11 @@ int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot);
 int kp_track_every(const struct kp_track *track);
 // stretch.c
 void kp_work_set_allowed(struct kp_work *work);
-void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms);
-void kp_plan_fits_free(struct kp_plan *plan);
+void kp_stretching_begin(struct kp_plan *plan);
+// Looks at about so many tracks, of whole workloads; false when it is over.
+bool kp_stretching_step(struct kp_plan *plan, int64_t now_ms, size_t n_tracks);
+void kp_stretching_forget(struct kp_plan *plan, const struct kp_work *work); // which is about to go
+void kp_stretching_finish(struct kp_plan *plan);
 // limits.c
 struct kp_count *kp_count_get(struct kp_count **map, const char *name);
 size_t kp_track_bytes(const struct kp_track *track); // that the capture is expected to have

@@ -5,13 +5,14 @@
 #include "plan/plan_private.h"
 #include "base/banned.h"
 
-#define WAKE_MS      60000
-#define STRETCH_MS   60000 // recomputed so often: rotation and what was learnt change it
-#define JUMP_MS      5000  // the clock went back by more: slots start anew
-#define LATE_MS      30000 // due for longer without having waited: the time passed while we did not run
-#define HOUR_MS      3600000
-#define CONTENDED    3
-#define RETRY_MIN_MS 2000
+#define WAKE_MS        60000
+#define STRETCH_MS     60000 // recomputed so often: rotation and what was learnt change it
+#define STRETCH_TRACKS 4000  // looked at in one call: well below a millisecond
+#define JUMP_MS        5000  // the clock went back by more: slots start anew
+#define LATE_MS        30000 // due for longer without having waited: the time passed while we did not run
+#define HOUR_MS        3600000
+#define CONTENDED      3
+#define RETRY_MIN_MS   2000
 
 // ---- orders ----
 
@@ -154,14 +155,28 @@ void kp_plan_take_over(struct kp_plan *plan, int64_t now_ms)
     }
 }
 
+// Some of it at a time: it walks through all targets. True while there is more.
+static bool stretch(struct kp_plan *plan, int64_t now_ms)
+{
+    bool due =
+        plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS;
+    if (plan->stretching.phase == STRETCH_IDLE) {
+        if (!due)
+            return false;
+        kp_stretching_begin(plan);
+        plan->stretch_dirty = false;
+        plan->stretch_due_ms = now_ms;
+    }
+    return kp_stretching_step(plan, now_ms, STRETCH_TRACKS);
+}
+
 int64_t kp_plan_run(
     struct kp_plan *plan, int64_t now_ms, void (*on_order)(void *user, struct kp_order *order), void *user)
 {
     if (plan->last_now_ms != 0 && now_ms < plan->last_now_ms - JUMP_MS)
         start_anew(plan, now_ms);
     plan->last_now_ms = now_ms;
-    if (plan->stretch_dirty ? now_ms >= plan->stretch_due_ms : now_ms - plan->stretch_due_ms >= STRETCH_MS)
-        kp_plan_settle(plan, now_ms);
+    bool stretches = stretch(plan, now_ms);
     int64_t overdue = kp_plan_free_overdue(plan, now_ms);
     try_waiting(plan, now_ms, on_order, user);
     struct kp_heap_node *node;
@@ -176,6 +191,8 @@ int64_t kp_plan_run(
         next = overdue;
     if (plan->stretch_dirty && plan->stretch_due_ms < next)
         next = plan->stretch_due_ms;
+    if (stretches)
+        next = now_ms + 1;
     return node != NULL && node->due_ms < next ? node->due_ms : next;
 }
 

@@ -17,16 +17,8 @@
 // Of its profiles so many fit among the bytes in flight that it is not them who fill it.
 #define MANY 1024
 
-// What several namespaces share is divided so that who asks for less than an equal part of it is not touched
-// by those who ask for more: they are cut to the level at which all fit.
-struct totals {
-    struct kp_count *nodes, *namespaces;
-    double level, bytes_level;
-    double small; // share of the bytes in flight, of small profiles
-};
-
 // All that is needed of the group's pods, in one pass: they lie all over the memory.
-static void look(struct kp_plan *plan, struct totals *totals, struct kp_group *group)
+static void look(struct kp_plan *plan, struct kp_stretching *totals, struct kp_group *group)
 {
     group->busy_ms = 0;
     group->is_small = true;
@@ -80,9 +72,9 @@ static void demand(struct kp_group *group, double factor, enum kp_stretch_cause 
 {
     // a hair over a whole number is rounding, not demand
     int j = factor <= 1 ? 1 : (int)ceil(factor - 1e-9);
-    if (j > group->stretch) {
-        group->stretch = j;
-        group->cause = cause;
+    if (j > group->next_stretch) {
+        group->next_stretch = j;
+        group->next_cause = cause;
     }
 }
 
@@ -111,10 +103,10 @@ static void stretch_workload(struct kp_work *work)
 {
     double load = 0;
     for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
-        load += (double)group->n_sampled * load_of(group) / group->stretch;
+        load += (double)group->n_sampled * load_of(group) / group->next_stretch;
     double factor = load / (FILLING * work->allowed);
     for (struct kp_group *group = work->groups; group != NULL && factor > 1; group = group->hh.next)
-        demand(group, factor * group->stretch, STRETCH_WORKLOAD);
+        demand(group, factor * group->next_stretch, STRETCH_WORKLOAD);
 }
 
 // ---- over workloads ----
@@ -123,7 +115,7 @@ static void stretch_workload(struct kp_work *work)
 // that are there (whole ones, one at least).
 static double bytes_share(const struct kp_group *group)
 {
-    return load_of(group) / group->stretch * group->byte_places;
+    return load_of(group) / group->next_stretch * group->byte_places;
 }
 
 static int compare_loads(const void *a, const void *b)
@@ -163,33 +155,30 @@ static double within_limit(const struct kp_plan *plan, const struct kp_count *na
     return namespace->load > most ? most / namespace->load : 1;
 }
 
-static void add_namespaces(struct kp_plan *plan, struct totals *totals)
+static void add_to_namespace(struct kp_stretching *totals, const struct kp_work *work)
 {
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            namespace->load += load_of(group) / group->stretch * (double)group->n_sampled;
-            *(group->is_small ? &totals->small : &namespace->large) += bytes_share(group);
-            namespace->bucket.rate +=
-                1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->stretch);
-        }
+    struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+        namespace->load += load_of(group) / group->next_stretch * (double)group->n_sampled;
+        *(group->is_small ? &totals->small : &namespace->large) += bytes_share(group);
+        namespace->bucket.rate +=
+            1000.0 * (double)group->n_sampled / (double)(group->interval_ms * group->next_stretch);
     }
 }
 
-static void add_nodes(struct kp_plan *plan, struct totals *totals)
+static void add_to_nodes(const struct kp_plan *plan, struct kp_stretching *totals, const struct kp_work *work)
 {
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        double share = within_limit(plan, kp_count_get(&totals->namespaces, work->namespace));
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            double each = load_of(group) / group->stretch * share;
-            for (size_t i = 0; i < group->tracks.n; i++)
-                if (group->tracks.items[i]->on_node != NULL)
-                    slice_get(group->tracks.items[i]->on_node, work->namespace)->load += each;
-        }
+    struct kp_count *namespace = kp_count_get(&totals->namespaces, work->namespace);
+    double share = within_limit(plan, namespace);
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+        double each = load_of(group) / group->next_stretch * share;
+        for (size_t i = 0; i < group->tracks.n; i++)
+            if (group->tracks.items[i]->on_node != NULL)
+                slice_get(group->tracks.items[i]->on_node, namespace->name)->load += each;
     }
 }
 
-static void find_levels(const struct kp_plan *plan, struct totals *totals)
+static void find_levels(const struct kp_plan *plan, struct kp_stretching *totals)
 {
     KP_ARRAY(double) loads = {0};
     KP_ARRAY(double) large = {0};
@@ -210,67 +199,59 @@ static void find_levels(const struct kp_plan *plan, struct totals *totals)
 }
 
 // On the fullest of the nodes where the group has pods.
-static double node_factor(const struct kp_group *group)
+static double node_factor(const struct kp_group *group, const char *namespace)
 {
     double worst = 0;
     for (size_t i = 0; i < group->tracks.n; i++) {
         struct kp_count *node = group->tracks.items[i]->on_node;
         if (node != NULL)
-            worst = fmax(worst, slice_get(node, group->work->namespace)->load / node->level);
+            worst = fmax(worst, slice_get(node, namespace)->load / node->level);
     }
     return worst;
 }
 
-static void stretch_totals(struct kp_plan *plan, struct totals *totals)
+static void stretch_shares(const struct kp_plan *plan, struct kp_stretching *totals, struct kp_work *work)
 {
     const struct kp_plan_limits *limits = &plan->limits;
-    add_namespaces(plan, totals);
-    add_nodes(plan, totals);
-    find_levels(plan, totals);
-    plan->shared = HASH_COUNT(totals->namespaces) > 1;
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        struct kp_count *count = kp_count_get(&totals->namespaces, work->namespace);
-        double in_namespace = count->load / (FILLING * limits->per_namespace);
-        double over = 1 / within_limit(plan, count);
-        double all = count->load / totals->level;
-        double bytes = count->large / totals->bytes_level;
-        double rate = limits->captures_per_second_per_namespace > 0
-                          ? count->bucket.rate / (FILLING * limits->captures_per_second_per_namespace)
-                          : 0;
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            int before = group->stretch;
-            demand(group, node_factor(group) * over * before, STRETCH_NODE);
-            demand(group, in_namespace * before, STRETCH_NAMESPACE);
-            demand(group, rate * before, STRETCH_RATE);
-            demand(group, all * before, STRETCH_TOTAL);
-            if (!group->is_small)
-                demand(group, bytes * before, STRETCH_BYTES);
-        }
+    struct kp_count *count = kp_count_get(&totals->namespaces, work->namespace);
+    double in_namespace = count->load / (FILLING * limits->per_namespace);
+    double over = 1 / within_limit(plan, count);
+    double all = count->load / totals->level;
+    double bytes = count->large / totals->bytes_level;
+    double rate = limits->captures_per_second_per_namespace > 0
+                      ? count->bucket.rate / (FILLING * limits->captures_per_second_per_namespace)
+                      : 0;
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+        int before = group->next_stretch;
+        demand(group, node_factor(group, count->name) * over * before, STRETCH_NODE);
+        demand(group, in_namespace * before, STRETCH_NAMESPACE);
+        demand(group, rate * before, STRETCH_RATE);
+        demand(group, all * before, STRETCH_TOTAL);
+        if (!group->is_small)
+            demand(group, bytes * before, STRETCH_BYTES);
     }
-    kp_counts_free(&totals->nodes);
-    kp_counts_free(&totals->namespaces);
 }
 
 // ---- what it means for policies ----
 
-void kp_plan_fits_free(struct kp_plan *plan)
+static void fits_free(struct kp_policy_fit **fits)
 {
     struct kp_policy_fit *fit, *next;
-    HASH_ITER (hh, plan->fits, fit, next) {
-        HASH_DEL(plan->fits, fit);
+    HASH_ITER (hh, *fits, fit, next) {
+        HASH_DEL(*fits, fit);
         kp_free(fit->key);
         kp_free(fit);
     }
 }
 
-static struct kp_policy_fit *fit_get(struct kp_plan *plan, const char *key)
+static struct kp_policy_fit *fit_get(struct kp_policy_fit **fits, const char *key)
 {
     struct kp_policy_fit *fit;
-    HASH_FIND_STR(plan->fits, key, fit);
+    HASH_FIND_STR(*fits, key, fit);
     if (fit == NULL) {
         fit = KP_NEW(struct kp_policy_fit);
         fit->key = kp_strdup(key);
-        HASH_ADD_KEYPTR(hh, plan->fits, fit->key, strlen(fit->key), fit);
+        HASH_ADD_KEYPTR(hh, *fits, fit->key, strlen(fit->key), fit);
     }
     return fit;
 }
@@ -300,19 +281,6 @@ static void add_to_fit(struct kp_policy_fit *fit, const struct kp_group *group, 
         kp_duration_format(from, group->interval_ms), size);
 }
 
-static void fit_policies(struct kp_plan *plan)
-{
-    kp_plan_fits_free(plan);
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
-            double asked = group->asked_per_minute;
-            for (size_t p = 0; p < wanted->n_policies; p++)
-                add_to_fit(fit_get(plan, wanted->policies[p]->key), group, asked);
-        }
-    }
-}
-
 void kp_work_set_allowed(struct kp_work *work)
 {
     struct kp_int_or_percent least = {.value = 100, .is_percent = true};
@@ -329,38 +297,133 @@ void kp_work_set_allowed(struct kp_work *work)
     work->allowed = allowed < 1 ? 1 : allowed;
 }
 
-static void limit_stretch(const struct kp_plan *plan, struct kp_group *group)
+static void apply(const struct kp_plan *plan, struct kp_policy_fit **fits, struct kp_group *group)
 {
     int64_t most = plan->limits.max_stretch_ms / group->interval_ms;
-    if (group->stretch > most)
-        group->stretch = most > 1 ? (int)most : 1;
+    if (group->next_stretch > most)
+        group->next_stretch = most > 1 ? (int)most : 1;
+    group->stretch = group->next_stretch;
+    group->cause = group->next_cause;
+    const struct kp_wanted *wanted = kp_track_wanted(group->tracks.items[0]);
+    for (size_t p = 0; p < wanted->n_policies; p++)
+        add_to_fit(fit_get(fits, wanted->policies[p]->key), group, group->asked_per_minute);
 }
 
-void kp_plan_stretch(struct kp_plan *plan, int64_t now_ms)
+// ---- step by step ----
+
+static size_t n_tracks_of(const struct kp_work *work)
 {
-    struct totals totals = {0};
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next) {
-        for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
-            if (group->slot ==
-                INT64_MIN) // else who is sampled is settled with the slot, and anew with every change
-                group->n_sampled = kp_group_sample(group, now_ms);
-            group->stretch = 1;
-            group->cause = STRETCH_NONE;
-            look(plan, &totals, group);
-        }
-        stretch_overhead(work);
-        stretch_workload(work);
+    size_t n = 0;
+    for (const struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
+        n += group->tracks.n;
+    return n;
+}
+
+static void look_at(struct kp_plan *plan, struct kp_work *work, int64_t now_ms)
+{
+    for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next) {
+        if (group->slot ==
+            INT64_MIN) // else who is sampled is settled with the slot, and anew with every change
+            group->n_sampled = kp_group_sample(group, now_ms);
+        group->next_stretch = 1;
+        group->next_cause = STRETCH_NONE;
+        look(plan, &plan->stretching, group);
     }
-    stretch_totals(plan, &totals);
-    for (struct kp_work *work = plan->works; work != NULL; work = work->hh.next)
+    stretch_overhead(work);
+    stretch_workload(work);
+}
+
+static void do_work(struct kp_plan *plan, struct kp_work *work, int64_t now_ms)
+{
+    struct kp_stretching *s = &plan->stretching;
+    switch (s->phase) {
+    case STRETCH_LOOK:
+        look_at(plan, work, now_ms);
+        break;
+    case STRETCH_NAMESPACES:
+        add_to_namespace(s, work);
+        break;
+    case STRETCH_NODES:
+        add_to_nodes(plan, s, work);
+        break;
+    case STRETCH_SHARES:
+        stretch_shares(plan, s, work);
+        break;
+    case STRETCH_APPLY:
         for (struct kp_group *group = work->groups; group != NULL; group = group->hh.next)
-            limit_stretch(plan, group);
-    fit_policies(plan);
+            apply(plan, &s->fits, group);
+        break;
+    case STRETCH_IDLE:
+        break;
+    }
+}
+
+static void clear(struct kp_stretching *s)
+{
+    kp_counts_free(&s->nodes);
+    kp_counts_free(&s->namespaces);
+    fits_free(&s->fits);
+    *s = (struct kp_stretching){.phase = STRETCH_IDLE};
+}
+
+static void end_phase(struct kp_plan *plan)
+{
+    struct kp_stretching *s = &plan->stretching;
+    if (s->phase == STRETCH_NAMESPACES)
+        plan->shared = HASH_COUNT(s->namespaces) > 1;
+    else if (s->phase == STRETCH_NODES)
+        find_levels(plan, s);
+    if (s->phase < STRETCH_APPLY) {
+        s->phase++;
+        s->next = plan->works;
+        return;
+    }
+    fits_free(&plan->fits);
+    plan->fits = kp_take(s->fits);
+    clear(s);
+}
+
+void kp_stretching_begin(struct kp_plan *plan)
+{
+    clear(&plan->stretching);
+    plan->stretching.phase = STRETCH_LOOK;
+    plan->stretching.next = plan->works;
+}
+
+bool kp_stretching_step(struct kp_plan *plan, int64_t now_ms, size_t n_tracks)
+{
+    struct kp_stretching *s = &plan->stretching;
+    size_t done = 0;
+    while (s->phase != STRETCH_IDLE && done < n_tracks) {
+        struct kp_work *work = s->next;
+        if (work == NULL) {
+            end_phase(plan);
+            continue;
+        }
+        s->next = work->hh.next;
+        do_work(plan, work, now_ms);
+        done += 1 + n_tracks_of(work);
+    }
+    return s->phase != STRETCH_IDLE;
+}
+
+void kp_stretching_forget(struct kp_plan *plan, const struct kp_work *work)
+{
+    if (plan->stretching.next == work)
+        plan->stretching.next = work->hh.next;
+}
+
+void kp_stretching_finish(struct kp_plan *plan)
+{
+    clear(&plan->stretching);
+    fits_free(&plan->fits);
 }
 
 void kp_plan_settle(struct kp_plan *plan, int64_t now_ms)
 {
-    kp_plan_stretch(plan, now_ms);
+    kp_stretching_begin(plan);
+    while (kp_stretching_step(plan, now_ms, SIZE_MAX))
+        ;
     plan->stretch_dirty = false;
     plan->stretch_due_ms = now_ms;
 }
