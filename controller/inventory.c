@@ -351,6 +351,7 @@ struct kp_inventory *kp_inventory_create(
     struct kp_loop *loop, struct kp_plan *plan, const struct kp_inventory_options *options)
 {
     struct kp_inventory *inventory = KP_NEW(struct kp_inventory);
+    inventory->loop = loop;
     inventory->plan = plan;
     inventory->options = *options;
     kp_list_init(&inventory->dirty);

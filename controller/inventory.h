@@ -20,12 +20,12 @@ struct kp_inventory;
 struct kp_inventory_options {
     struct kp_target_config target;
     struct kp_policy_caps caps;
-    int64_t slice_us; // before the loop gets its turn; 0 = 3 ms, less: a pod at a time
+    int64_t slice_us; // before the loop gets its turn; 0 = what the loop has, less: a pod at a time
     struct kp_metrics *metrics;
     // A running order's target is gone.
     void (*on_cancel)(void *user, uint64_t order_id);
-    // Targets of this namespace were computed anew. Not told where a pod changed in nothing that is scheduled or
-    // reported, only in what its captures take along.
+    // Targets of this namespace were computed anew. Not told where a pod changed in nothing that is scheduled
+    // or reported, only in what its captures take along.
     void (*on_replanned)(void *user, const char *namespace);
     // An annotation of this pod cannot be read (told once per pod and text).
     void (*on_annotation_problem)(

@@ -69,6 +69,7 @@ struct policy_entry {
 };
 
 struct kp_inventory {
+    struct kp_loop *loop;
     struct kp_plan *plan;
     struct kp_inventory_options options;
     struct pod_entry *pods;

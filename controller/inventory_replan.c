@@ -13,8 +13,6 @@
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
-#define SLICE_US 3000 // longest stretch of work before the loop gets its turn
-
 typedef KP_ARRAY(struct kp_target *) target_array;
 
 // ---- one pod ----
@@ -243,7 +241,8 @@ void kp_inventory_on_timer(void *user)
 {
     struct kp_inventory *inventory = user;
     int64_t start_us = kp_mono_us();
-    int64_t end_us = start_us + (inventory->options.slice_us != 0 ? inventory->options.slice_us : SLICE_US);
+    int64_t slice_us = inventory->options.slice_us;
+    int64_t end_us = start_us + (slice_us != 0 ? slice_us : kp_loop_slice_us(inventory->loop));
     kp_inventory_sort_policies(inventory);
     while (!kp_list_empty(&inventory->dirty)) {
         struct workload *workload = kp_container_of(inventory->dirty.next, struct workload, in_dirty);
@@ -255,5 +254,5 @@ void kp_inventory_on_timer(void *user)
     kp_metric_observe(inventory->replan_seconds, (double)(kp_mono_us() - start_us) / 1e6);
     kp_metric_set(inventory->n_pods, HASH_COUNT(inventory->pods));
     if (!kp_list_empty(&inventory->dirty))
-        kp_timer_start(inventory->timer, 1, 0);
+        kp_timer_start(inventory->timer, 0, 0);
 }

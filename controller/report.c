@@ -17,7 +17,6 @@
 #define REPEAT_MS     5000  // after the rest, when nothing changed: what is due by the clock
 #define POST_MS       1000  // a namespace's state goes out at most so often
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
-#define SLICE_US      2000  // longest stretch of a pass before the loop gets its turn
 #define COST_FACTOR   300   // what took t is not repeated within 300 t,
 #define MOST_REST_MS  5000  // but after so long: a busy machine must not make status old
 
@@ -32,6 +31,7 @@ struct dirty_space {
 };
 
 struct kp_report {
+    struct kp_loop *loop;
     struct kp_report_options options;
     struct kp_timer *pass_timer, *post_timer, *all_timer;
     struct kp_accounts *accounts; // while a pass runs
@@ -213,16 +213,16 @@ static bool end_pass(struct kp_report *report, int64_t now_ms, int64_t slice_us)
 static void on_pass(void *user)
 {
     struct kp_report *report = user;
-    int64_t start_us = kp_mono_us(), now = kp_now_ms();
+    int64_t start_us = kp_mono_us(), now = kp_now_ms(), slice_us = kp_loop_slice_us(report->loop);
     if (report->accounts == NULL)
         begin_pass(report);
     bool more =
-        kp_accounts_step(report->accounts, report->options.inventory, report->options.plan, now, SLICE_US);
+        kp_accounts_step(report->accounts, report->options.inventory, report->options.plan, now, slice_us);
     if (!more)
-        more = end_pass(report, now, SLICE_US - (kp_mono_us() - start_us));
+        more = end_pass(report, now, slice_us - (kp_mono_us() - start_us));
     report->pass_us += kp_mono_us() - start_us;
     if (more) {
-        kp_timer_start(report->pass_timer, 1, 0);
+        kp_timer_start(report->pass_timer, 0, 0);
         return;
     }
     kp_metric_set(report->pass_seconds, (double)report->pass_us / 1e6);
@@ -261,7 +261,7 @@ static void on_post(void *user)
     kp_free(space);
     report->post_us += kp_mono_us() - start_us;
     if (report->dirty != NULL) {
-        kp_timer_start(report->post_timer, 1, 0);
+        kp_timer_start(report->post_timer, 0, 0);
         return;
     }
     report->rest_until_mono_ms = kp_mono_ms() + rest_of(report->post_us);
@@ -326,6 +326,7 @@ void kp_report_set_posting(struct kp_report *report, bool posting)
 struct kp_report *kp_report_create(struct kp_loop *loop, const struct kp_report_options *options)
 {
     struct kp_report *report = KP_NEW(struct kp_report);
+    report->loop = loop;
     report->options = *options;
     report->limits = kp_limit_notes_create();
     report->pass_timer = kp_timer_create(loop, on_pass, report);
