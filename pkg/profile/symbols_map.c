@@ -218,9 +218,10 @@ static inline bool guess_string(struct kp_symbols_map *map, uint32_t string, uin
     return *id == here;
 }
 
-static void guess_strings(struct kp_symbols_map *map)
+static bool guess_strings(struct kp_symbols_map *map)
 {
     const struct kp_profile *p = map->profile;
+    bool all = true;
     for (uint32_t i = 0; i < p->n_functions; i++) {
         uint32_t *id = &map->functions[i];
         if (*id == UNKNOWN)
@@ -229,19 +230,26 @@ static void guess_strings(struct kp_symbols_map *map)
         const struct kp_function *g = &map->to->functions[*id];
         if (f->start_line != g->start_line || !guess_string(map, f->name, g->name) ||
             !guess_string(map, f->system_name, g->system_name) ||
-            !guess_string(map, f->filename, g->filename))
+            !guess_string(map, f->filename, g->filename)) {
             *id = UNKNOWN;
+            all = false;
+        }
     }
+    return all;
 }
 
-static void compare_strings(struct kp_symbols_map *map)
+static bool compare_strings(struct kp_symbols_map *map)
 {
     const struct kp_profile *p = map->profile;
+    bool all = true;
     for (uint32_t i = 0; i < p->n_strings; i++) {
         uint32_t id = map->strings[i];
-        if (id != UNKNOWN && !kp_str_equal(p->strings[i], map->to->strings[id]))
+        if (id != UNKNOWN && !kp_str_equal(p->strings[i], map->to->strings[id])) {
             map->strings[i] = UNKNOWN;
+            all = false;
+        }
     }
+    return all;
 }
 
 // And back: what has a part that is another one.
@@ -269,9 +277,9 @@ static void recognise(struct kp_symbols_map *map)
         return;
     kp_symbols_guess_all(map->to, map->profile, map->mappings, map->locations);
     compare_locations(map);
-    guess_strings(map);
-    compare_strings(map);
-    forget_wrong(map);
+    bool is_right = guess_strings(map);
+    if (!compare_strings(map) || !is_right)
+        forget_wrong(map);
 }
 
 static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
