@@ -109,11 +109,37 @@ static void test_what_is_known_at_once_is_what_is_found_one_by_one(void **state)
     kp_symbols_destroy(s);
 }
 
+// Stacks may lie anywhere in the frames, over each other, and be empty; some are known, some are not.
+static void test_stacks_anywhere(void **state)
+{
+    (void)state;
+    struct kp_symbols *s = kp_symbols_create(KP_SYMBOLS_EXACT);
+    kp_auto_profile *p = three_places(0x2000, 0x3000, 0x77);
+    uint32_t frames[] = {2, 0, 1, 0, 2, 1, 1}; // locations, which get the ids 0, 1, 2
+    struct kp_sample rows[] = {{1, 2, 0, 0}, {3, 4, 0, 0}, {1, 4, 0, 0}, {0, 7, 0, 0}, {2, 0, 0, 0},
+        {2, 1, 0, 0}, {6, 1, 0, 0}, {0, 1, 0, 0}};
+    uint32_t stacks[KP_COUNT(rows)], sets[KP_COUNT(rows)];
+    fixture_intern(s, p, stacks, sets);
+    p->frames = frames;
+    p->n_frames = KP_COUNT(frames);
+    p->samples = rows;
+    for (uint32_t known = 0; known <= KP_COUNT(rows); known++) {
+        p->n_samples = known;
+        fixture_intern(s, p, stacks, sets);
+        for (uint32_t i = 0; i < known; i++)
+            assert_int_equal(stacks[i], kp_symbols_stack(s, frames + rows[i].first_frame, rows[i].n_frames));
+    }
+    assert_int_equal(stacks[5], stacks[6]);
+    assert_int_equal(stacks[4], 0);
+    kp_symbols_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_wrong_guess_is_seen),
         cmocka_unit_test(test_what_is_known_at_once_is_what_is_found_one_by_one),
+        cmocka_unit_test(test_stacks_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

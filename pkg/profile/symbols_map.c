@@ -6,6 +6,7 @@
 #include "profile/digest.h"
 #include "profile/symbols.h"
 #include "profile/symbols_guess.h"
+#include "profile/symbols_private.h"
 #include "base/banned.h"
 
 #define UNKNOWN UINT32_MAX
@@ -17,6 +18,7 @@ struct kp_symbols_map {
     uint32_t *strings, *functions, *mappings, *locations, *nodes, *sets;
     uint32_t *ordinals; // of a profile's mappings
     bool has_recognised;
+    uint32_t *stacks; // from then on: nodes of a profile's samples, of those that were known
     KP_ARRAY(struct kp_line) lines;
     KP_ARRAY(uint32_t) stack;
     KP_ARRAY(struct kp_sample_label) labels;
@@ -70,6 +72,7 @@ void kp_symbols_map_destroy(struct kp_symbols_map *map)
     kp_free(map->nodes);
     kp_free(map->sets);
     kp_free(map->ordinals);
+    kp_free(map->stacks);
     kp_array_free(&map->lines);
     kp_array_free(&map->stack);
     kp_array_free(&map->labels);
@@ -172,7 +175,7 @@ static inline bool is_location(
     return true;
 }
 
-// ---- all locations that are known, at once ----
+// ---- all locations and stacks that are known, at once ----
 // Level by level, each in the order of the profile: the processor then fetches many at a time, where one
 // location after the other, as stacks name them, would wait for each of its parts. Until the last step ids
 // are guesses.
@@ -270,6 +273,29 @@ static void forget_wrong(struct kp_symbols_map *map)
     }
 }
 
+// Nodes of the stacks that are known as a whole.
+static void find_stacks(struct kp_symbols_map *map)
+{
+    const struct kp_profile *p = map->profile;
+    const struct kp_sample *s = p->samples;
+    size_t n_frames = 0;
+    for (uint32_t i = 0; i < p->n_samples; i++) {
+        size_t end = (size_t)s[i].first_frame + s[i].n_frames;
+        n_frames = end > n_frames ? end : n_frames;
+    }
+    kp_auto_free uint32_t *ids = kp_grow(NULL, n_frames, sizeof *ids);
+    for (uint32_t i = 0; i < p->n_samples;) { // those that lie behind each other in one go
+        size_t k = s[i].first_frame;
+        size_t end = k;
+        for (; i < p->n_samples && s[i].first_frame == end; i++)
+            end += s[i].n_frames;
+        for (; k < end; k++)
+            ids[k] = map->locations[p->frames[k]];
+    }
+    map->stacks = kp_grow(NULL, p->n_samples, sizeof *map->stacks);
+    kp_symbols_find_stacks(map->to, ids, s, p->n_samples, map->stacks);
+}
+
 static void recognise(struct kp_symbols_map *map)
 {
     map->has_recognised = true;
@@ -280,6 +306,7 @@ static void recognise(struct kp_symbols_map *map)
     bool is_right = guess_strings(map);
     if (!compare_strings(map) || !is_right)
         forget_wrong(map);
+    find_stacks(map);
 }
 
 static uint32_t map_location(struct kp_symbols_map *map, uint32_t location)
@@ -326,6 +353,8 @@ uint32_t kp_symbols_map_stack(struct kp_symbols_map *map, uint32_t sample)
 {
     const struct kp_sample *s = &map->profile->samples[sample];
     const uint32_t *frames = map->profile->frames + s->first_frame;
+    if (map->stacks && map->stacks[sample] != UNKNOWN)
+        return map->stacks[sample];
     if (map->stack.cap < s->n_frames) {
         map->stack.cap = (size_t)2 * s->n_frames;
         map->stack.items = kp_grow(map->stack.items, map->stack.cap, sizeof *map->stack.items);

@@ -32,6 +32,11 @@ void kp_symbols_table_init(struct kp_symbols_table *t);
 void kp_symbols_table_resize(struct kp_symbols_table *t, uint32_t n_slots);
 void kp_symbols_table_put(struct kp_symbols_table *t, uint32_t hash, uint32_t id);
 
+// The nodes of many stacks, UINT32_MAX for each that is not known as a whole: the locations of stack i are
+// those of samples[i]. Adds nothing.
+void kp_symbols_find_stacks(const struct kp_symbols *symbols, const uint32_t *locations,
+    const struct kp_sample *samples, uint32_t n, uint32_t *ret);
+
 #define kp_symbols_table_foreach(t, h, id)                                                                   \
     for (uint32_t at_ = (h) & (t)->mask, id;                                                                 \
          (t)->slots[at_].id1 != 0 && ((id) = (t)->slots[at_].id1 - 1, 1); at_ = (at_ + 1) & (t)->mask)       \

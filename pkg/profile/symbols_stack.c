@@ -71,7 +71,7 @@ static bool is_stack(const struct kp_symbols *s, uint32_t node, const uint32_t *
 #define COPIED_MOST     (1U << 30)
 #define NOT_COPIED      (1U << 31) // in the length
 
-static bool is_seen(const struct kp_symbols *s, uint32_t at, const uint32_t *locations, uint32_t n)
+static inline bool is_seen(const struct kp_symbols *s, uint32_t at, const uint32_t *locations, uint32_t n)
 {
     const uint32_t *seen = s->index->stacks_seen + at;
     if (seen[1] == n)
@@ -96,11 +96,35 @@ static void keep_seen(
     kp_symbols_table_put(&x->stacks, hash, at);
 }
 
+static uint32_t hash_stack(const struct kp_symbols_index *x, const uint32_t *locations, uint32_t n)
+{
+    return kp_symbols_fold(kp_keyed_bytes(&x->key, locations, n * sizeof *locations));
+}
+
+void kp_symbols_find_stacks(const struct kp_symbols *s, const uint32_t *locations,
+    const struct kp_sample *stacks, uint32_t n, uint32_t *ret)
+{
+    const struct kp_symbols_index *x = s->index;
+    for (uint32_t i = 0; i < n; i++)
+        ret[i] = hash_stack(x, locations + stacks[i].first_frame, stacks[i].n_frames);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t h = ret[i];
+        ret[i] = UINT32_MAX;
+        kp_symbols_table_foreach(&x->stacks, h, at)
+        {
+            if (is_seen(s, at, locations + stacks[i].first_frame, stacks[i].n_frames)) {
+                ret[i] = x->stacks_seen[at];
+                break;
+            }
+        }
+    }
+}
+
 // Whole stacks have a table of their own: most are known.
 uint32_t kp_symbols_stack(struct kp_symbols *s, const uint32_t *locations, uint32_t n)
 {
     struct kp_symbols_index *x = s->index;
-    uint32_t h = kp_symbols_fold(kp_keyed_bytes(&x->key, locations, n * sizeof *locations));
+    uint32_t h = hash_stack(x, locations, n);
     kp_symbols_table_foreach(&x->stacks, h, at)
     {
         if (is_seen(s, at, locations, n))
