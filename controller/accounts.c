@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "controller/walk.h"
 #include "base/banned.h"
 
 enum { TEXT_TYPE, TEXT_NAMESPACE, TEXT_POD, TEXT_CONTAINER, TEXT_MESSAGE, N_TEXTS };
@@ -21,8 +22,8 @@ struct account {
 struct kp_accounts {
     struct account *accounts;
     struct account *next_account; // to be handed out
-    KP_ARRAY(char *) workloads;
-    size_t next; // of workloads
+    struct kp_walk *walk;
+    bool walked;
     size_t serial;
     struct kp_target_totals totals;
 };
@@ -167,14 +168,13 @@ bool kp_accounts_step(struct kp_accounts *accounts, const struct kp_inventory *i
     struct kp_plan *plan, int64_t now_ms, int64_t slice_us)
 {
     int64_t end_us = kp_mono_us() + slice_us;
-    while (accounts->next < accounts->workloads.n) {
-        const char *workload = accounts->workloads.items[accounts->next++];
-        kp_inventory_each_of_workload(inventory, workload, add_pod, accounts);
-        kp_plan_each_of_workload(plan, workload, now_ms, add_target, accounts);
+    const struct kp_walk_visit visit = {.pod = add_pod, .target = add_target, .user = accounts};
+    while (!accounts->walked) {
+        accounts->walked = !kp_walk_step(accounts->walk, inventory, plan, now_ms, &visit);
         if (kp_mono_us() > end_us)
             break;
     }
-    return accounts->next < accounts->workloads.n;
+    return !accounts->walked;
 }
 
 const struct kp_target_totals *kp_accounts_totals(const struct kp_accounts *accounts)
@@ -210,18 +210,12 @@ static void add_account(void *user, const struct kp_policy *policy)
         summary->types[summary->n_types++].type = policy->profiles[i].type;
 }
 
-static void add_workload(void *user, const char *workload)
-{
-    struct kp_accounts *accounts = user;
-    *kp_array_add(&accounts->workloads) = kp_strdup(workload);
-}
-
 struct kp_accounts *kp_accounts_create(const struct kp_inventory *inventory)
 {
     struct kp_accounts *accounts = KP_NEW(struct kp_accounts);
     kp_inventory_each_policy(inventory, add_account, accounts);
     accounts->next_account = accounts->accounts;
-    kp_inventory_each_workload(inventory, NULL, add_workload, accounts);
+    accounts->walk = kp_walk_create(inventory, NULL);
     return accounts;
 }
 
@@ -238,8 +232,6 @@ void kp_accounts_destroy(struct kp_accounts *accounts)
         kp_policy_unref(account->policy);
         kp_free(account);
     }
-    for (size_t i = 0; i < accounts->workloads.n; i++)
-        kp_free(accounts->workloads.items[i]);
-    kp_array_free(&accounts->workloads);
+    kp_walk_destroy(accounts->walk);
     kp_free(accounts);
 }

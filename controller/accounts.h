@@ -19,7 +19,7 @@ struct kp_target_totals {
 // Of the policies and workloads there are now.
 struct kp_accounts *kp_accounts_create(const struct kp_inventory *inventory);
 void kp_accounts_destroy(struct kp_accounts *accounts); // NULL is fine
-// Adds workloads for about slice_us; false when all were added.
+// Adds pods and targets for about slice_us; false when all were added.
 bool kp_accounts_step(struct kp_accounts *accounts, const struct kp_inventory *inventory,
     struct kp_plan *plan, int64_t now_ms, int64_t slice_us);
 const struct kp_target_totals *kp_accounts_totals(const struct kp_accounts *accounts);

@@ -62,8 +62,10 @@ struct kp_pod_match {
 void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *namespace, // NULL = all
     void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
     void *user);
-// of one workload, by its key; of one that is gone: nothing
-void kp_inventory_each_of_workload(const struct kp_inventory *inventory, const char *workload,
+// Of one workload, by its key, from the from-th on at most so many; returns how many there were. Of one that
+// is gone: none.
+size_t kp_inventory_each_some(const struct kp_inventory *inventory, const char *workload, size_t from,
+    size_t most,
     void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
     void *user);
 void kp_inventory_each_policy(const struct kp_inventory *inventory,

@@ -16,14 +16,26 @@ static void each_of_workload(const struct workload *workload,
     }
 }
 
-void kp_inventory_each_of_workload(const struct kp_inventory *inventory, const char *workload,
+size_t kp_inventory_each_some(const struct kp_inventory *inventory, const char *workload, size_t from,
+    size_t most,
     void (*each)(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n),
     void *user)
 {
     struct workload *found;
+    size_t at = 0, n = 0;
     HASH_FIND_STR(inventory->workloads, workload, found);
-    if (found != NULL)
-        each_of_workload(found, each, user);
+    if (found == NULL)
+        return 0;
+    kp_list_foreach (node, &found->pods) {
+        if (at++ < from)
+            continue;
+        if (n == most)
+            break;
+        const struct pod_entry *entry = kp_container_of(node, struct pod_entry, in_workload);
+        each(user, entry->pod, entry->matches, entry->n_matches);
+        n++;
+    }
+    return n;
 }
 
 void kp_inventory_each_pod(const struct kp_inventory *inventory, const char *namespace,

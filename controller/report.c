@@ -40,6 +40,7 @@ struct kp_report {
     bool pass_due;
     bool is_in_trouble; // captures wait, and it was said
     struct dirty_space *dirty;
+    struct kp_target_states *states;     // of a namespace that is about to be posted
     int64_t post_us, rest_until_mono_ms; // time a round of posts takes; when the next one may begin
     struct ref_problem *ref_problems;
     struct kp_limit_notes *limits;
@@ -233,34 +234,48 @@ static void on_pass(void *user)
 
 // ---- state of targets, for the registry ----
 
-static void post_space(struct kp_report *report, const char *namespace)
+static void begin_post(struct kp_report *report)
 {
-    struct kp_state_batch batch = {0};
-    kp_target_states(report->options.inventory, report->options.plan, namespace, kp_now_ms(), &batch);
-    kp_sink_put_state(report->options.sink, &batch);
-    kp_state_batch_finish(&batch);
+    struct dirty_space *space = report->dirty;
+    if (report->posting)
+        report->states = kp_target_states_create(report->options.inventory, space->name, kp_now_ms());
+    HASH_DEL(report->dirty, space);
+    kp_free(space->name);
+    kp_free(space);
 }
 
-// One namespace a turn, so that the loop is not held by many.
+// False when the namespace was posted.
+static bool go_on_posting(struct kp_report *report)
+{
+    struct kp_target_states *states = report->states;
+    if (kp_target_states_step(
+            states, report->options.inventory, report->options.plan, kp_loop_slice_us(report->loop)))
+        return true;
+    struct kp_blob *encoded = kp_target_states_take(states);
+    if (encoded != NULL && report->posting)
+        kp_sink_put_encoded_state(report->options.sink, kp_target_states_namespace(states), encoded);
+    kp_blob_unref(encoded);
+    kp_target_states_destroy(kp_take(report->states));
+    return false;
+}
+
+// One namespace a turn at most, a large one in several.
 static void on_post(void *user)
 {
     struct kp_report *report = user;
-    struct dirty_space *space = report->dirty;
     int64_t start_us = kp_mono_us();
-    if (space == NULL)
+    if (report->dirty == NULL && report->states == NULL)
         return;
     if (report->posting && report->options.may_post != NULL &&
         !report->options.may_post(report->options.user)) { // it is about to be told, or allowed again
         kp_timer_start(report->post_timer, POST_MS, 0);
         return;
     }
-    if (report->posting)
-        post_space(report, space->name);
-    HASH_DEL(report->dirty, space);
-    kp_free(space->name);
-    kp_free(space);
+    if (report->states == NULL)
+        begin_post(report);
+    bool more = report->states != NULL && go_on_posting(report);
     report->post_us += kp_mono_us() - start_us;
-    if (report->dirty != NULL) {
+    if (more || report->dirty != NULL) {
         kp_timer_start(report->post_timer, 0, 0);
         return;
     }
@@ -348,6 +363,7 @@ void kp_report_destroy(struct kp_report *report)
     kp_timer_destroy(report->pass_timer);
     kp_timer_destroy(report->post_timer);
     kp_timer_destroy(report->all_timer);
+    kp_target_states_destroy(report->states);
     struct dirty_space *space, *next;
     HASH_ITER (hh, report->dirty, space, next) {
         HASH_DEL(report->dirty, space);

@@ -2,23 +2,32 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
+#include "base/strbuf.h"
 #include "base/text.h"
+#include "controller/walk.h"
+#include "record/state.h"
 #include "base/banned.h"
 
-struct building {
-    struct kp_plan *plan;
-    struct kp_state_batch *batch;
+struct kp_target_states {
+    char *namespace;
+    struct kp_walk *walk;
+    struct kp_state_batch some; // that were not encoded yet
+    struct kp_strbuf encoded;
     int64_t now_ms;
+    size_t n;
+    bool truncated;
 };
 
-static struct kp_target_state *add_state(struct building *b, const struct kp_pod *pod)
+static struct kp_target_state *add_state(struct kp_target_states *states, const struct kp_pod *pod)
 {
-    if (b->batch->targets.n >= KP_STATE_MAX_TARGETS) {
-        b->batch->truncated = true;
+    if (states->n >= KP_STATE_MAX_TARGETS) {
+        states->truncated = true;
         return NULL;
     }
-    struct kp_target_state *state = kp_array_add(&b->batch->targets);
+    states->n++;
+    struct kp_target_state *state = kp_array_add(&states->some.targets);
     memset(state, 0, sizeof *state);
     state->pod = kp_strdup(pod->name);
     state->pod_uid = kp_strdup(pod->uid);
@@ -53,8 +62,7 @@ static char *policies_of(const struct kp_target *target)
 
 static void add_target(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles)
 {
-    struct building *b = user;
-    struct kp_target_state *state = add_state(b, target->pod);
+    struct kp_target_state *state = add_state(user, target->pod);
     if (state == NULL)
         return;
     state->container = kp_strdup(target->container->name);
@@ -77,20 +85,13 @@ static void add_target(void *user, const struct kp_target *target, const struct 
     }
 }
 
-static void add_workload(void *user, const char *workload)
-{
-    struct building *b = user;
-    kp_plan_each_of_workload(b->plan, workload, b->now_ms, add_target, b);
-}
-
 static void add_left_out(void *user, const struct kp_pod *pod, const struct kp_pod_match *matches, size_t n)
 {
-    struct building *b = user;
     for (size_t i = 0; i < n; i++) {
         const struct kp_pod_match *match = &matches[i];
         if (match->leftout == KP_LEFTOUT_NONE || match->leftout == KP_LEFTOUT_FINISHED)
             continue;
-        struct kp_target_state *state = add_state(b, pod);
+        struct kp_target_state *state = add_state(user, pod);
         if (state == NULL)
             return;
         state->policies = kp_strdup(match->policy->key);
@@ -99,13 +100,65 @@ static void add_left_out(void *user, const struct kp_pod *pod, const struct kp_p
     }
 }
 
-void kp_target_states(const struct kp_inventory *inventory, struct kp_plan *plan, const char *namespace,
-    int64_t now_ms, struct kp_state_batch *ret)
+// Encodes what was gathered since the last time.
+static void encode(struct kp_target_states *states)
 {
-    memset(ret, 0, sizeof *ret);
-    ret->namespace = kp_strdup(namespace);
-    ret->time_ms = now_ms;
-    struct building b = {.plan = plan, .batch = ret, .now_ms = now_ms};
-    kp_inventory_each_workload(inventory, namespace, add_workload, &b);
-    kp_inventory_each_pod(inventory, namespace, add_left_out, &b);
+    kp_state_batch_encode(&states->some, &states->encoded);
+    kp_state_batch_finish(&states->some);
+    states->some = (struct kp_state_batch){0};
+}
+
+struct kp_target_states *kp_target_states_create(
+    const struct kp_inventory *inventory, const char *namespace, int64_t now_ms)
+{
+    struct kp_target_states *states = KP_NEW(struct kp_target_states);
+    states->namespace = kp_strdup(namespace);
+    states->walk = kp_walk_create(inventory, namespace);
+    states->now_ms = now_ms;
+    kp_strbuf_init(&states->encoded, KP_STATE_MAX_BYTES);
+    states->some = (struct kp_state_batch){.namespace = kp_strdup(namespace), .time_ms = now_ms};
+    encode(states);
+    return states;
+}
+
+bool kp_target_states_step(struct kp_target_states *states, const struct kp_inventory *inventory,
+    struct kp_plan *plan, int64_t slice_us)
+{
+    const struct kp_walk_visit visit = {.pod = add_left_out, .target = add_target, .user = states};
+    int64_t end_us = kp_mono_us() + slice_us;
+    bool more;
+    do {
+        more = kp_walk_step(states->walk, inventory, plan, states->now_ms, &visit);
+        encode(states);
+    } while (more && kp_mono_us() < end_us);
+    if (!more) {
+        states->some.truncated = states->truncated;
+        encode(states);
+    }
+    return more;
+}
+
+const char *kp_target_states_namespace(const struct kp_target_states *states)
+{
+    return states->namespace;
+}
+
+struct kp_blob *kp_target_states_take(struct kp_target_states *states)
+{
+    size_t len;
+    if (states->encoded.overflow)
+        return NULL;
+    char *data = kp_strbuf_take(&states->encoded, &len);
+    return kp_blob_take(data, len);
+}
+
+void kp_target_states_destroy(struct kp_target_states *states)
+{
+    if (states == NULL)
+        return;
+    kp_walk_destroy(states->walk);
+    kp_state_batch_finish(&states->some);
+    kp_strbuf_finish(&states->encoded);
+    kp_free(states->namespace);
+    kp_free(states);
 }

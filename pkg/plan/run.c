@@ -308,16 +308,27 @@ void kp_plan_each_target(struct kp_plan *plan, int64_t now_ms,
         view_member(member, each, user);
 }
 
-bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
+size_t kp_plan_each_some(struct kp_plan *plan, const char *workload, size_t from, size_t most, int64_t now_ms,
     void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
     void *user)
 {
     struct kp_work *work;
     (void)now_ms;
     HASH_FIND_STR(plan->works, workload, work);
-    if (work == NULL)
-        return false;
-    for (size_t i = 0; i < work->list.n; i++)
-        view_member(work->list.items[i], each, user);
-    return true;
+    if (work == NULL || from >= work->list.n)
+        return 0;
+    size_t n = work->list.n - from < most ? work->list.n - from : most;
+    for (size_t i = 0; i < n; i++)
+        view_member(work->list.items[from + i], each, user);
+    return n;
+}
+
+bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
+    void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
+    void *user)
+{
+    struct kp_work *work;
+    HASH_FIND_STR(plan->works, workload, work);
+    kp_plan_each_some(plan, workload, 0, SIZE_MAX, now_ms, each, user);
+    return work != NULL;
 }

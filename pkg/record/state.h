@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/outcome.h"
 #include "base/strbuf.h"
 
@@ -41,8 +42,10 @@ struct kp_state_batch {
 
 #define KP_STATE_MEDIA_TYPE  "application/vnd.kube-pprof.targets"
 #define KP_STATE_MAX_TARGETS 20000
+#define KP_STATE_MAX_BYTES   (KP_MAX_PROFILE_BYTES / 2)
 
 void kp_state_batch_finish(struct kp_state_batch *batch);
+// Several, one behind the other, read as one batch: one with all but targets, and then those some at a time.
 void kp_state_batch_encode(const struct kp_state_batch *batch, struct kp_strbuf *out);
 KP_MUST_CHECK int kp_state_batch_decode(
     const void *data, size_t len, struct kp_state_batch *ret, struct kp_error *err);

@@ -39,27 +39,31 @@ void kp_sink_pump_states(struct kp_sink *sink)
     sink->options.ops->send_state(sink->options.self, post->in_flight, on_state_sent, post);
 }
 
-void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch)
+void kp_sink_put_encoded_state(struct kp_sink *sink, const char *namespace, struct kp_blob *encoded)
 {
     struct kp_sink_state *post;
-    struct kp_strbuf text;
-    size_t len;
-    kp_strbuf_init(&text, KP_MAX_PROFILE_BYTES / 2);
-    kp_state_batch_encode(batch, &text);
-    if (text.overflow) {
-        kp_strbuf_finish(&text);
-        return;
-    }
-    HASH_FIND_STR(sink->states, batch->namespace, post);
+    HASH_FIND_STR(sink->states, namespace, post);
     if (post == NULL) {
         post = KP_NEW(struct kp_sink_state);
         post->sink = sink;
-        post->namespace = kp_strdup(batch->namespace);
+        post->namespace = kp_strdup(namespace);
         HASH_ADD_KEYPTR(hh, sink->states, post->namespace, strlen(post->namespace), post);
     }
     kp_blob_unref(post->blob);
-    char *data = kp_strbuf_take(&text, &len);
-    post->blob = kp_blob_take(data, len);
-    kp_strbuf_finish(&text);
+    post->blob = kp_blob_ref(encoded);
     kp_sink_pump(sink);
+}
+
+void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch)
+{
+    kp_auto_strbuf text;
+    size_t len;
+    kp_strbuf_init(&text, KP_STATE_MAX_BYTES);
+    kp_state_batch_encode(batch, &text);
+    if (text.overflow)
+        return;
+    char *data = kp_strbuf_take(&text, &len);
+    struct kp_blob *blob = kp_blob_take(data, len);
+    kp_sink_put_encoded_state(sink, batch->namespace, blob);
+    kp_blob_unref(blob);
 }
