@@ -409,9 +409,9 @@ void kp_controller_start(struct kp_controller *controller)
     decide(controller);
 }
 
-struct kp_capturer *kp_controller_capturer(struct kp_controller *controller)
+struct kp_controller_parts kp_controller_parts(const struct kp_controller *controller)
 {
-    return controller->capturer;
+    return (struct kp_controller_parts){.capturer = controller->capturer, .kube = controller->kube};
 }
 
 // ---- the end ----

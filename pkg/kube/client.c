@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kube/client_internal.h"
+#include "kube/client_testing.h"
 #include "kube/config_internal.h"
 #include "kube/failure.h"
 
@@ -175,11 +176,25 @@ static bool on_http_data(void *user, const uint8_t *data, size_t len)
 static void on_http_done(void *user, const struct kp_http_result *result);
 
 // Whether it would change something that we may not change now: it may have waited for long.
+static bool is_write(const struct kp_kube_call *call)
+{
+    return strcmp(call->method, "GET") != 0 && !call->harmless && !call->urgent;
+}
+
 static bool is_forbidden(const struct kp_kube_call *call)
 {
     const struct kp_kube *kube = call->kube;
-    bool is_write = strcmp(call->method, "GET") != 0 && !call->harmless && !call->urgent;
-    return is_write && kube->may_write && !kube->may_write(kube->may_write_user);
+    return is_write(call) && kube->may_write && !kube->may_write(kube->may_write_user);
+}
+
+size_t kp_kube_writes_out(const struct kp_kube *kube)
+{
+    size_t n = 0;
+    kp_list_foreach (node, &kube->calls) {
+        const struct kp_kube_call *call = kp_container_of(node, struct kp_kube_call, node);
+        n += call->state == CALL_RUNNING && is_write(call);
+    }
+    return n;
 }
 
 static int enter_running(struct kp_kube_call *call, struct kp_error *err)
