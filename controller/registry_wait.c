@@ -18,6 +18,7 @@ struct waiting {
     const struct kp_store_options *options;
     struct kp_loop *loop;
     struct kp_store *store;
+    bool asked_to_end;
     struct kp_error error;
     struct kp_signal *signals[2];
 };
@@ -29,7 +30,8 @@ static bool is_open(void *user, const char **ret_why_not)
     return false;
 }
 
-// On the loop's own thread: whoever asks meanwhile waits, as at every start.
+// On the loop's own thread: whoever asks meanwhile waits, as at every start. A signal that came while it took
+// its time is told in the same turn, after this.
 static void try_again(void *user)
 {
     struct waiting *w = user;
@@ -46,6 +48,7 @@ static void try_again(void *user)
 static void on_signal(void *user)
 {
     struct waiting *w = user;
+    w->asked_to_end = true;
     kp_loop_stop(w->loop);
 }
 
@@ -95,7 +98,7 @@ int kp_registry_open_store(
     w.signals[1] = kp_signal_create(w.loop, SIGINT, on_signal, &w);
     rc = serve_until_open(&w, metrics, listen, err);
     kp_metrics_destroy(metrics);
-    if (rc == 0 && w.store == NULL)
+    if (rc == 0 && w.asked_to_end)
         rc = kp_fail(err, KP_CANCELED, "it was asked to end");
     if (rc == 0)
         *ret = w.store;
