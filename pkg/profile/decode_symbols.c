@@ -43,7 +43,7 @@ static inline enum kp_decode_step take_function(struct kp_decoder *d, struct kp_
 __attribute__((always_inline)) static inline enum kp_decode_step take_line(
     struct kp_decoder *d, struct kp_bytes b, uint32_t first)
 {
-    uint64_t v[4];
+    uint64_t v[4] = {0};
     uint32_t function;
     if (!kp_quick_numbers(b.p, b.end, v, 3) || !kp_idmap_find(&d->functions, v[1], &function))
         return KP_DECODE_BROKEN;
