@@ -8,6 +8,7 @@
 #include "base/banned.h"
 
 #define MAX_NAMESPACES 10000
+#define OVERTAKE_MS    60000 // older by more: the clock of who posts was set back
 
 struct entry {
     char *namespace;
@@ -61,7 +62,7 @@ void kp_states_put(struct kp_states *states, const char *namespace, int64_t time
 {
     struct entry *e;
     HASH_FIND_STR(states->all, namespace, e);
-    if (e && e->time_ms > time_ms)
+    if (e && e->time_ms > time_ms && e->time_ms - time_ms <= OVERTAKE_MS)
         return;
     if (e)
         drop(states, e);

@@ -13,8 +13,8 @@ struct kp_states;
 struct kp_states *kp_states_create(size_t max_bytes);
 void kp_states_destroy(struct kp_states *states); // NULL is fine
 
-// A batch older than the one that is there changes nothing. encoded is referenced; NULL forgets the
-// namespace.
+// A batch that is a little older than the one that is there was overtaken by it, and changes nothing; one
+// that is much older comes from a clock that was set back. encoded is referenced; NULL forgets the namespace.
 void kp_states_put(struct kp_states *states, const char *namespace, int64_t time_ms, struct kp_blob *encoded);
 
 struct kp_state_entry {
