@@ -63,8 +63,10 @@ static void try_start(struct kp_plan *plan, struct kp_track *track, int64_t now_
     void (*on_order)(void *user, struct kp_order *order), void *user)
 {
     bool had_waited = track->node.place == 0;
-    // who waits is carried over by the next slot; who comes late did not run at his time
-    if (!had_waited && (now_ms > slot_end(track) || now_ms - track->node.due_ms > LATE_MS)) {
+    // who waits is carried over by the next slot, unless the clock was set forward past it; who comes late
+    // did not run at his time
+    if (now_ms > slot_end(track) + (had_waited ? LATE_MS : 0) ||
+        (!had_waited && now_ms - track->node.due_ms > LATE_MS)) {
         give_up(plan, track);
         return;
     }
