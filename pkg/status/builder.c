@@ -24,6 +24,12 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+// What is to come yet was written before the clock was set back: it must not stand until then.
+static int64_t later_by(int64_t now_ms, int64_t a, int64_t b)
+{
+    return a > now_ms + KP_STATUS_AHEAD_MS ? b : later(a, b);
+}
+
 static void adopt_condition(struct kp_policy_status *status, const json_t *condition)
 {
     const char *type = json_string_value(json_object_get(condition, "type"));
@@ -95,8 +101,8 @@ void kp_policy_status_set_types(struct kp_policy_status *status, const struct kp
     status->n_types = n;
 }
 
-void kp_policy_status_count(
-    struct kp_policy_status *status, const char *type, enum kp_outcome outcome, int64_t time_ms)
+void kp_policy_status_count(struct kp_policy_status *status, const char *type, enum kp_outcome outcome,
+    int64_t time_ms, int64_t now_ms)
 {
     struct kp_type_counts *counts = counts_of(status, type);
     if (counts == NULL)
@@ -105,8 +111,8 @@ void kp_policy_status_count(
     switch (kp_outcome_info(outcome)->class) {
     case KP_CLASS_SUCCEEDED:
         counts->succeeded++;
-        counts->last_success_ms = later(counts->last_success_ms, time_ms);
-        status->last_capture_ms = later(status->last_capture_ms, time_ms);
+        counts->last_success_ms = later_by(now_ms, counts->last_success_ms, time_ms);
+        status->last_capture_ms = later_by(now_ms, status->last_capture_ms, time_ms);
         break;
     case KP_CLASS_FAILED:
         counts->failed++;

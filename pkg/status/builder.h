@@ -53,8 +53,11 @@ void kp_policy_status_restart(struct kp_policy_status *status, int64_t now_ms);
 
 // The types of the policy, in its order; counts of those that stay are kept.
 void kp_policy_status_set_types(struct kp_policy_status *status, const struct kp_policy *policy);
-void kp_policy_status_count(
-    struct kp_policy_status *status, const char *type, enum kp_outcome outcome, int64_t time_ms);
+// time_ms: when it was captured. Times further ahead than KP_STATUS_AHEAD_MS are given up for it: the clock
+// was set back.
+#define KP_STATUS_AHEAD_MS 60000
+void kp_policy_status_count(struct kp_policy_status *status, const char *type, enum kp_outcome outcome,
+    int64_t time_ms, int64_t now_ms);
 
 // Whether there is nothing to say now: caches are being read (or read anew) without trouble, and what was
 // said before stands until they are.

@@ -271,11 +271,12 @@ static void test_the_object(void **state)
     summary.failing = 1;
     summary.spooled = 9;
     fixture_failure(&summary, "Unreachable", "cpu", 1, "bad \xff bytes\nand lines");
-    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 5000);
-    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 3000); // delivered late
-    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_UNREACHABLE, T0 + 6000);
-    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_BUSY, T0 + 7000);
-    kp_policy_status_count(&s.status, "other", KP_OUTCOME_SUCCEEDED, T0 + 9000); // no longer asked for
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 5000, T0 + 5000);
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 3000, T0 + 3000); // delivered late
+    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_UNREACHABLE, T0 + 6000, T0 + 6000);
+    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_BUSY, T0 + 7000, T0 + 7000);
+    kp_policy_status_count(
+        &s.status, "other", KP_OUTCOME_SUCCEEDED, T0 + 9000, T0 + 9000); // no longer asked for
     tell(&s, &summary, T0);
     json_t *object = kp_policy_status_json(&s.status, s.policy, &summary);
     assert_int_equal(json_integer_value(json_object_get(object, "observedGeneration")), 3);
@@ -307,13 +308,35 @@ static void test_the_object(void **state)
     end(&s);
 }
 
+// Counted while the clock was an hour ahead: that must not be the last for an hour when it is right again.
+static void test_times_of_a_clock_that_was_ahead(void **state)
+{
+    enum { HOUR = 3600000 };
+    (void)state;
+    struct story s;
+    begin(&s, FIXTURE_SPEC);
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + HOUR, T0 + HOUR);
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0, T0 + HOUR); // delivered late
+    assert_int_equal(s.status.last_capture_ms, T0 + HOUR);
+    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_SUCCEEDED, T0 + 1000, T0 + 3000);
+    assert_int_equal(s.status.last_capture_ms, T0 + 1000);
+    assert_int_equal(s.status.types[0].last_success_ms, T0 + HOUR);
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 2000, T0 + 4000);
+    assert_int_equal(s.status.types[0].last_success_ms, T0 + 2000);
+    assert_int_equal(s.status.last_capture_ms, T0 + 2000);
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 5000, T0); // a little is nothing
+    kp_policy_status_count(&s.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 1000, T0 + 1000);
+    assert_int_equal(s.status.last_capture_ms, T0 + 5000);
+    end(&s);
+}
+
 static void test_taking_over(void **state)
 {
     (void)state;
     struct story a, b;
     begin(&a, FIXTURE_SPEC);
     struct kp_policy_summary summary = fixture_summary();
-    kp_policy_status_count(&a.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 5000);
+    kp_policy_status_count(&a.status, "cpu", KP_OUTCOME_SUCCEEDED, T0 + 5000, T0 + 5000);
     tell(&a, &summary, T0);
     json_t *object = json_pack("{s:o}", "status", kp_policy_status_json(&a.status, a.policy, &summary));
     begin(&b, FIXTURE_SPEC);
@@ -361,7 +384,7 @@ static void test_types_of_an_edited_policy(void **state)
     (void)state;
     struct story s;
     begin(&s, FIXTURE_SPEC);
-    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_SUCCEEDED, T0);
+    kp_policy_status_count(&s.status, "heap", KP_OUTCOME_SUCCEEDED, T0, T0);
     struct kp_policy *edited = fixture_policy(
         "shop", "checkout", "{'selector': {}, 'profiles': [{'type': 'heap'}, {'type': 'mutex'}]}");
     kp_policy_status_set_types(&s.status, edited);
@@ -385,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_captures_succeeding),
         cmocka_unit_test(test_captures_that_wait),
         cmocka_unit_test(test_the_object),
+        cmocka_unit_test(test_times_of_a_clock_that_was_ahead),
         cmocka_unit_test(test_taking_over),
         cmocka_unit_test(test_whatever_is_in_the_object),
         cmocka_unit_test(test_types_of_an_edited_policy),

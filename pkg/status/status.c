@@ -127,7 +127,7 @@ void kp_statuses_count(struct kp_statuses *statuses, const char *policy_key, con
 {
     struct entry *entry = entry_find(statuses, policy_key);
     if (entry != NULL)
-        kp_policy_status_count(&entry->status, type, outcome, time_ms);
+        kp_policy_status_count(&entry->status, type, outcome, time_ms, kp_now_ms());
 }
 
 // ---- events ----
@@ -372,6 +372,8 @@ static void make_metrics(struct kp_statuses *statuses, struct kp_metrics *metric
 void kp_statuses_measure(struct kp_statuses *statuses)
 {
     size_t n[KP_COND_COUNT][KP_COND_FALSE + 1] = {0};
+    if (statuses->last_capture_ms > kp_now_ms() + KP_STATUS_AHEAD_MS)
+        statuses->last_capture_ms = 0; // the clock was set back
     for (const struct entry *entry = statuses->entries; entry != NULL; entry = entry->hh.next) {
         for (int c = 0; c < KP_COND_COUNT; c++)
             n[c][entry->status.conditions[c].status]++;

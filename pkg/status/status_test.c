@@ -259,6 +259,13 @@ static void test_all_policies_are_measured(void **state)
     kp_statuses_measure(f.statuses);
     assert_int_equal(kp_metric_value(infeasible) + kp_metric_value(ready), 0);
     assert_int_equal(kp_metric_value(last), now / 1000); // that was
+    // written when the clock was ahead
+    add(&f, "{'status': {'lastCaptureTime': '2200-01-01T00:00:00Z'}}");
+    kp_statuses_measure(f.statuses);
+    assert_true(kp_metric_value(last) > (double)now / 1000);
+    kp_statuses_count(f.statuses, "shop/p", "cpu", KP_OUTCOME_SUCCEEDED, now + 1000);
+    kp_statuses_measure(f.statuses);
+    assert_int_equal(kp_metric_value(last), (now + 1000) / 1000);
     end(&f);
     kp_metrics_destroy(metrics);
 }
