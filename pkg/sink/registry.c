@@ -89,8 +89,8 @@ static void judge(const struct kp_http_result *result, struct kp_sink_answer *an
         answer->retry = true;
         snprintf(answer->message, sizeof answer->message, "cannot deliver to the registry: %s%s",
             result->error.text,
-            result->code == KP_TLS ? " (is the CA that of its certificate, and is it for the host of "
-                                     "--registry-url?)"
+            result->code == KP_TLS ? " (is the CA that of its certificate, is that for the host of "
+                                     "--registry-url, and is the clock right?)"
                                    : "");
         return;
     }
