@@ -201,7 +201,7 @@ func (w *world) begin(t *testing.T, dir string, args ...string) (wait func() res
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	f.Within(t, 2*time.Second+f.Slack, "capturing", func() error {
+	f.Within(t, 30*time.Second, "capturing", func() error {
 		if names := files(t, dir); len(names) == 0 {
 			return fmt.Errorf("no file yet")
 		}
