@@ -16,6 +16,7 @@
 #define ASK_MS       1000 // patience with the watch
 #define FETCH_MS     2000
 #define AGAIN_MS     5000
+#define FAILED_MS    5000  // a failure is told then, whatever the watch says
 #define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
 struct waiting {
@@ -66,9 +67,26 @@ static bool stands(const struct waiting *w, const struct kp_pod *pod)
     return false;
 }
 
+static bool failed(const struct waiting *w)
+{
+    return w->result.outcome != KP_OUTCOME_SUCCEEDED;
+}
+
+// Whether the pod went, or goes, and took the connection along. A container that ended by itself is no
+// excuse.
+static bool leaves(const struct waiting *w, const struct kp_pod *pod)
+{
+    return pod == NULL || pod->deleting || !kp_streq(pod->uid, w->result.record.pod_uid) ||
+           !kp_streq(pod->ip, w->ip);
+}
+
 static void judge(struct waiting *w, const struct kp_pod *pod)
 {
-    if (stands(w, pod))
+    if (failed(w) && leaves(w, pod))
+        settle(w, KP_OUTCOME_POD_GONE, "the pod ended while it was captured");
+    else if (failed(w))
+        settle(w, w->result.outcome, w->result.message);
+    else if (stands(w, pod))
         settle(w, KP_OUTCOME_SUCCEEDED, "");
     else
         settle(w, KP_OUTCOME_POD_GONE,
@@ -153,7 +171,9 @@ static void on_tick(void *user)
             continue;
         if (watched > w->ended_mono_ms)
             judge(w, cached(confirm, w));
-        else if (now >= confirm->away_until_ms && now >= w->fetch_after_ms &&
+        else if (failed(w) && now - w->ended_mono_ms >= FAILED_MS)
+            settle(w, w->result.outcome, w->result.message);
+        else if (!failed(w) && now >= confirm->away_until_ms && now >= w->fetch_after_ms &&
                  kp_bucket_take(&confirm->fetches, now))
             fetch(confirm, w);
     }
@@ -167,6 +187,8 @@ void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result
     w->owner = confirm;
     w->result = *result;
     memset(result, 0, sizeof *result);
+    if (failed(w))
+        w->result.bytes = 0; // none are kept
     kp_copy(w->ip, sizeof w->ip, pod_ip);
     w->ended_mono_ms = kp_mono_ms();
     w->fetch_after_ms = w->ended_mono_ms + FETCH_MS;
@@ -178,7 +200,7 @@ void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result
     kp_metric_set(confirm->waiting, (double)confirm->n);
     size_t most = confirm->options.max_bytes;
     bool full = confirm->bytes > most || !kp_share_fits(w->space->bytes, 0, confirm->bytes, most);
-    if (full && confirm->n > 1)
+    if (full && confirm->n > 1 && !failed(w))
         settle(w, KP_OUTCOME_UNDELIVERED,
             "too many captures wait for the API server to confirm their pods: it is away, or too slow");
     else if (!kp_timer_active(confirm->timer))

@@ -22,8 +22,8 @@ struct kp_confirm_options {
     // cannot.
     void (*ask_watch)(void *watch_user);
     void *watch_user;
-    // The verdict: the pod still stands (KP_OUTCOME_SUCCEEDED), PodGone, or Undelivered (too much waits).
-    // Takes the result over.
+    // The verdict: the pod still stands (KP_OUTCOME_SUCCEEDED, or the outcome and sentence of a failure that
+    // was put), PodGone, or Undelivered (too much waits). Takes the result over.
     void (*on_verdict)(
         void *user, struct kp_capture_result *result, enum kp_outcome outcome, const char *message);
     void *user;
@@ -36,7 +36,8 @@ struct kp_confirm *kp_confirm_create(struct kp_loop *loop, const struct kp_confi
 // What waits is judged by the cache as it stands. Call after kp_kube_destroy(), so that no answer is
 // outstanding.
 void kp_confirm_destroy(struct kp_confirm *confirm);
-// Takes the result over (its body and record move). pod_ip: where the capture went.
+// Takes the result over (its body and record move). pod_ip: where the capture went. A connection that broke
+// (Unreachable) may be put too: it is told as it is after 5 s at most, but as PodGone if the pod ends.
 void kp_confirm_put(struct kp_confirm *confirm, struct kp_capture_result *result, const char *pod_ip);
 size_t kp_confirm_waiting(const struct kp_confirm *confirm);
 size_t kp_confirm_bytes(const struct kp_confirm *confirm); // of profiles that wait

@@ -111,7 +111,8 @@ static void bench_close(struct bench *b)
     kp_loop_destroy(b->loop);
 }
 
-static void set_pod(struct bench *b, const char *uid, const char *ip, const char *container_id)
+static void set_pod_of(
+    struct bench *b, const char *uid, const char *ip, const char *container_id, bool deleting)
 {
     struct kp_container container = {
         .name = "app", .image = "", .image_id = "", .container_id = container_id, .started_ms = 1};
@@ -129,11 +130,17 @@ static void set_pod(struct bench *b, const char *uid, const char *ip, const char
         .revision = "",
         .version = "",
         .phase = KP_POD_RUNNING,
+        .deleting = deleting,
         .n_containers = 1,
         .containers = &container};
     const struct kp_pod *pod = kp_pod_build(&draft);
     kp_inventory_set_pod(b->inventory, "shop/a", pod);
     kp_pod_unref(pod);
+}
+
+static void set_pod(struct bench *b, const char *uid, const char *ip, const char *container_id)
+{
+    set_pod_of(b, uid, ip, container_id, false);
 }
 
 static void put_in(struct bench *b, const char *namespace)
@@ -371,6 +378,66 @@ static void test_refusals_count_for_all(void **state)
     kp_peer_stop(peer);
 }
 
+// ---- captures whose connection broke ----
+
+static void put_broken(struct bench *b)
+{
+    struct kp_capture_result result = {
+        .outcome = KP_OUTCOME_UNREACHABLE, .bytes = 1000, .message = "closed the connection"};
+    kp_record_init(&result.record);
+    result.record.namespace = kp_strdup("shop");
+    result.record.pod = kp_strdup("a");
+    result.record.pod_uid = kp_strdup("u1");
+    result.record.container = kp_strdup("app");
+    kp_confirm_put(b->confirm, &result, "10.0.0.1");
+}
+
+static enum kp_outcome verdict_of_broken(const char *uid, const char *ip, bool deleting)
+{
+    struct bench b;
+    bench_open(&b, 0);
+    if (uid != NULL)
+        set_pod_of(&b, uid, ip, "c2", deleting);
+    put_broken(&b);
+    assert_true(kp_loop_run_until(b.loop, &b.done, 30000));
+    assert_int_equal(kp_confirm_waiting(b.confirm), 0);
+    bench_close(&b);
+    return b.outcome;
+}
+
+// A pod that ends during its capture closes the connection before the watch tells of it: nobody's fault.
+static void test_a_pod_that_ends_is_gone(void **state)
+{
+    (void)state;
+    assert_int_equal(verdict_of_broken("u1", "10.0.0.1", true), KP_OUTCOME_POD_GONE);
+    assert_int_equal(verdict_of_broken("u2", "10.0.0.1", false), KP_OUTCOME_POD_GONE);
+    assert_int_equal(verdict_of_broken(NULL, "", false), KP_OUTCOME_POD_GONE);
+    assert_int_equal(
+        verdict_of_broken("u1", "10.0.0.1", false), KP_OUTCOME_UNREACHABLE); // the program crashed
+}
+
+// What failed takes no room of what was captured, asks the API server for no pod, and is not held back for
+// long.
+static void test_a_failure_does_not_wait_long(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 4);
+    b.watch_moves = false;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    for (int i = 0; i < 50; i++)
+        put_broken(&b);
+    assert_int_equal(kp_confirm_bytes(b.confirm), 0);
+    assert_int_equal(b.n, 0);
+    assert_true(kp_loop_run_until(b.loop, &b.done, 30000));
+    while (kp_confirm_waiting(b.confirm) > 0)
+        kp_loop_run_until(b.loop, &(const bool){false}, 10);
+    assert_int_equal(b.n, 50);
+    assert_int_equal(b.outcome, KP_OUTCOME_UNREACHABLE);
+    assert_true(b.n_asked > 0);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_waits_while_the_api_server_is_away),
         cmocka_unit_test(test_fetches_are_few),
         cmocka_unit_test(test_refusals_count_for_all),
+        cmocka_unit_test(test_a_pod_that_ends_is_gone),
+        cmocka_unit_test(test_a_failure_does_not_wait_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,21 +190,19 @@ static void on_captured(void *user, struct kp_capture_result *result)
         kp_copy(result->message, sizeof result->message, LOST);
     }
     if (result->outcome != KP_OUTCOME_SUCCEEDED) {
-        struct kp_record record;
-        brief_record(r, &record);
-        record.start_ms = result->started_ms;
-        record.end_ms = result->ended_ms;
-        kp_plan_finish(pipeline->options.plan, r->id, result->bytes, result->busy_ms, kp_now_ms());
-        running_free(r);
-        conclude(pipeline, &record, result->outcome, result->message);
-        kp_record_finish(&record);
-        return;
+        kp_record_finish(&result->record);
+        brief_record(r, &result->record);
+        result->record.start_ms = result->started_ms;
+        result->record.end_ms = result->ended_ms;
     }
     kp_plan_finish(pipeline->options.plan, r->id, result->bytes, result->busy_ms, kp_now_ms());
     char ip[46];
     kp_copy(ip, sizeof ip, r->order.target->pod->ip);
     running_free(r);
-    kp_confirm_put(pipeline->confirm, result, ip);
+    if (result->outcome == KP_OUTCOME_SUCCEEDED || result->outcome == KP_OUTCOME_UNREACHABLE)
+        kp_confirm_put(pipeline->confirm, result, ip);
+    else
+        conclude(pipeline, &result->record, result->outcome, result->message);
     kp_pipeline_kick(pipeline);
 }
 

@@ -95,11 +95,11 @@ void kp_plan_each_target(struct kp_plan *plan, int64_t now_ms,
     void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
     void *user);
 // Of one workload only; false if it is not known.
-// From the from-th on at most so many; returns how many there were.
-size_t kp_plan_each_some(struct kp_plan *plan, const char *workload, size_t from, size_t most, int64_t now_ms,
+bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
     void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
     void *user);
-bool kp_plan_each_of_workload(struct kp_plan *plan, const char *workload, int64_t now_ms,
+// Of one workload, from the from-th on at most so many; returns how many there were.
+size_t kp_plan_each_some(struct kp_plan *plan, const char *workload, size_t from, size_t most, int64_t now_ms,
     void (*each)(void *user, const struct kp_target *target, const struct kp_plan_profile *profiles),
     void *user);
 
