@@ -177,10 +177,7 @@ func podGone(t *testing.T) float64 {
 
 func TestACaptureInFlightIsDroppedWithItsPod(t *testing.T) {
 	ns := f.NewNamespace(t)
-	// it takes a while to end, as programs do that finish what they have: one that is dead before the controller hears of the deletion has
-	// closed a connection, and nothing more is known of it then
-	const security = "        securityContext: {allowPrivilegeEscalation"
-	f.Apply(t, ns, strings.NewReplacer("GracePeriodSeconds: 2", "GracePeriodSeconds: 6", security, "        lifecycle: {preStop: {sleep: {seconds: 4}}}\n"+security).Replace(f.Workload(t, "checkout")))
+	f.Apply(t, ns, f.Workload(t, "checkout"))
 	f.Apply(t, ns, strings.Replace(policy, "interval: 12s, duration: 4s", "interval: 20s, duration: 15s", 1)) // nearly always one runs
 	f.Rollout(t, ns, "deploy/checkout")
 	f.Within(t, 60*time.Second, "captures run", func() error { return f.Some("namespace="+ns+"&type=cpu", nil) })
@@ -191,7 +188,7 @@ func TestACaptureInFlightIsDroppedWithItsPod(t *testing.T) {
 		}
 		pod := f.Pods(t, ns, "app=checkout")[0]
 		deleted := time.Now()
-		f.K(t, "delete", "pod", pod, "-n", ns, "--wait=true", "--grace-period=6")
+		f.K(t, "delete", "pod", pod, "-n", ns, "--wait=true", "--grace-period=1")
 		gone := time.Now()
 		f.Rollout(t, ns, "deploy/checkout")
 		time.Sleep(3 * time.Second)
