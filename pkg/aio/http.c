@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "aio/http_private.h"
 #include "base/alloc.h"
@@ -14,6 +15,9 @@ struct watched {    // a socket of curl's
     uv_poll_t poll; // first: freed by its address
     curl_socket_t fd;
     struct kp_http *http;
+    int events; // that curl waits for
+    bool polled;
+    struct kp_timer *rest; // runs while it is left alone; NULL until then
 };
 
 // ---- the end of a call ----
@@ -113,19 +117,91 @@ static void go_on_reading(struct kp_http *http)
     }
 }
 
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void poll_on(struct watched *watched)
+{
+    watched->polled = true;
+    uv_poll_start(&watched->poll, watched->events, on_poll);
+}
+
+static void poll_off(struct watched *watched)
+{
+    if (watched->polled)
+        uv_poll_stop(&watched->poll);
+    watched->polled = false;
+}
+
+static bool has_more(const struct watched *watched)
+{
+    int n = 0;
+    return ioctl(watched->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+static void on_rest(void *user);
+
+// What was read is worked in. Where a call is in no hurry and nothing more is there, the socket rests, so
+// that what comes meanwhile is one piece of work.
+static void after_reading(struct watched *watched, int64_t gap_ms)
+{
+    if (gap_ms == 0 || watched->events != UV_READABLE || has_more(watched)) {
+        if (!watched->polled)
+            poll_on(watched);
+        return;
+    }
+    poll_off(watched);
+    if (watched->rest == NULL)
+        watched->rest = kp_timer_create(watched->http->loop, on_rest, watched);
+    kp_timer_start(watched->rest, gap_ms, 0);
+}
+
+static void act(struct watched *watched, int flags)
+{
+    struct kp_http *http = watched->http;
+    int running;
+    http->acting = watched;
+    begin_slice(http);
+    do {
+        http->gap_ms = 0;
+        curl_multi_socket_action(http->multi, watched->fd, flags, &running);
+    } while (http->acting == watched && http->gap_ms > 0 && kp_mono_us() < http->slice_end_us &&
+             has_more(watched));
+    if (http->acting == watched) // and not closed
+        after_reading(watched, http->gap_ms);
+    http->acting = NULL;
+    drain(http);
+}
+
+static void on_rest(void *user)
+{
+    struct watched *watched = user;
+    if (has_more(watched))
+        act(watched, CURL_CSELECT_IN);
+    else
+        poll_on(watched);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct watched *watched = (struct watched *)poll;
-    struct kp_http *http = watched->http;
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    if (status < 0)
+        watched->polled = false; // libuv stopped by itself
     if ((events & UV_READABLE) != 0)
         flags |= CURL_CSELECT_IN;
     if ((events & UV_WRITABLE) != 0)
         flags |= CURL_CSELECT_OUT;
-    int running;
-    begin_slice(http);
-    curl_multi_socket_action(http->multi, watched->fd, flags, &running);
-    drain(http);
+    act(watched, flags);
+}
+
+static void forget_socket(struct kp_http *http, struct watched *watched)
+{
+    if (http->acting == watched)
+        http->acting = NULL;
+    curl_multi_assign(http->multi, watched->fd, NULL);
+    kp_timer_destroy(watched->rest);
+    poll_off(watched);
+    kp_uv_close_and_free((uv_handle_t *)&watched->poll);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
@@ -134,11 +210,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *s
     struct watched *watched = socket_user;
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
-        if (watched != NULL) {
-            uv_poll_stop(&watched->poll);
-            kp_uv_close_and_free((uv_handle_t *)&watched->poll);
-            curl_multi_assign(http->multi, fd, NULL);
-        }
+        if (watched != NULL)
+            forget_socket(http, watched);
         return 0;
     }
     if (watched == NULL) {
@@ -151,8 +224,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *s
         }
         curl_multi_assign(http->multi, fd, watched);
     }
-    int events = (what != CURL_POLL_OUT ? UV_READABLE : 0) | (what != CURL_POLL_IN ? UV_WRITABLE : 0);
-    uv_poll_start(&watched->poll, events, on_poll);
+    watched->events = (what != CURL_POLL_OUT ? UV_READABLE : 0) | (what != CURL_POLL_IN ? UV_WRITABLE : 0);
+    bool rests = watched->rest != NULL && kp_timer_active(watched->rest);
+    if (rests && watched->events == UV_READABLE)
+        return 0;
+    if (rests)
+        kp_timer_stop(watched->rest);
+    poll_on(watched);
     return 0;
 }
 
@@ -304,6 +382,11 @@ int kp_http_start(struct kp_http *http, const struct kp_http_request *request, s
 void kp_http_cancel(struct kp_http_call *call)
 {
     kp_http_call_end(call, KP_CANCELED, "%s: canceled", call->what);
+}
+
+void kp_http_relax(struct kp_http_call *call, int64_t gap_ms)
+{
+    call->gap_ms = gap_ms;
 }
 
 void kp_http_pause(struct kp_http_call *call, bool paused)

@@ -107,6 +107,10 @@ KP_MUST_CHECK int kp_http_write(
 // Asks for on_ready, again and again while it holds; level-triggered.
 void kp_http_want(struct kp_http_call *call, bool readable, bool writable);
 
+// From the next piece of the body on: what comes is in no hurry, and is read at most once in so many
+// milliseconds (0: at once, as it is at first). Of an answer that brings little at a time, and often, that
+// saves most of the work.
+void kp_http_relax(struct kp_http_call *call, int64_t gap_ms);
 // Stops and goes on reading (back-pressure).
 void kp_http_pause(struct kp_http_call *call, bool paused);
 

@@ -148,6 +148,7 @@ static size_t on_write(char *data, size_t size, size_t n, void *user)
         return 0;
     if (call->paused || kp_http_call_yields(call))
         return CURL_WRITEFUNC_PAUSE;
+    call->http->gap_ms = call->gap_ms;
     if (call->idle != NULL)
         kp_timer_start(call->idle, call->request.idle_timeout_ms, 0);
     bool stream = call->request.on_data != NULL && is_success(call);

@@ -57,16 +57,21 @@ struct kp_http_call {
     uint8_t *body;
     size_t body_len, body_cap, received;
     bool paused;
+    int64_t gap_ms;                  // between readings
     struct kp_list in_yielded;       // while what was read waits for the next turn
     struct kp_http_upgrade *upgrade; // NULL = an ordinary call
 };
+
+struct watched; // http.c
 
 struct kp_http {
     struct kp_loop *loop;
     CURLM *multi;
     struct kp_timer *curl_timer, *turn;
     struct kp_list all, in_turn, yielded;
-    int64_t slice_end_us; // what is read until then is taken in this turn
+    int64_t slice_end_us;   // what is read until then is taken in this turn
+    struct watched *acting; // curl reads from or writes to this socket now; NULL: none, or it was closed
+    int64_t gap_ms;         // of the call that took what was read
     int n;
     bool reuse, destroying;
 };

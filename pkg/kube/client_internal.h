@@ -66,6 +66,8 @@ struct kp_kube_stream_request {
 struct kp_kube_stream;
 KP_MUST_CHECK int kp_kube_stream_start(struct kp_kube *kube, const struct kp_kube_stream_request *request,
     struct kp_kube_stream **ret, struct kp_error *err);
+// As kp_http_relax().
+void kp_kube_stream_relax(struct kp_kube_stream *stream, int64_t gap_ms);
 void kp_kube_stream_cancel(struct kp_kube_stream *stream); // on_done comes later
 
 #endif

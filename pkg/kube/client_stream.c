@@ -144,6 +144,12 @@ static void on_turn(void *user)
     finish(stream, &err);
 }
 
+void kp_kube_stream_relax(struct kp_kube_stream *stream, int64_t gap_ms)
+{
+    if (stream->http)
+        kp_http_relax(stream->http, gap_ms);
+}
+
 void kp_kube_stream_cancel(struct kp_kube_stream *stream)
 {
     if (stream->canceled)

@@ -20,6 +20,7 @@ enum {
     MAX_BACKOFF_MS = 30 * 1000,
     BACKOFF_RESET_MS = 2 * 60 * 1000,
     PAGE_SIZE = 500,
+    READ_GAP_MS = 10, // of a watch in step: events that come together are one piece of work
 };
 
 // ---- create, destroy ----
@@ -149,6 +150,8 @@ void kp_reflector_set_state(struct kp_reflector *r, enum kp_reflector_state stat
     if (r->state == state)
         return;
     r->state = state;
+    if (state == KP_REFLECTOR_WATCHING && r->call)
+        kp_kube_stream_relax(r->call, READ_GAP_MS);
     KP_DEBUG(
         "reflector", KP_S("resource", r->kind.name), KP_S("state", names[state]), KP_S("version", r->rv));
 }
@@ -169,6 +172,12 @@ void kp_reflector_tell_well(struct kp_reflector *r)
     kp_error_clear(&r->trouble);
     if (r->events.on_trouble && !r->closing)
         r->events.on_trouble(r->events.user, NULL);
+}
+
+// What is read now may have come when the watch was read last.
+static void saw_event(struct kp_reflector *r)
+{
+    kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop) - READ_GAP_MS);
 }
 
 static void tell_change(struct kp_reflector *r, const char *key, void *old_value, void *new_value)
@@ -266,7 +275,7 @@ static bool handle_bookmark(struct kp_reflector *r, const struct kp_watch_event 
         return false;
     if (!r->initial) {
         kp_copy(r->rv, sizeof r->rv, bookmark.resource_version);
-        kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop));
+        saw_event(r);
     } else if (bookmark.initial_events_end) {
         r->initial = false;
         kp_reflector_list_complete(r, bookmark.resource_version);
@@ -286,7 +295,7 @@ static void handle_object(struct kp_reflector *r, const struct kp_watch_event *e
         return; // initial events are not in the order of their versions
     if (*rv)
         kp_copy(r->rv, sizeof r->rv, rv);
-    kp_reflector_saw(r, kp_loop_mono_ms(r->kube->loop));
+    saw_event(r);
 }
 
 bool kp_reflector_on_event(void *user, const char *data, size_t len)
