@@ -298,16 +298,24 @@ static void handle_object(struct kp_reflector *r, const struct kp_watch_event *e
     saw_event(r);
 }
 
-bool kp_reflector_on_event(void *user, const char *data, size_t len)
+static void count_event(struct kp_reflector *r, enum kp_watch_type type)
 {
     static const char *const names[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
+    if (!r->counters.events)
+        return;
+    if (!r->counters.event[type])
+        r->counters.event[type] =
+            kp_metric_with(r->counters.events, (const char *const[]){r->kind.name, names[type]});
+    kp_metric_inc(r->counters.event[type]);
+}
+
+bool kp_reflector_on_event(void *user, const char *data, size_t len)
+{
     struct kp_reflector *r = user;
     struct kp_watch_event event;
     if (kp_watch_event_parse(kp_stream_encoding(r->stream), data, len, &event, &r->error) < 0)
         return false;
-    if (r->counters.events)
-        kp_metric_inc(
-            kp_metric_with(r->counters.events, (const char *const[]){r->kind.name, names[event.type]}));
+    count_event(r, event.type);
     if (event.type == KP_WATCH_ERROR) {
         r->got_error_event = true;
         (void)kp_failure_read_event(&event, &r->error);

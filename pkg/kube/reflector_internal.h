@@ -14,6 +14,7 @@ enum step { STEP_LIST, STEP_WATCH_LIST, STEP_WATCH };
 
 struct counters { // cells may be NULL
     struct kp_metric_family *relists, *events;
+    struct kp_metric *event[KP_WATCH_ERROR + 1]; // by type, of those that came
     struct kp_metric *unreadable, *objects, *last_event;
 };
 
