@@ -25,11 +25,14 @@ static enum kp_decode_step take_number(const struct kp_proto *f, int64_t *ret)
     return f->type == KP_PROTO_VARINT ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
-// Whether there is such a string is seen when all are counted.
-static enum kp_decode_step take_string(const struct kp_proto *f, uint32_t *ret)
+// Whether there is such a string is seen when all are counted, also of one that a later field replaces.
+static enum kp_decode_step take_string(struct kp_decoder *d, const struct kp_proto *f, uint32_t *ret)
 {
+    if (f->type != KP_PROTO_VARINT || f->value > UINT32_MAX)
+        return KP_DECODE_BROKEN;
     *ret = (uint32_t)f->value;
-    return f->type == KP_PROTO_VARINT && f->value <= UINT32_MAX ? KP_DECODE_OK : KP_DECODE_BROKEN;
+    d->last_string = *ret > d->last_string ? *ret : d->last_string;
+    return KP_DECODE_OK;
 }
 
 static enum kp_decode_step take_comments(struct kp_decoder *d, const struct kp_proto *f)
@@ -59,13 +62,13 @@ static enum kp_decode_step take_field(struct kp_decoder *d, const struct kp_prot
     case PROFILE_COMMENT:
         return take_comments(d, f);
     case PROFILE_DROP_FRAMES:
-        return take_string(f, &d->p->drop_frames);
+        return take_string(d, f, &d->p->drop_frames);
     case PROFILE_KEEP_FRAMES:
-        return take_string(f, &d->p->keep_frames);
+        return take_string(d, f, &d->p->keep_frames);
     case PROFILE_DEFAULT_SAMPLE_TYPE:
-        return take_string(f, &d->p->default_type);
+        return take_string(d, f, &d->p->default_type);
     case PROFILE_DOC_URL:
-        return take_string(f, &d->p->doc_url);
+        return take_string(d, f, &d->p->doc_url);
     default:
         return KP_DECODE_OK;
     }
@@ -135,7 +138,6 @@ static enum kp_decode_step list_fields(struct kp_decoder *d)
 static enum kp_decode_step survey(struct kp_decoder *d)
 {
     enum kp_decode_step step = list_fields(d);
-    const struct kp_profile *p = d->p;
     const struct kp_decode_list *l = d->lists;
     if (step != KP_DECODE_OK)
         return step;
@@ -152,10 +154,7 @@ static enum kp_decode_step survey(struct kp_decoder *d)
     for (size_t i = 0; i < d->comments.n; i++)
         if (d->comments.items[i] >= d->n_strings)
             return KP_DECODE_BROKEN;
-    if (p->drop_frames >= d->n_strings || p->keep_frames >= d->n_strings || p->default_type >= d->n_strings ||
-        p->doc_url >= d->n_strings)
-        return KP_DECODE_BROKEN;
-    return KP_DECODE_OK;
+    return d->last_string < d->n_strings ? KP_DECODE_OK : KP_DECODE_BROKEN;
 }
 
 // All in one piece, not zeroed: a profile that is handed over has every entry written.

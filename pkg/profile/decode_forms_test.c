@@ -134,12 +134,31 @@ static void test_wide_tags(void **state)
     }
 }
 
+// The walker, which has the sentences, looks at each.
+static void test_a_string_that_is_not_there_and_is_replaced(void **state)
+{
+    (void)state;
+    for (uint64_t field = 7; field <= 15; field++) {
+        kp_auto_strbuf b;
+        struct kp_profile *p = NULL;
+        if (field > 8 && field < 14)
+            continue;
+        kp_strbuf_init(&b, 1 << 20);
+        fixture_bytes(&b, 6, "", 0);
+        fixture_number(&b, field, 34);
+        fixture_number(&b, field, 0);
+        assert_int_equal(kp_profile_decode(b.data, b.len, NULL, &p, NULL), KP_INVALID);
+        assert_null(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_of_a_message),
         cmocka_unit_test(test_lengths_of_numbers),
         cmocka_unit_test(test_wide_tags),
+        cmocka_unit_test(test_a_string_that_is_not_there_and_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

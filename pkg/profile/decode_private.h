@@ -20,6 +20,7 @@ struct kp_decoder {
     size_t max_frames, max_details; // in all: of samples; labels of samples, lines of locations
     struct kp_profile *p;
     uint32_t n_samples, n_mappings, n_locations, n_functions, n_strings, n_types;
+    uint32_t last_string; // that any single field named
     struct kp_idmap mappings, locations, functions;
     bool sparse; // ids are not 1..n
     KP_ARRAY(uint32_t) frames;
