@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/ssl.h>
+
 #include "aio/http_private.h"
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -213,6 +215,16 @@ static void set_proxy(CURL *easy, const struct kp_http_request *request)
         curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, request->tls.ca_file);
 }
 
+// curl lets go of the buffers whenever a connection has nothing to read, which for one that stays is at each
+// record.
+static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *user)
+{
+    (void)easy;
+    (void)user;
+    SSL_CTX_clear_mode((SSL_CTX *)ctx, SSL_MODE_RELEASE_BUFFERS);
+    return CURLE_OK;
+}
+
 static void set_transport(struct kp_http_call *call, const struct kp_http_request *request)
 {
     CURL *easy = call->easy;
@@ -232,6 +244,8 @@ static void set_transport(struct kp_http_call *call, const struct kp_http_reques
     curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, call);
     if (request->unix_socket != NULL)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+    if (call->http->reuse)
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     if (!call->http->reuse && request->upgrade == NULL) { // curl would not keep the connection open for us
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
