@@ -12,7 +12,7 @@
 #include "base/banned.h"
 
 #define TOTAL    1000000
-#define MOST     6 // pieces in a turn: each takes 1 ms at least, a slice is 3 ms, the rest has a little
+#define MOST     6 // pieces in a turn: each takes 1 ms at least, a slice is 2 ms, the rest has a little
 #define PAUSE_AT (TOTAL / 2)
 
 struct bench {

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
-#define SHARE_US 3000 // of a turn, for work that is cut into slices
+#define SHARE_US 2000 // of a turn, for work that is cut into slices
 #define LEAST_US 500  // that each of them has in any case: all get on, also when sockets take the turn
 
 // ---- turns ----
