@@ -15,7 +15,7 @@
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
-#define SETTLE_MS 20 // changes come in bunches: wait for the rest of the bunch
+#define SETTLE_MS 5 // changes come in bunches, of which a watch brings what comes within 20 ms at once
 
 static void arm(struct kp_inventory *inventory)
 {
@@ -247,6 +247,12 @@ static void join_workload(struct kp_inventory *inventory, struct pod_entry *entr
     mark_members(inventory, workload);
 }
 
+static bool same_workload(const struct kp_pod *a, const struct kp_pod *b)
+{
+    return strcmp(a->namespace, b->namespace) == 0 && strcmp(a->workload_kind, b->workload_kind) == 0 &&
+           strcmp(a->workload_name, b->workload_name) == 0;
+}
+
 void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const struct kp_pod *pod)
 {
     struct pod_entry *entry;
@@ -265,7 +271,8 @@ void kp_inventory_set_pod(struct kp_inventory *inventory, const char *key, const
         bool moved = old == NULL || !same_addresses(old, pod);
         if (moved)
             addresses_leave(inventory, entry);
-        join_workload(inventory, entry, workload_get(inventory, pod));
+        if (old == NULL || !same_workload(old, pod))
+            join_workload(inventory, entry, workload_get(inventory, pod));
         if (moved)
             addresses_join(inventory, entry);
         if (entry->changed_us == 0)

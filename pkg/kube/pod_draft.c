@@ -1,6 +1,5 @@
 #include "kube/pod_draft.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -141,7 +140,10 @@ struct kp_pod *kp_pod_draft_build(
     pod->n_annotations = (uint16_t)draft->annotations.n;
     pod->containers = containers;
     pod->n_containers = (uint16_t)n;
-    snprintf(key, 512, "%s/%s", pod->namespace, pod->name);
+    size_t len = strlen(pod->namespace); // at most 63, and 253 of the name: see check
+    memcpy(key, pod->namespace, len);
+    key[len] = '/';
+    kp_copy(key + len + 1, 512 - len - 1, pod->name);
     kp_copy(rv, 64, pod->resource_version ? pod->resource_version : "");
     struct kp_pod *built = kp_pod_build(pod);
     *pod = (struct kp_pod){0}; // it pointed to what is gone now
