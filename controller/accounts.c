@@ -22,16 +22,21 @@ struct account {
 struct kp_accounts {
     struct account *accounts;
     struct account *next_account; // to be handed out
+    struct account *last;         // that was looked up
     struct kp_walk *walk;
     bool walked;
     size_t serial;
     struct kp_target_totals totals;
 };
 
-static struct account *account_of(const struct kp_accounts *accounts, const struct kp_policy *policy)
+static struct account *account_of(struct kp_accounts *accounts, const struct kp_policy *policy)
 {
-    struct account *account;
+    struct account *account = accounts->last;
+    if (account != NULL && account->policy == policy)
+        return account; // as of most targets in a row
     HASH_FIND_STR(accounts->accounts, policy->key, account);
+    if (account != NULL && account->policy == policy)
+        accounts->last = account;
     return account;
 }
 

@@ -19,6 +19,8 @@
 #define POST_AGAIN_MS 60000 // a registry that was restarted learns it then
 #define COST_FACTOR   300   // what took t is not repeated within 300 t,
 #define MOST_REST_MS  5000  // but after so long: a busy machine must not make status old
+#define IDLE_FACTOR   3000 // the same where nothing changed: an idle controller of many targets costs nothing
+#define MOST_IDLE_MS  15000
 
 struct ref_problem {
     char *policy, *problem;
@@ -53,6 +55,12 @@ static int64_t rest_of(int64_t took_us)
 {
     int64_t rest_ms = took_us * COST_FACTOR / 1000;
     return rest_ms < MOST_REST_MS ? rest_ms : MOST_REST_MS;
+}
+
+static int64_t idle_rest_of(int64_t took_us)
+{
+    int64_t rest_ms = took_us * IDLE_FACTOR / 1000;
+    return rest_ms < MOST_IDLE_MS ? rest_ms : MOST_IDLE_MS;
 }
 
 // ---- one pass over everything ----
@@ -229,7 +237,8 @@ static void on_pass(void *user)
     kp_metric_set(report->pass_seconds, (double)report->pass_us / 1e6);
     int64_t rest_ms = rest_of(report->pass_us);
     report->pass_rest_until_mono_ms = kp_mono_ms() + rest_ms;
-    kp_timer_start(report->pass_timer, report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + rest_ms, 0);
+    kp_timer_start(report->pass_timer,
+        report->pass_due ? SETTLE_MS + rest_ms : REPEAT_MS + idle_rest_of(report->pass_us), 0);
 }
 
 // ---- state of targets, for the registry ----
