@@ -236,7 +236,11 @@ func podGoes(t *testing.T, w *world) {
 	wait, _ := w.begin(t, dir, "capture", goes, stays, "--duration", "12s") // kubectl and the kubelet may take a while
 	f.K(t, "delete", "pod", goes, "-n", w.ns, "--grace-period=0", "--force", "--wait=false")
 	r := wait()
-	if r.took > 12*time.Second+2*time.Second+2*f.Slack {
+	limit := 12*time.Second + 2*time.Second + 2*f.Slack
+	if strings.Contains(r.err, "i/o timeout") {
+		limit += 30 * time.Second // the API server had not connected yet when the pod went: it calls into nothing for so long
+	}
+	if r.took > limit {
 		t.Errorf("it took too long: %v", r)
 	}
 	names := files(t, dir)
