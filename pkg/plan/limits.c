@@ -147,6 +147,8 @@ struct kp_running *kp_plan_take_place(struct kp_plan *plan, struct kp_track *tra
     struct kp_running *running = KP_NEW(struct kp_running);
     running->id = ++plan->next_id;
     running->overdue_ms = now_ms + overdue_after_ms(track);
+    if (running->overdue_ms < plan->next_overdue_ms)
+        plan->next_overdue_ms = running->overdue_ms;
     running->track = track;
     running->work = track->group->work;
     running->node = kp_strdup(pod->node);
@@ -179,6 +181,8 @@ static void count_down(struct kp_count **map, const char *name, bool keep)
 int64_t kp_plan_free_overdue(struct kp_plan *plan, int64_t now_ms)
 {
     int64_t next = INT64_MAX;
+    if (now_ms < plan->next_overdue_ms)
+        return plan->next_overdue_ms;
     for (struct kp_running *running = plan->running; running != NULL; running = running->hh.next) {
         if (running->overdue_ms <= now_ms) {
             running->overdue_ms = INT64_MAX;
@@ -186,6 +190,7 @@ int64_t kp_plan_free_overdue(struct kp_plan *plan, int64_t now_ms)
         }
         next = running->overdue_ms < next ? running->overdue_ms : next;
     }
+    plan->next_overdue_ms = next;
     return next;
 }
 

@@ -185,6 +185,7 @@ struct kp_plan {
     struct kp_count *nodes, *namespaces, *pods;
     int n_running;
     int64_t bytes_in_flight;
+    int64_t next_overdue_ms; // none of those that run is overdue before
     uint64_t next_id, random;
     int64_t last_now_ms, stretch_due_ms;
     // The clock was set back: slots that begin before lived_ms were open before, in their key they are told
