@@ -262,7 +262,7 @@ static bool go_on_posting(struct kp_report *report)
         return true;
     struct kp_blob *encoded = kp_target_states_take(states);
     if (encoded != NULL && report->posting)
-        kp_sink_put_encoded_state(report->options.sink, kp_target_states_namespace(states), encoded);
+        kp_sink_put_state(report->options.sink, kp_target_states_namespace(states), encoded);
     kp_blob_unref(encoded);
     kp_target_states_destroy(kp_take(report->states));
     return false;

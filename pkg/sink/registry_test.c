@@ -203,7 +203,7 @@ static void states_are_posted(void **state)
     struct bench *bench = start(kp_peer_url(peer), NULL, NULL);
     struct kp_state_batch batch = {.namespace = kp_strdup("shop"), .time_ms = 5}, read = {0};
     (void)state;
-    kp_sink_put_state(bench->sink, &batch);
+    fixture_put_state(bench, &batch);
     while (kp_peer_requests(peer) == 0)
         fixture_run(bench, 5);
     const struct kp_peer_request *request = kp_peer_request(peer, 0);

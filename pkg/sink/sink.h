@@ -82,9 +82,8 @@ void kp_sink_put(struct kp_sink *sink, const struct kp_record *record, struct kp
 // Holds captures back (while the API server cannot confirm the pod): the caller keeps those itself; here only
 // delivery pauses.
 void kp_sink_pause(struct kp_sink *sink, bool paused);
-// The state of a namespace's targets. Newest wins per namespace; not spooled.
-void kp_sink_put_encoded_state(struct kp_sink *sink, const char *namespace, struct kp_blob *encoded);
-void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch);
+// The state of a namespace's targets, encoded (record/state.h). Newest wins per namespace; not spooled.
+void kp_sink_put_state(struct kp_sink *sink, const char *namespace, struct kp_blob *encoded);
 size_t kp_sink_memory(const struct kp_sink *sink);    // bytes of profiles in memory
 uint64_t kp_sink_waiting(const struct kp_sink *sink); // captures not delivered yet, memory and spool
 // Of one policy ("ns/name"), for status.captures.spooled.

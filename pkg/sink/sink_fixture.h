@@ -156,4 +156,16 @@ static inline void fixture_run(struct bench *bench, int64_t ms)
     kp_loop_run_until(bench->loop, &never, ms);
 }
 
+static inline void fixture_put_state(struct bench *bench, const struct kp_state_batch *batch)
+{
+    struct kp_strbuf text;
+    size_t len;
+    kp_strbuf_init(&text, KP_STATE_MAX_BYTES);
+    kp_state_batch_encode(batch, &text);
+    char *data = kp_strbuf_take(&text, &len);
+    struct kp_blob *blob = kp_blob_take(data, len);
+    kp_sink_put_state(bench->sink, batch->namespace, blob);
+    kp_blob_unref(blob);
+}
+
 #endif

@@ -93,7 +93,7 @@ static void who_is_back_is_delivered_to_at_once(void **state)
     fixture_put(bench, 1, 10);
     fixture_until(bench, sent_are, 1);
     fixture_run(bench, 1); // the answer
-    kp_sink_put_state(bench->sink, &batch);
+    fixture_put_state(bench, &batch);
     assert_int_equal(kp_sink_memory_count(bench->memory), 1); // it waits
     kp_sink_memory_script(bench->memory, NULL);
     kp_sink_wake(bench->sink);
@@ -247,7 +247,7 @@ static void the_newest_state_of_a_namespace_wins(void **state)
     struct kp_state_batch batch = {.namespace = kp_strdup("shop"), .time_ms = 1};
     kp_sink_memory_script(bench->memory, NULL);
     for (int i = 0; i < 5; i++, batch.time_ms++)
-        kp_sink_put_state(bench->sink, &batch);
+        fixture_put_state(bench, &batch);
     assert_int_equal(kp_sink_memory_open(bench->memory), 1); // one post at a time
     kp_sink_memory_script(bench->memory, &stored);
     fixture_until(bench, states_are, 2); // the first, then the newest

@@ -39,7 +39,7 @@ void kp_sink_pump_states(struct kp_sink *sink)
     sink->options.ops->send_state(sink->options.self, post->in_flight, on_state_sent, post);
 }
 
-void kp_sink_put_encoded_state(struct kp_sink *sink, const char *namespace, struct kp_blob *encoded)
+void kp_sink_put_state(struct kp_sink *sink, const char *namespace, struct kp_blob *encoded)
 {
     struct kp_sink_state *post;
     HASH_FIND_STR(sink->states, namespace, post);
@@ -52,18 +52,4 @@ void kp_sink_put_encoded_state(struct kp_sink *sink, const char *namespace, stru
     kp_blob_unref(post->blob);
     post->blob = kp_blob_ref(encoded);
     kp_sink_pump(sink);
-}
-
-void kp_sink_put_state(struct kp_sink *sink, const struct kp_state_batch *batch)
-{
-    kp_auto_strbuf text;
-    size_t len;
-    kp_strbuf_init(&text, KP_STATE_MAX_BYTES);
-    kp_state_batch_encode(batch, &text);
-    if (text.overflow)
-        return;
-    char *data = kp_strbuf_take(&text, &len);
-    struct kp_blob *blob = kp_blob_take(data, len);
-    kp_sink_put_encoded_state(sink, batch->namespace, blob);
-    kp_blob_unref(blob);
 }
