@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "base/banned.h"
 
-#define BACKDATE_MS  INT64_C(300000) // of kp_pki_sign()
 #define CA_NAME      "kube-pprof registry CA"
 #define SERVING_NAME "kube-pprof registry"
 #define MAX_PREVIOUS 16384 // bytes; CAs that were replaced one after the other
@@ -32,7 +31,7 @@ char *kp_renewal_bundle(const struct kp_renewal_state *state)
 
 static int64_t made_ms(const struct kp_pki_facts *facts)
 {
-    int64_t made = facts->not_before_ms + BACKDATE_MS;
+    int64_t made = facts->not_before_ms + KP_PKI_BACKDATE_MS;
     return made < facts->not_after_ms ? made : facts->not_before_ms;
 }
 

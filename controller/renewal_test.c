@@ -55,6 +55,16 @@ static void copy_pair(struct kp_pki_pair *to, const struct kp_pki_pair *from)
     *to = (struct kp_pki_pair){kp_strdup(from->cert), kp_strdup(from->key)};
 }
 
+// Also by who has a clock that is nearly an hour behind.
+static void assert_trusted(const struct world *w)
+{
+    struct kp_error err = {0};
+    for (int64_t behind = 0; behind < HOUR_MS; behind += HOUR_MS - MINUTE_MS)
+        if (w->known != NULL && kp_pki_check(&w->served, w->known, names, 2, w->now_ms - behind, &err) != 0)
+            fail_msg("after %lld days, a clock %lld minutes behind: %s",
+                (long long)((w->now_ms - NOW_MS) / DAY_MS), (long long)(behind / MINUTE_MS), err.text);
+}
+
 // What is written reaches verifiers and the registry only after a while.
 static void spread(struct world *w)
 {
@@ -102,13 +112,6 @@ static int64_t turn(struct world *w)
     }
     fail_msg("the steps have no end");
     return 0;
-}
-
-static void assert_trusted(const struct world *w)
-{
-    struct kp_error err = {0};
-    if (w->known != NULL && kp_pki_check(&w->served, w->known, names, 2, w->now_ms, &err) != 0)
-        fail_msg("after %lld days: %s", (long long)((w->now_ms - NOW_MS) / DAY_MS), err.text);
 }
 
 static void years_pass_and_nobody_is_refused(void **state)

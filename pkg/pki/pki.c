@@ -11,7 +11,6 @@
 #include "pki/pem.h"
 #include "base/banned.h"
 
-#define BACKDATE_MS     (5 * 60 * 1000) // clocks of those who verify may be behind
 #define SERIAL_BITS     128
 #define MAX_COMMON_NAME 64 // ub-common-name
 #define MAX_DNS_NAME    253
@@ -139,7 +138,7 @@ static X509 *build_ca(EVP_PKEY *key, const char *common_name, int64_t now_ms, in
     X509 *cert = X509_new();
     if (cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
         set_subject(cert, common_name) && X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 &&
-        set_times(cert, now_ms - BACKDATE_MS, now_ms + valid_ms) && X509_set_pubkey(cert, key) == 1 &&
+        set_times(cert, now_ms - KP_PKI_BACKDATE_MS, now_ms + valid_ms) && X509_set_pubkey(cert, key) == 1 &&
         add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
         add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
         add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
@@ -153,7 +152,8 @@ static X509 *build_ca(EVP_PKEY *key, const char *common_name, int64_t now_ms, in
 static int check_validity(int64_t now_ms, int64_t valid_ms, struct kp_error *err)
 {
     const int64_t year_9999_ms = INT64_C(253402300799000);
-    if (valid_ms < 1000 || now_ms < BACKDATE_MS || now_ms > year_9999_ms || valid_ms > year_9999_ms - now_ms)
+    if (valid_ms < 1000 || now_ms < KP_PKI_BACKDATE_MS || now_ms > year_9999_ms ||
+        valid_ms > year_9999_ms - now_ms)
         return kp_fail(err, KP_INVALID,
             "cannot make a certificate that is valid for %lld s from %lld on: it would be over at once or "
             "past "
@@ -206,7 +206,7 @@ static int signing_init(struct signing *signing, const struct kp_pki_pair *ca,
         return kp_fail(
             err, KP_INVALID, "cannot sign: the certificate authority '%s' has expired", facts.common_name);
     signing->from_ms =
-        now_ms - BACKDATE_MS > facts.not_before_ms ? now_ms - BACKDATE_MS : facts.not_before_ms;
+        now_ms - KP_PKI_BACKDATE_MS > facts.not_before_ms ? now_ms - KP_PKI_BACKDATE_MS : facts.not_before_ms;
     signing->to_ms =
         now_ms + request->valid_ms < facts.not_after_ms ? now_ms + request->valid_ms : facts.not_after_ms;
     return 0;

@@ -14,6 +14,10 @@ struct kp_pki_pair {
 };
 void kp_pki_pair_finish(struct kp_pki_pair *pair);
 
+// What is made is good from so long ago on: clocks of those who verify may be behind by that, or that of who
+// makes it ahead.
+#define KP_PKI_BACKDATE_MS INT64_C(3600000)
+
 KP_MUST_CHECK int kp_pki_make_ca(
     const char *common_name, int64_t now_ms, int64_t valid_ms, struct kp_pki_pair *ret, struct kp_error *err);
 
