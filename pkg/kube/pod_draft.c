@@ -2,16 +2,21 @@
 
 #include <string.h>
 
-#include "base/limits.h"
+#include "base/alloc.h"
 #include "base/text.h"
 
 #include "base/banned.h"
 
-enum { MAX_LABELS = 1024 };
+void kp_pod_draft_start(struct kp_pod_draft *draft)
+{
+    draft->pod = (struct kp_pod){.phase = KP_POD_UNKNOWN};
+    draft->too_many = NULL;
+    draft->n_labels = draft->n_annotations = draft->n_containers = draft->n_statuses = draft->n_ports = 0;
+}
 
 bool kp_pod_draft_more_labels(struct kp_pod_draft *draft)
 {
-    if (draft->labels.n < MAX_LABELS)
+    if (draft->n_labels < KP_POD_DRAFT_LABELS)
         return true;
     draft->too_many = "more than 1024 labels";
     return false;
@@ -19,10 +24,20 @@ bool kp_pod_draft_more_labels(struct kp_pod_draft *draft)
 
 bool kp_pod_draft_more_annotations(struct kp_pod_draft *draft)
 {
-    if (draft->annotations.n < MAX_LABELS)
+    if (draft->n_annotations < KP_POD_DRAFT_LABELS)
         return true;
     draft->too_many = "more than 1024 annotations for us";
     return false;
+}
+
+void kp_pod_draft_add_label(struct kp_pod_draft *draft, const char *key, const char *value)
+{
+    draft->labels[draft->n_labels++] = (struct kp_label){key, value};
+}
+
+void kp_pod_draft_add_annotation(struct kp_pod_draft *draft, const char *key, const char *value)
+{
+    draft->annotations[draft->n_annotations++] = (struct kp_label){key, value};
 }
 
 void kp_pod_draft_add_port(struct kp_pod_draft *draft, struct kp_container_draft *container, const char *name,
@@ -30,33 +45,33 @@ void kp_pod_draft_add_port(struct kp_pod_draft *draft, struct kp_container_draft
 {
     if (number <= 0 || number > UINT16_MAX)
         return;
-    if (draft->ports.n == KP_MAX_POD_PORTS) {
+    if (draft->n_ports == KP_MAX_POD_PORTS) {
         draft->too_many = "more than 256 container ports";
         return;
     }
-    *kp_array_add(&draft->ports) = (struct kp_port){name, (uint16_t)number, tcp};
+    draft->ports[draft->n_ports++] = (struct kp_port){name, (uint16_t)number, tcp};
     container->c.n_ports++;
 }
 
 void kp_pod_draft_add_container(struct kp_pod_draft *draft, const struct kp_container_draft *container)
 {
     if (container->init && !container->sidecar) {
-        draft->ports.n = container->first_port;
+        draft->n_ports = container->first_port;
         return;
     }
-    if (draft->containers.n == KP_MAX_POD_CONTAINERS) {
+    if (draft->n_containers == KP_MAX_POD_CONTAINERS) {
         draft->too_many = "more than 128 containers";
         return;
     }
-    *kp_array_add(&draft->containers) = *container;
+    draft->containers[draft->n_containers++] = *container;
 }
 
 void kp_pod_draft_add_status(struct kp_pod_draft *draft, const struct kp_container_status *status)
 {
     // Containers that end at once (init containers) have a status too, so there may be many; those past the
     // limit could only belong to containers past theirs.
-    if (draft->statuses.n < 4 * KP_MAX_POD_CONTAINERS)
-        *kp_array_add(&draft->statuses) = *status;
+    if (draft->n_statuses < KP_POD_DRAFT_STATUSES)
+        draft->statuses[draft->n_statuses++] = *status;
 }
 
 void kp_pod_draft_set_phase(struct kp_pod_draft *draft, const char *text)
@@ -91,8 +106,8 @@ void kp_pod_draft_add_condition(
 
 static void join_status(struct kp_pod_draft *draft, struct kp_container_draft *c)
 {
-    for (size_t i = 0; i < draft->statuses.n; i++) {
-        const struct kp_container_status *status = &draft->statuses.items[i];
+    for (size_t i = 0; i < draft->n_statuses; i++) {
+        const struct kp_container_status *status = &draft->statuses[i];
         if (status->init != c->init || !kp_streq(status->name, c->c.name))
             continue;
         c->c.image_id = status->image_id;
@@ -124,20 +139,20 @@ struct kp_pod *kp_pod_draft_build(
     if (check(draft, err) < 0)
         return NULL;
     for (int init = 0; init <= 1; init++) {
-        for (size_t i = 0; i < draft->containers.n; i++) {
-            struct kp_container_draft *c = &draft->containers.items[i];
+        for (size_t i = 0; i < draft->n_containers; i++) {
+            struct kp_container_draft *c = &draft->containers[i];
             if (c->init != (init == 1))
                 continue;
             join_status(draft, c);
-            c->c.ports = c->c.n_ports ? draft->ports.items + c->first_port : NULL;
+            c->c.ports = c->c.n_ports ? draft->ports + c->first_port : NULL;
             containers[n++] = c->c;
         }
     }
     struct kp_pod *pod = &draft->pod;
-    pod->labels = draft->labels.items;
-    pod->n_labels = (uint16_t)draft->labels.n;
-    pod->annotations = draft->annotations.items;
-    pod->n_annotations = (uint16_t)draft->annotations.n;
+    pod->labels = draft->labels;
+    pod->n_labels = (uint16_t)draft->n_labels;
+    pod->annotations = draft->annotations;
+    pod->n_annotations = (uint16_t)draft->n_annotations;
     pod->containers = containers;
     pod->n_containers = (uint16_t)n;
     size_t len = strlen(pod->namespace); // at most 63, and 253 of the name: see check
@@ -148,13 +163,4 @@ struct kp_pod *kp_pod_draft_build(
     struct kp_pod *built = kp_pod_build(pod);
     *pod = (struct kp_pod){0}; // it pointed to what is gone now
     return built;
-}
-
-void kp_pod_draft_finish(struct kp_pod_draft *draft)
-{
-    kp_array_free(&draft->labels);
-    kp_array_free(&draft->annotations);
-    kp_array_free(&draft->containers);
-    kp_array_free(&draft->statuses);
-    kp_array_free(&draft->ports);
 }

@@ -3,8 +3,8 @@
 #ifndef KP_KUBE_POD_DRAFT_H
 #define KP_KUBE_POD_DRAFT_H
 
-#include "base/array.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "record/pod.h"
 
 struct kp_container_draft {
@@ -20,20 +20,28 @@ struct kp_container_status {
     bool ready, init;
 };
 
-// All zero to begin with. Strings are borrowed until build.
+enum { KP_POD_DRAFT_LABELS = 1024, KP_POD_DRAFT_STATUSES = 4 * KP_MAX_POD_CONTAINERS };
+
+// Some 80 KB, for the stack: what is in the arrays is set by what adds to them, the rest by start. Strings
+// are borrowed until build.
 struct kp_pod_draft {
-    struct kp_pod pod; // what is not in the arrays
-    KP_ARRAY(struct kp_label) labels;
-    KP_ARRAY(struct kp_label) annotations;
-    KP_ARRAY(struct kp_container_draft) containers;
-    KP_ARRAY(struct kp_container_status) statuses;
-    KP_ARRAY(struct kp_port) ports;
+    struct kp_pod pod;    // what is not in the arrays
     const char *too_many; // what passed its limit: "more than 128 containers"
+    size_t n_labels, n_annotations, n_containers, n_statuses, n_ports;
+    struct kp_label labels[KP_POD_DRAFT_LABELS];
+    struct kp_label annotations[KP_POD_DRAFT_LABELS];
+    struct kp_container_draft containers[KP_MAX_POD_CONTAINERS];
+    struct kp_container_status statuses[KP_POD_DRAFT_STATUSES];
+    struct kp_port ports[KP_MAX_POD_PORTS];
 };
 
+void kp_pod_draft_start(struct kp_pod_draft *draft);
 // Whether there is room for another; else the pod will be refused.
 bool kp_pod_draft_more_labels(struct kp_pod_draft *draft);
 bool kp_pod_draft_more_annotations(struct kp_pod_draft *draft);
+// Where there is room.
+void kp_pod_draft_add_label(struct kp_pod_draft *draft, const char *key, const char *value);
+void kp_pod_draft_add_annotation(struct kp_pod_draft *draft, const char *key, const char *value);
 void kp_pod_draft_add_port(struct kp_pod_draft *draft, struct kp_container_draft *container, const char *name,
     int64_t number, bool tcp);
 // One that is over: init containers that are no sidecars are dropped with their ports.
@@ -48,6 +56,5 @@ void kp_pod_draft_add_condition(
 // The pod, with its key ("ns/name") and version. KP_INVALID: no name, KP_LIMIT: too many of something.
 struct kp_pod *kp_pod_draft_build(
     struct kp_pod_draft *draft, char key[512], char rv[64], struct kp_error *err);
-void kp_pod_draft_finish(struct kp_pod_draft *draft);
 
 #endif

@@ -13,11 +13,24 @@
 
 #include "base/banned.h"
 
+enum { MOST_TEXTS = 4096 };
+
 struct pod_reader {
-    struct kp_pod_draft draft;
-    struct kp_arena *texts;
     bool bad;
+    size_t n_texts;
+    struct kp_arena *more_texts; // of the few pods that have more of them
+    char texts[MOST_TEXTS];
+    struct kp_pod_draft draft;
 };
+
+static char *text_room(struct pod_reader *x, size_t len)
+{
+    if (len > MOST_TEXTS - x->n_texts)
+        return kp_arena_alloc(&x->more_texts, len);
+    char *room = x->texts + x->n_texts;
+    x->n_texts += len;
+    return room;
+}
 
 // Reads the fields of the message in hand of r with a function of a field.
 typedef void (*field_fn)(struct pod_reader *x, const struct kp_proto *field, void *into);
@@ -39,7 +52,7 @@ static void read_message(struct pod_reader *x, const struct kp_proto *message, f
 static const char *mended(struct pod_reader *x, const char *from, size_t len)
 {
     static const char replacement[] = "\xef\xbf\xbd";
-    char *text = kp_arena_alloc(&x->texts, 3 * len + 1);
+    char *text = text_room(x, 3 * len + 1);
     char *to = text;
     for (size_t at = 0; at < len;) {
         size_t n = from[at] == '\0' ? 0 : kp_utf8_length(from + at, len - at);
@@ -47,7 +60,8 @@ static const char *mended(struct pod_reader *x, const char *from, size_t len)
         to += n > 0 ? n : 3;
         at += n > 0 ? n : 1;
     }
-    return text; // zeroed
+    *to = '\0';
+    return text;
 }
 
 static bool plain(const char *text, size_t len)
@@ -72,8 +86,9 @@ static const char *text_of(struct pod_reader *x, const struct kp_proto *field)
         return "";
     if (!plain(from, field->len))
         return mended(x, from, field->len);
-    char *text = kp_arena_alloc(&x->texts, field->len + 1);
+    char *text = text_room(x, field->len + 1);
     memcpy(text, from, field->len);
+    text[field->len] = '\0';
     return text;
 }
 
@@ -133,7 +148,7 @@ static void read_label(struct pod_reader *x, const struct kp_proto *field)
 {
     struct entry entry = entry_of(x, field);
     if (kp_pod_draft_more_labels(&x->draft))
-        *kp_array_add(&x->draft.labels) = (struct kp_label){text_of(x, &entry.key), text_of(x, &entry.value)};
+        kp_pod_draft_add_label(&x->draft, text_of(x, &entry.key), text_of(x, &entry.value));
 }
 
 static void read_annotation(struct pod_reader *x, const struct kp_proto *field)
@@ -143,8 +158,7 @@ static void read_annotation(struct pod_reader *x, const struct kp_proto *field)
         x->bad = true;
     else if (kp_pod_keeps_annotation((const char *)entry.key.data, entry.key.len) &&
              kp_pod_draft_more_annotations(&x->draft))
-        *kp_array_add(&x->draft.annotations) =
-            (struct kp_label){text_of(x, &entry.key), text_of(x, &entry.value)};
+        kp_pod_draft_add_annotation(&x->draft, text_of(x, &entry.key), text_of(x, &entry.value));
 }
 
 struct owner {
@@ -253,7 +267,7 @@ static void read_container_field(struct pod_reader *x, const struct kp_proto *fi
 
 static void read_container(struct pod_reader *x, const struct kp_proto *field, bool init)
 {
-    struct kp_container_draft c = {.init = init, .first_port = x->draft.ports.n};
+    struct kp_container_draft c = {.init = init, .first_port = x->draft.n_ports};
     read_message(x, field, read_container_field, &c);
     kp_pod_draft_add_container(&x->draft, &c);
 }
@@ -413,15 +427,18 @@ void *kp_decode_pod_protobuf(
     void *user, const char *data, size_t len, char key[512], char rv[64], struct kp_error *err)
 {
     const struct kp_proto message = {.type = KP_PROTO_BYTES, .data = (const uint8_t *)data, .len = len};
-    struct pod_reader x = {.draft.pod.phase = KP_POD_UNKNOWN};
+    struct pod_reader x; // its arrays are written as they are filled
     struct kp_pod *pod = NULL;
     (void)user;
+    x.bad = false;
+    x.n_texts = 0;
+    x.more_texts = NULL;
+    kp_pod_draft_start(&x.draft);
     read_message(&x, &message, read_pod_field, NULL);
     if (x.bad)
         kp_fail(err, KP_INVALID, "cannot read a pod: it is no protobuf of a pod");
     else
         pod = kp_pod_draft_build(&x.draft, key, rv, err);
-    kp_pod_draft_finish(&x.draft);
-    kp_arena_free(x.texts);
+    kp_arena_free(x.more_texts);
     return pod;
 }

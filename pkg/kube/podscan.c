@@ -37,7 +37,7 @@ static void scan_labels(struct pod_scan *x)
             continue;
         }
         const char *kept = kp_scan_keep(&x->s, key);
-        *kp_array_add(&x->draft.labels) = (struct kp_label){kept, kp_scan_string(&x->s)};
+        kp_pod_draft_add_label(&x->draft, kept, kp_scan_string(&x->s));
     }
 }
 
@@ -52,7 +52,7 @@ static void scan_annotations(struct pod_scan *x)
             continue;
         }
         const char *kept = kp_scan_keep(&x->s, key);
-        *kp_array_add(&x->draft.annotations) = (struct kp_label){kept, kp_scan_string(&x->s)};
+        kp_pod_draft_add_annotation(&x->draft, kept, kp_scan_string(&x->s));
     }
 }
 
@@ -145,7 +145,7 @@ static void scan_port(struct pod_scan *x, struct kp_container_draft *c)
 static void scan_container(struct pod_scan *x, bool init)
 {
     struct kp_span key;
-    struct kp_container_draft c = {.init = init, .first_port = x->draft.ports.n};
+    struct kp_container_draft c = {.init = init, .first_port = x->draft.n_ports};
     if (!kp_scan_enter(&x->s, '{'))
         return;
     while (kp_scan_key(&x->s, &key)) {
@@ -156,7 +156,7 @@ static void scan_container(struct pod_scan *x, bool init)
         } else if (kp_span_is(key, "restartPolicy")) {
             c.sidecar = strcmp(kp_scan_string(&x->s), "Always") == 0;
         } else if (kp_span_is(key, "ports")) {
-            x->draft.ports.n = c.first_port;
+            x->draft.n_ports = c.first_port;
             c.c.n_ports = 0;
             if (!kp_scan_enter(&x->s, '['))
                 continue;
@@ -351,14 +351,13 @@ void *kp_decode_pod(
     (void)user;
     struct kp_pod *pod = NULL;
     struct pod_scan x;
-    x.draft = (struct kp_pod_draft){.pod.phase = KP_POD_UNKNOWN};
+    kp_pod_draft_start(&x.draft);
     kp_scan_init(&x.s, json, len);
     scan_pod(&x);
     if (x.s.bad_why)
         kp_fail(err, KP_INVALID, "cannot read a pod: %s", x.s.bad_why);
     else
         pod = kp_pod_draft_build(&x.draft, key, rv, err);
-    kp_pod_draft_finish(&x.draft);
     kp_scan_finish(&x.s);
     return pod;
 }
