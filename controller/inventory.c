@@ -15,7 +15,7 @@
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
-#define SETTLE_MS 5 // changes come in bunches, of which a watch brings what comes within 20 ms at once
+#define SETTLE_MS 0 // with the next turn: a watch brings together what comes within its gap
 
 static void arm(struct kp_inventory *inventory)
 {

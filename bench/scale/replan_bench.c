@@ -3,8 +3,8 @@
 //     kp_replan_bench [PODS 10000] [EVENTS 20000] [EVENTS_PER_TURN 10]
 //
 // Pods lie in workloads as bench/scale posts them. Each event changes a label that the policy asks for; a
-// turn is the 20 ms in which changes are gathered. Prints CPU time per event, and the longest stretches of
-// work.
+// turn is the 35 ms in which a watch gathers changes. Prints CPU time per event, and the longest stretches
+// of work.
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -20,7 +20,7 @@ enum {
     MAX_BACKOFF_MS = 30 * 1000,
     BACKOFF_RESET_MS = 2 * 60 * 1000,
     PAGE_SIZE = 500,
-    READ_GAP_MS = 20, // of a watch in step: events that come together are one piece of work
+    READ_GAP_MS = 35, // of a watch in step: events that come together are one piece of work
 };
 
 // ---- create, destroy ----
