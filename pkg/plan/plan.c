@@ -425,10 +425,9 @@ bool kp_plan_replace_target(struct kp_plan *plan, const char *workload, struct k
     if (!kp_streq(member->target->container->container_id, target->container->container_id))
         for (size_t i = 0; i < target->n_wanted; i++)
             cancel_running(&member->tracks[i], on_cancel, user);
-    HASH_DEL(plan->members, member); // its key lies in the target
+    member->hh.key = target->key; // the same text, in the target that stays
     kp_target_unref(member->target);
     member->target = kp_target_ref(target);
-    HASH_ADD_KEYPTR(hh, plan->members, member->target->key, strlen(member->target->key), member);
     return true;
 }
 
