@@ -122,13 +122,17 @@ static bool replace_targets(struct kp_inventory *inventory, struct workload *wor
 // One that is as it was stays the same object: the plan has it.
 static void keep_targets(struct pod_entry *entry, struct kp_target *const *new, size_t n)
 {
-    struct kp_target **targets = n > 0 ? KP_NEW_ARRAY(struct kp_target *, n) : NULL;
+    while (entry->n_targets > n)
+        kp_target_unref(entry->targets[--entry->n_targets]);
+    if (entry->n_targets < n)
+        entry->targets = kp_grow(entry->targets, n, sizeof *entry->targets);
     for (size_t i = 0; i < n; i++) {
-        bool same = i < entry->n_targets && kp_target_same(entry->targets[i], new[i]);
-        targets[i] = kp_target_ref(same ? entry->targets[i] : new[i]);
+        struct kp_target *old = i < entry->n_targets ? entry->targets[i] : NULL;
+        if (old != NULL && kp_target_same(old, new[i]))
+            continue;
+        entry->targets[i] = kp_target_ref(new[i]);
+        kp_target_unref(old);
     }
-    targets_free(entry->targets, entry->n_targets);
-    entry->targets = targets;
     entry->n_targets = n;
 }
 
@@ -143,7 +147,7 @@ static enum kp_ip_claim claim_of(const struct pod_entry *entry)
 // Computes the pod's targets anew.
 static void build_pod(struct kp_inventory *inventory, struct workload *workload, struct pod_entry *entry)
 {
-    struct kp_verdict verdict = {0};
+    struct kp_verdict verdict;
     struct space *space = workload->space;
     kp_inventory_pick_policies(inventory, space);
     kp_target_build(entry->pod, space->policies, space->n_policies, space->labels, claim_of(entry),

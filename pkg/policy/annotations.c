@@ -1,5 +1,6 @@
 #include "policy/annotations.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -338,8 +339,8 @@ static void read_grafana_type(struct reading *r, const struct kp_label *annotati
 void kp_annotations_read(
     const struct kp_label *annotations, size_t n, unsigned dialects, struct kp_pod_wishes *ret)
 {
-    memset(ret, 0, sizeof *ret);
-    for (size_t i = 0; i < KP_COUNT(keys); i++) {
+    memset(ret, 0, offsetof(struct kp_pod_wishes, types)); // 9 KB follow, which are empty for most pods
+    for (size_t i = 0; n > 0 && i < KP_COUNT(keys); i++) {
         struct reading r = {.wishes = ret, .fallback = keys[i].fallback, .dialect = keys[i].dialect};
         const char *value = (dialects & keys[i].dialect) != 0 ? find(annotations, n, keys[i].key) : NULL;
         if (value == NULL)
@@ -347,7 +348,7 @@ void kp_annotations_read(
         r.key = own_key(annotations, n, keys[i].key);
         keys[i].read(&r, value);
     }
-    if ((dialects & KP_DIALECT_GRAFANA) != 0) {
+    if (n > 0 && (dialects & KP_DIALECT_GRAFANA) != 0) {
         struct reading r = {.wishes = ret, .dialect = KP_DIALECT_GRAFANA};
         for (size_t row = 0; row < KP_COUNT(grafana_types); row++)
             read_grafana_type(&r, annotations, n, row);

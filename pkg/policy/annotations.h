@@ -43,10 +43,10 @@ struct kp_pod_wishes {
     uint16_t port; // 0 and "" = not given
     char path[256], container[64], service[KP_MAX_SERVICE_NAME + 1];
     bool has_scheme, https;
-    size_t n_types; // 0 = not given
-    struct kp_annotation_type types[KP_MAX_PROFILES];
     int64_t interval_ms, duration_ms; // 0 = not given
+    size_t n_types;                   // 0 = not given
     size_t n_problems;
+    struct kp_annotation_type types[KP_MAX_PROFILES]; // from here on only so many are set
     struct kp_annotation_problem problems[8];
 };
 

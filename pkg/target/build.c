@@ -377,22 +377,34 @@ static void make_wanted(struct memory *memory, struct draft *draft, struct kp_wa
     out->n_policies = draft->policies.n;
 }
 
+// Texts joined by slashes, in one piece: every change of a pod makes a target.
+static const char *joined(struct kp_arena **arena, const char *a, const char *b, const char *c)
+{
+    size_t n_a = strlen(a), n_b = strlen(b), n_c = strlen(c);
+    char *text = kp_arena_alloc(arena, n_a + n_b + n_c + 3);
+    memcpy(text, a, n_a);
+    text[n_a] = '/';
+    memcpy(text + n_a + 1, b, n_b);
+    text[n_a + 1 + n_b] = '/';
+    memcpy(text + n_a + n_b + 2, c, n_c + 1);
+    return text;
+}
+
 static struct kp_target *make_target(struct kp_target_builder *builder, struct port_draft *port)
 {
     struct kp_target *target = KP_NEW(struct kp_target);
     struct memory *memory = KP_NEW(struct memory);
     const struct kp_pod *pod = builder->pod;
+    char number[8];
     target->refs = 1;
     target->memory = memory;
     target->pod = kp_pod_ref(pod);
     target->container = port->container;
     target->port = port->port;
     target->https = port->https;
-    kp_auto_free char *key = kp_asprintf("%s/%s/%u", pod->uid, port->container->name, port->port);
-    kp_auto_free char *workload =
-        kp_asprintf("%s/%s/%s", pod->namespace, pod->workload_kind, pod->workload_name);
-    target->key = kp_arena_strdup(&memory->arena, key);
-    target->workload = kp_arena_strdup(&memory->arena, workload);
+    snprintf(number, sizeof number, "%u", port->port);
+    target->key = joined(&memory->arena, pod->uid, port->container->name, number);
+    target->workload = joined(&memory->arena, pod->namespace, pod->workload_kind, pod->workload_name);
     qsort(port->drafts.items, port->drafts.n, sizeof *port->drafts.items, compare_drafts);
     struct kp_wanted *wanted = KP_ARENA_ARRAY(&memory->arena, struct kp_wanted, port->drafts.n);
     for (size_t i = 0; i < port->drafts.n; i++)

@@ -1,6 +1,7 @@
 #include "target/target.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -163,7 +164,8 @@ void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *po
     const struct kp_target_config *config, struct kp_verdict *ret)
 {
     struct kp_target_builder *builder = NULL;
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, offsetof(struct kp_verdict, wishes));
+    ret->wishes.n_types = ret->wishes.n_problems = 0;
     for (size_t i = 0; i < n_policies; i++) {
         const struct kp_policy *policy = policies[i];
         if (!selects(policy, pod, namespace_labels))
@@ -171,6 +173,8 @@ void kp_target_build(const struct kp_pod *pod, const struct kp_policy *const *po
         if (builder == NULL) {
             kp_annotations_read(pod->annotations, pod->n_annotations, config->dialects, &ret->wishes);
             builder = kp_target_builder_create(pod, &ret->wishes);
+            ret->matches.cap = n_policies - i < 8 ? n_policies - i : 8; // no room for what cannot come
+            ret->matches.items = kp_alloc(ret->matches.cap * sizeof *ret->matches.items);
         }
         struct kp_match *match = kp_array_add(&ret->matches);
         *match = (struct kp_match){.policy = policy};

@@ -94,7 +94,7 @@ struct kp_match {
 struct kp_verdict {
     KP_ARRAY(struct kp_match) matches;
     KP_ARRAY(struct kp_target *) targets; // one reference each
-    struct kp_pod_wishes wishes;          // with the annotation problems
+    struct kp_pod_wishes wishes;          // with the annotation problems; set where there are matches
 };
 void kp_verdict_finish(struct kp_verdict *verdict);
 
