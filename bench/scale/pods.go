@@ -188,23 +188,3 @@ func (w *world) post(ctx context.Context) error {
 		return err
 	})
 }
-
-// update changes a label that the policy asks for, of one pod after the other in an order that jumps between workloads, so many times a
-// second: each is a change of the schedule. Returns how many seconds it took.
-func (w *world) update(ctx context.Context, n, rate int) (float64, error) {
-	began := time.Now()
-	err := parallel(n, func(k int) error {
-		select {
-		case <-time.After(time.Until(began.Add(time.Duration(k) * time.Second / time.Duration(rate)))):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		i := k * 7919 % w.pods // a prime: every pod in turn
-		// other than what any update before wrote: else it is none, and nobody is told
-		patch := fmt.Sprintf(`{"metadata":{"labels":{"release":"r%d-%d"}}}`, began.UnixNano(), k)
-		workload := w.workloadOf(i)
-		_, err := w.client.CoreV1().Pods(namespaceOf(workload)).Patch(ctx, podName(i, workload), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-		return err
-	})
-	return time.Since(began).Seconds(), err
-}
