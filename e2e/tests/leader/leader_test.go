@@ -132,31 +132,73 @@ func overdue(t *testing.T, last, now record) {
 func stoppedAndContinued(t *testing.T, w *world) {
 	leads, waits := w.both(t)
 	check := w.standby(t, waits)
-	w.signal(t, leads, "STOP")
-	last := w.lease(t)
 	t.Cleanup(func() { w.signal(t, leads, "CONT") })
+	writes := w.freeze(t, leads)
+	last := w.lease(t)
 	now := w.taken(t, 15*time.Second+f.Slack, leads)
 	overdue(t, last, now)
 	w.captures(t, waits, now.AcquireTime)
 	check(t)
-	writes, goesOn := w.statusWrites(leads), time.Now()
+	w.edited(t, waits) // what who goes on sees first
 	w.signal(t, leads, "CONT")
 	said(t, leads, "this process was stopped for a while")
 	time.Sleep(interval / 2)
 	w.quiet(t, leads, last.RenewTime.Add(deadline), time.Now(), "its lease was over when it went on")
 	w.waitsNow(t, leads)
-	if n := w.statusWrites(leads); n != writes && writes >= 0 {
-		t.Errorf("%s wrote %.0f statuses after it went on at %s", leads.pod, n-writes, goesOn)
-	}
+	w.edited(t, waits)
+	w.wroteNone(t, leads, writes, "it was stopped")
 }
 
-// statusWrites so far; -1 if it does not answer.
-func (w *world) statusWrites(r replica) float64 {
-	n, err := w.metric(r, "kube_pprof_status_writes_total")
+// statusWrites so far.
+func (w *world) statusWrites(t *testing.T, r replica) float64 {
+	t.Helper()
+	n, err := w.metric(r, `kube_pprof_status_writes_total{result="success"}`)
 	if err != nil {
-		return -1
+		t.Fatal(err)
 	}
-	return n
+	return max(n, 0) // before the first it is not there
+}
+
+// freeze stops a replica and returns how many statuses it has written by then: none between the question and the stop.
+func (w *world) freeze(t *testing.T, r replica) (writes float64) {
+	t.Helper()
+	versions := func() string {
+		return f.K(t, "get", "ppol,cppol", "-A", "-o", "jsonpath={.items[*].metadata.resourceVersion}")
+	}
+	f.Within(t, 60*time.Second, r.pod+" stands still", func() error {
+		before := versions()
+		writes = w.statusWrites(t, r)
+		w.signal(t, r, "STOP")
+		if after := versions(); after != before {
+			w.signal(t, r, "CONT")
+			return fmt.Errorf("the policies' versions were %s and are %s", before, after)
+		}
+		return nil
+	})
+	return writes
+}
+
+// edited changes the policy, which who leads answers at once in its status.
+func (w *world) edited(t *testing.T, leads replica) {
+	t.Helper()
+	before := w.statusWrites(t, leads)
+	w.edits++
+	f.K(t, "patch", "ppol", "all", "-n", w.ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"budget":{"overheadPercent":%d}}}`, 5+w.edits))
+	f.PolicyIs(t, 5*time.Second+f.Slack, w.ns, "all", "the edit is seen", f.Is("Accepted", "True", ""))
+	f.Within(t, f.Slack, leads.pod+" wrote that", func() error {
+		if n := w.statusWrites(t, leads); n <= before {
+			return fmt.Errorf("it has written %.0f statuses, before %.0f", n, before)
+		}
+		return nil
+	})
+}
+
+// wroteNone: of a replica that does not lead no status is written since it had written so many.
+func (w *world) wroteNone(t *testing.T, r replica, writes float64, since string) {
+	t.Helper()
+	if n := w.statusWrites(t, r); n != writes {
+		t.Errorf("%s wrote %.0f statuses since %s", r.pod, n-writes, since)
+	}
 }
 
 // waitsNow: who led waits again, with nothing left to deliver.
@@ -206,10 +248,14 @@ func cutOff(t *testing.T, w *world) {
 	if n, err := w.metric(leads, "leader_election_master_status"); err != nil || n != 0 {
 		t.Errorf("its leader_election_master_status is %.0f, %v", n, err)
 	}
+	writes := w.statusWrites(t, leads)
+	w.edited(t, waits)
 	rule("del")
 	healed = true
 	said(t, leads, "the API server could not be reached")
 	w.waitsNow(t, leads)
+	w.edited(t, waits)
+	w.wroteNone(t, leads, writes, "another leads")
 	// what it captured while it led it delivered, though it could not be confirmed before
 	after, err := f.List("namespace=" + w.ns)
 	if err != nil {

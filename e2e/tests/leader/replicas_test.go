@@ -24,6 +24,7 @@ type world struct {
 	own   *harness.Cluster
 	fleet *f.Fleet
 	ns    string
+	edits int // of the policy
 }
 
 // replica is a pod of the controller as it was found.
