@@ -10,7 +10,7 @@ set(KP_FUZZ_SECONDS 10 CACHE STRING "seconds each fuzz smoke test runs")
 
 # Seconds of the longest tests: ctest starts those first. Most of them wait more than they work.
 set(KP_LONG_TESTS
-  plan.plan_day_test 60 http.attacks_test 43 capture.outcomes_test 32 plan.plan_sim_test 20 controller.confirm_test 19
+  plan.plan_day_test 60 http.attacks_test 43 controller.registry_attacks_test 43 capture.outcomes_test 32 plan.plan_sim_test 20 controller.confirm_test 19
   controller.registrylink_test 15 status.status_test 12 api.scope_test 11 sink.registry_test 9 api.limits_test 9
   api.admit_test 7 store.seal_crash_test 7 kube.client_test 6 sink.sink_test 6 kube.reviews_test 5)
 
