@@ -2,10 +2,15 @@ package framework
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/pprof"
@@ -76,6 +81,35 @@ func NewFleet(t *testing.T, keep bool) *Fleet {
 		_, _ = Host(context.Background(), own.Net("ip", "address", "del", address, "dev", "lo"))
 	})
 	return p
+}
+
+// Grow makes the CPU profile of all pods about so large, by strings that do not compress, and returns its size. Before any is asked for.
+func (p *Fleet) Grow(t *testing.T, size int) int {
+	t.Helper()
+	in, err := gzip.NewReader(bytes.NewReader(p.cpu))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := io.ReadAll(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := make([]byte, 3000)
+	for range size / len(random) {
+		_, _ = rand.Read(random)
+		text := base64.StdEncoding.EncodeToString(random)
+		raw = append(binary.AppendUvarint(append(raw, 6<<3|2), uint64(len(text))), text...) // one more of the string table
+	}
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	if _, err := zip.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.cpu = out.Bytes()
+	return len(p.cpu)
 }
 
 func host(address string) string {

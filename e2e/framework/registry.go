@@ -85,7 +85,7 @@ const viaForward = `kubectl port-forward -n "$1" svc/kube-pprof-registry :443 >"
 for i in $(seq 100); do port=$(sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p' "$2/forward"); [ -n "$port" ] && break; sleep 0.05; done
 exec 3<&0; curl -sS --fail-with-body --max-time 60 --cacert "$2/ca" --connect-to "::127.0.0.1:$port" -H @/dev/fd/3 "$3"`
 
-// RegistrySecret is where the authority lies that the registry is verified with.
+// RegistrySecret is where the authority lies that the registry is verified with; empty: it has no TLS.
 var RegistrySecret = "kube-pprof-registry-tls"
 
 // RawAs asks the registry with a token.
@@ -100,14 +100,17 @@ func ask(token, path string, flags ...string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	ca, err := Kubectl("get", "secret", "-n", Namespace, RegistrySecret, "-o", `go-template={{index .data "ca.crt" | base64decode}}`)
-	if err != nil {
-		return "", err
+	scheme, ca := "http", ""
+	if RegistrySecret != "" {
+		scheme = "https"
+		if ca, err = Kubectl("get", "secret", "-n", Namespace, RegistrySecret, "-o", `go-template={{index .data "ca.crt" | base64decode}}`); err != nil {
+			return "", err
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "ca"), []byte(ca), 0o600); err != nil {
 		return "", err
 	}
-	url, header := "https://kube-pprof-registry."+Namespace+".svc"+path, "Authorization: Bearer "+token+"\n"
+	url, header := scheme+"://kube-pprof-registry."+Namespace+".svc"+path, "Authorization: Bearer "+token+"\n"
 	if env.own == nil {
 		return run(header, "sh", "-c", viaForward, "sh", Namespace, dir, url)
 	}

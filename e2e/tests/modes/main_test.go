@@ -1,5 +1,5 @@
-// Package modes shows the other ways to install: certificates of one's own, of cert-manager, a client certificate for the controller,
-// limits of namespaces; and that the authority of the API server's front proxy can change.
+// Package modes shows the other ways to install: certificates of one's own, of cert-manager, none, a client certificate for the controller,
+// limits of namespaces, of bytes in flight; and that the authority of the API server's front proxy can change.
 package modes
 
 import (
@@ -11,7 +11,7 @@ import (
 // What one namespace may have: small, so that a tenant is at its limit at once.
 const maxSeries = 3
 
-var base = []string{"annotatedPods.enabled=false", "registry.config.max-series-per-namespace=3"}
+var base = []string{"annotatedPods.enabled=false", "registry.config.max-series-per-namespace=3", "controller.config.max-bytes-in-flight=1Mi"}
 
 var theirs = append([]string{"registry.tls.mode=secret", "registry.tls.secretName=" + ownSecret}, base...)
 
@@ -30,9 +30,11 @@ func TestModes(t *testing.T) {
 		{"ASecretOfOnesOwn", aSecretOfOnesOwn},
 		{"ATenantAtItsLimit", aTenantAtItsLimit},
 		{"TheFrontProxysAuthorityChanges", theFrontProxysAuthorityChanges},
+		{"BytesInFlight", bytesInFlight},
 		{"CertManager", certManager},
 		{"AClientCertificateForTheController", aClientCertificate},
 		{"TheSecretsKeepWhatIsInThem", theSecretsKeepWhatIsInThem},
+		{"WithoutTLS", withoutTLS},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, w) }) {
 			t.Log(f.Describe(greedy))

@@ -19,7 +19,10 @@ const (
 	agg    = "/apis/data.kube-pprof.dev/v1alpha1"
 )
 
-type world struct{ pusher string }
+type world struct {
+	pusher string
+	large  *large
+}
 
 // tenant is a sample program of one replica and its policy.
 func tenant(t *testing.T, ns string, types ...string) {
@@ -61,7 +64,7 @@ func build(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{pusher}
+	return &world{pusher, newLarge(t)}
 }
 
 // captured waits for a capture of now.
@@ -325,4 +328,24 @@ func theSecretsKeepWhatIsInThem(t *testing.T, _ *world) {
 	}
 	same("and helm install again")
 	captured(t, modest, "goroutine")
+}
+
+// What ends TLS would stand before it. Nothing else changes: who has no token is not let in. And the API server has no way to it.
+func withoutTLS(t *testing.T, _ *world) {
+	f.RegistrySecret = ""
+	if err := f.Install(append([]string{"registry.tls.mode=none", "aggregatedAPI.enabled=false"}, base...)...); err != nil {
+		t.Fatal(err)
+	}
+	captured(t, modest, "goroutine")
+	f.PolicyIs(t, 30*time.Second, modest, modest+"-policy", "captures succeed", f.Is("CapturesSucceeding", "True", ""))
+	if out, err := f.RawAs("nonsense", "/api/v1/profiles?namespace="+modest); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("without a token: %s %v", out, err)
+	}
+	f.Within(t, 10*time.Second+f.Slack, "the APIService is switched off", func() error {
+		out, err := f.Kubectl("get", "apiservice", "v1alpha1.data.kube-pprof.dev", "--ignore-not-found", "-o", "name")
+		if err == nil && out != "" {
+			err = fmt.Errorf("%s is there", out)
+		}
+		return err
+	})
 }
