@@ -20,7 +20,6 @@
 #define KP_AGG_API_VERSION KP_AGG_GROUP "/" KP_AGG_VERSION
 #define KP_AGG_ROOT        "/apis/" KP_AGG_API_VERSION
 #define KP_AGG_MAX_LIST    10000
-#define KP_AGG_TIMEOUT_MS  55000 // the API server gives up after 60 s
 
 // ---- aggregated_request.c: what is asked for; pure ----
 

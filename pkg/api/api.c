@@ -66,6 +66,8 @@ struct kp_api *kp_api_create(const struct kp_api_options *options)
         api->options.retain_every_ms = 60000;
     if (api->options.review_every_ms == 0)
         api->options.review_every_ms = 30000;
+    if (api->options.aggregated_timeout_ms == 0)
+        api->options.aggregated_timeout_ms = 55000;
     if (api->options.max_merges == 0)
         api->options.max_merges = 4;
     if (api->options.max_unsent_bytes == 0)

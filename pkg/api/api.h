@@ -27,6 +27,7 @@ struct kp_api_options {
     size_t max_state_bytes;           // target states kept, encoded; 0 = 64 MiB
     int64_t retain_every_ms;          // 0 = 60 s
     int64_t review_every_ms;          // whether those who watch still may; 0 = 30 s
+    int64_t aggregated_timeout_ms;    // sums asked for through the API server; 0 = 55 s: it gives up after 60
     size_t max_merges;                // answers made of many profiles, at the same time; beyond it 429; 0 = 4
     size_t max_merges_per_namespace;  // 0 = half of them, where more than one asks
     int64_t max_ingest_per_namespace; // bytes a second of uploads, for 10 s at once; 0 = no limit

@@ -125,8 +125,8 @@ void kp_call_start_heavy(struct kp_api *api, struct kp_http_exchange *x, enum kp
     call->heavy = true;
     api->n_heavy++;
     timeout_ms = timeout_ms > 0 ? timeout_ms : TIMEOUT_MS;
-    if (kp_agg_is_path(kp_http_path(x)) && timeout_ms > KP_AGG_TIMEOUT_MS)
-        timeout_ms = KP_AGG_TIMEOUT_MS;
+    if (kp_agg_is_path(kp_http_path(x)) && timeout_ms > api->options.aggregated_timeout_ms)
+        timeout_ms = api->options.aggregated_timeout_ms;
     call->stop.deadline_ms = kp_mono_ms() + timeout_ms;
     if (kp_limits_enter(api, kp_api_scope(x)->namespace, &call->tenant, &call->error) != 0) {
         call->is_limit = true;
