@@ -164,7 +164,8 @@ static json_t *annotations_data(const struct kp_pod *pod)
     json_t *list = json_array();
     kp_annotations_read(pod->annotations, pod->n_annotations, KP_DIALECTS_DEFAULT, &wishes);
     for (size_t i = 0; i < pod->n_annotations; i++)
-        json_array_append_new(list, annotation_data(&pod->annotations[i], &wishes));
+        if (!kp_streq(pod->annotations[i].key, KP_POD_MIRROR)) // the kubelet's, not a wish
+            json_array_append_new(list, annotation_data(&pod->annotations[i], &wishes));
     return list;
 }
 

@@ -19,7 +19,7 @@ bool kp_pod_keeps_annotation(const char *key, size_t len)
         if (len > n && memcmp(key, kept_prefixes[i], n) == 0)
             return true;
     }
-    return false;
+    return len == sizeof KP_POD_MIRROR - 1 && memcmp(key, KP_POD_MIRROR, len) == 0;
 }
 
 // ---- the block ----

@@ -1,6 +1,6 @@
 // What we keep of a pod: a few hundred bytes in one heap block, immutable, shared by reference count. Made by
 // kp_pod_build() from a draft whose strings are copied in. Only annotations whose key belongs to a dialect we
-// know are kept.
+// know are kept, and KP_POD_MIRROR.
 #ifndef KP_RECORD_POD_H
 #define KP_RECORD_POD_H
 
@@ -63,7 +63,9 @@ const char *kp_pod_annotation(const struct kp_pod *pod, const char *key); // NUL
 const char *kp_pod_label_lookup(const void *pod, const char *key);
 // Whether anything that matters for profiling differs (a status heartbeat does not).
 bool kp_pod_same(const struct kp_pod *a, const struct kp_pod *b);
-// Whether kp_pod keeps this annotation: a prefix of a dialect we know.
+// The annotation of a kubelet's mirror of a static pod.
+#define KP_POD_MIRROR "kubernetes.io/config.mirror"
+// Whether kp_pod keeps this annotation: a prefix of a dialect we know, or KP_POD_MIRROR.
 bool kp_pod_keeps_annotation(const char *key, size_t len);
 
 #endif

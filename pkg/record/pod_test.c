@@ -174,9 +174,10 @@ static void test_kept_annotations(void **state)
 {
     (void)state;
     static const char *const kept[] = {"kube-pprof.dev/enable", "profefe.com/port", "pyroscope.io/scrape",
-        "profiles.grafana.com/cpu.scrape", "coroot.com/profile-scrape"};
+        "profiles.grafana.com/cpu.scrape", "coroot.com/profile-scrape", "kubernetes.io/config.mirror"};
     static const char *const dropped[] = {"", "kube-pprof.dev/", "prometheus.io/scrape",
-        "kubectl.kubernetes.io/last-applied-configuration", "xprofefe.com/port"};
+        "kubectl.kubernetes.io/last-applied-configuration", "xprofefe.com/port",
+        "kubernetes.io/config.mirrors", "kubernetes.io/config.hash"};
     for (size_t i = 0; i < KP_COUNT(kept); i++)
         assert_true(kp_pod_keeps_annotation(kept[i], strlen(kept[i])));
     for (size_t i = 0; i < KP_COUNT(dropped); i++)

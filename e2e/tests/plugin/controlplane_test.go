@@ -63,6 +63,21 @@ spec: {holderIdentity: nobody, leaseDurationSeconds: 3600, acquireTime: %[1]q, r
 	return nodes
 }
 
+// forge makes a pod that calls itself a component and a node its owner, as anybody can who may make pods in kube-system.
+func forge(t *testing.T, node string) {
+	f.Apply(t, "", fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: forged
+  namespace: kube-system
+  labels: {component: kube-scheduler, tier: control-plane}
+  ownerReferences: [{apiVersion: v1, kind: Node, name: %[1]s, uid: %[2]s, controller: true}]
+spec: {nodeName: %[1]s, hostNetwork: true, terminationGracePeriodSeconds: 0, containers: [{name: app, image: "local.test/pause:1", imagePullPolicy: Never}]}
+`, node, f.K(t, "get", "node", node, "-o", "jsonpath={.metadata.uid}")))
+	t.Cleanup(func() { f.K(t, "delete", "pod", "-n", "kube-system", "forged") })
+}
+
 // operators are two ServiceAccounts: one may do everything, one may only reach the pods of kube-system.
 func operators(t *testing.T, w *world) (everything, little *user) {
 	f.Apply(t, "", fmt.Sprintf(`
@@ -87,6 +102,7 @@ items:
 
 func controlPlane(t *testing.T, w *world) {
 	nodes := components(t, w)
+	forge(t, nodes[0])
 	everything, little := operators(t, w)
 	capture := func(u *user, dir string, args ...string) result {
 		return w.run(t, call{user: u, dir: dir, limit: 20 * time.Second}, append([]string{"control-plane", "capture"}, args...)...)
@@ -109,7 +125,7 @@ func controlPlane(t *testing.T, w *world) {
 		files []string
 		says  []string
 	}{
-		{w.admin, append(heaps, `kube-system_etcd-`+nodes[0]+`_etcd`), []string{etcds[1] + foreign}}, // the cluster's certificate, as in kubeadm's admin.conf
+		{w.admin, append(heaps, `kube-system_etcd-`+nodes[0]+`_etcd`), []string{etcds[1] + foreign, "note: kube-system/forged is no static pod"}}, // the cluster's certificate, as in kubeadm's admin.conf
 		{everything, heaps, []string{etcds[0] + wants, etcds[1] + wants}},                            // a token
 		{little, nil, []string{forbidden(little, "control-plane/kube-apiserver", "/debug/pprof/heap"), `cannot list resource "nodes"`,
 			forbidden(little, "kube-system/kube-scheduler-"+nodes[0], "/debug/pprof/heap"), forbidden(little, "kube-system/kube-controller-manager-"+nodes[0], "/debug/pprof/heap")}},
