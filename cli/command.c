@@ -263,7 +263,8 @@ const size_t kp_cli_n_commands = sizeof kp_cli_commands / sizeof kp_cli_commands
 
 static const char common[] =
     "kubeconfig context cluster user namespace server token certificate-authority client-certificate "
-    "client-key tls-server-name insecure-skip-tls-verify as as-uid as-group request-timeout cache-dir v";
+    "client-key tls-server-name insecure-skip-tls-verify as as-uid as-group as-user-extra username password "
+    "disable-compression request-timeout cache-dir v";
 
 bool kp_command_is_common(const char *flag)
 {

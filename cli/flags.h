@@ -14,11 +14,11 @@ struct kp_cli_flags {
     // kubectl's connection flags: every command takes them
     char *kubeconfig, *context, *cluster, *user, *namespace, *server, *token;
     char *certificate_authority, *client_certificate, *client_key, *tls_server_name;
-    char *as, *as_uid;
-    struct kp_option_list as_groups;
-    bool insecure;
-    int64_t request_timeout_ms; // 0 = none
-    char *cache_dir;            // taken as kubectl does, not used
+    char *username, *password, *as, *as_uid;
+    struct kp_option_list as_groups, as_extra;
+    bool insecure, disable_compression; // the latter is taken as kubectl does, not used
+    int64_t request_timeout_ms;         // 0 = none
+    char *cache_dir;                    // taken as kubectl does, not used
     int64_t verbosity;
 
     // where profiles are kept

@@ -52,15 +52,33 @@ static void on_exchange(void *user, const struct kp_kube_exchange *exchange)
     kp_cli_write(cli, cli->err, text.data, text.len);
 }
 
+// The items as a NULL-terminated array, for a kubeconfig's wishes.
+static const char **texts_of(const struct kp_option_list *list)
+{
+    const char **ret = KP_NEW_ARRAY(const char *, list->n + 1);
+    for (size_t i = 0; i < list->n; i++)
+        ret[i] = list->items[i];
+    return ret;
+}
+
+static int check_extra(struct kp_cli *cli, struct kp_error *err)
+{
+    for (size_t i = 0; i < cli->flags.as_extra.n; i++) {
+        const char *text = cli->flags.as_extra.items[i];
+        if (strcspn(text, "=") == 0 || strchr(text, '=') == NULL)
+            return kp_cli_usage(cli, err, "--as-user-extra '%.80s' is not KEY=VALUE", text);
+    }
+    return 0;
+}
+
 int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
 {
     struct kp_session *session = kp_session_open(cli);
     if (session->is_connected)
         return 0;
     const struct kp_cli_flags *f = &cli->flags;
-    kp_auto_free const char **groups = KP_NEW_ARRAY(const char *, f->as_groups.n + 1);
-    for (size_t i = 0; i < f->as_groups.n; i++)
-        groups[i] = f->as_groups.items[i];
+    kp_auto_free const char **groups = texts_of(&f->as_groups);
+    kp_auto_free const char **extra = texts_of(&f->as_extra);
     const struct kp_kubeconfig_wishes wishes = {.kubeconfig = f->kubeconfig,
         .context = f->context,
         .cluster = f->cluster,
@@ -75,10 +93,15 @@ int kp_session_connect(struct kp_cli *cli, struct kp_error *err)
         .as = f->as,
         .as_uid = f->as_uid,
         .as_groups = groups,
+        .as_extra = extra,
+        .username = f->username,
+        .password = f->password,
         .insecure = f->insecure,
         .env = cli->env,
         .home = cli->env("HOME")};
-    int rc = kp_kubeconfig_load(&wishes, &session->config, err);
+    int rc = check_extra(cli, err);
+    if (rc == 0)
+        rc = kp_kubeconfig_load(&wishes, &session->config, err);
     if (rc != 0)
         return rc;
     if (!kp_kube_name_valid(session->config.namespace)) { // it becomes a part of paths

@@ -44,7 +44,7 @@ char **kp_kube_texts_copy(const char *const *list)
     return copy;
 }
 
-static void pairs_free(struct kp_kube_pair *pairs, size_t n)
+void kp_kube_pairs_free(struct kp_kube_pair *pairs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         kp_free(pairs[i].name);
@@ -68,7 +68,7 @@ static void exec_free(struct kp_kube_exec *exec)
     kp_free(exec->api_version);
     kp_free(exec->command);
     kp_kube_texts_free(exec->args);
-    pairs_free(exec->env, exec->n_env);
+    kp_kube_pairs_free(exec->env, exec->n_env);
     kp_free(exec->install_hint);
     kp_free(exec->cluster_info);
     kp_free(exec);
@@ -95,7 +95,7 @@ void kp_kube_config_finish(struct kp_kube_config *config)
     for (size_t i = 0; i < KP_COUNT(texts); i++)
         kp_free(*text_at(config, texts[i]));
     kp_kube_texts_free(config->as_groups);
-    pairs_free(config->as_extra, config->n_as_extra);
+    kp_kube_pairs_free(config->as_extra, config->n_as_extra);
     exec_free(config->exec);
     memset(config, 0, sizeof *config);
 }

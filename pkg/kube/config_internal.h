@@ -13,5 +13,6 @@ KP_MUST_CHECK int kp_kube_config_parse(
 // NULL-terminated lists; NULL is fine.
 char **kp_kube_texts_copy(const char *const *list);
 void kp_kube_texts_free(char **list);
+void kp_kube_pairs_free(struct kp_kube_pair *pairs, size_t n);
 
 #endif

@@ -119,6 +119,21 @@ static void wish_cluster(const struct kp_kubeconfig_wishes *wishes, struct kp_ku
     replace(&config->tls_server_name, wishes->tls_server_name);
 }
 
+static void wish_extra(const char *const *texts, struct kp_kube_config *config)
+{
+    size_t n = 0;
+    kp_kube_pairs_free(config->as_extra, config->n_as_extra);
+    while (texts[n])
+        n++;
+    config->as_extra = KP_NEW_ARRAY(struct kp_kube_pair, n);
+    config->n_as_extra = n;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strcspn(texts[i], "=");
+        config->as_extra[i] = (struct kp_kube_pair){
+            kp_strndup(texts[i], len), kp_strdup(texts[i] + len + (texts[i][len] == '='))};
+    }
+}
+
 static void wish_user(const struct kp_kubeconfig_wishes *wishes, struct kp_kube_config *config)
 {
     if (given(wishes->token))
@@ -134,6 +149,8 @@ static void wish_user(const struct kp_kubeconfig_wishes *wishes, struct kp_kube_
     replace(&config->key_file, wishes->client_key);
     replace(&config->as, wishes->as);
     replace(&config->as_uid, wishes->as_uid);
+    if (wishes->as_extra && wishes->as_extra[0])
+        wish_extra(wishes->as_extra, config);
     if (!wishes->as_groups || !wishes->as_groups[0])
         return;
     kp_kube_texts_free(config->as_groups);

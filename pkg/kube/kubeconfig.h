@@ -15,6 +15,7 @@ struct kp_kubeconfig_wishes {
     const char *tls_server_name;
     const char *as, *as_uid;
     const char *const *as_groups; // NULL-terminated
+    const char *const *as_extra;  // "key=value", NULL-terminated; a key may be there several times
     bool insecure;                // --insecure-skip-tls-verify
     // For KUBECONFIG (colon-separated list, missing files are skipped), HTTPS_PROXY, HTTP_PROXY, NO_PROXY
     // (also in small letters), KUBERNETES_SERVICE_HOST and _PORT, POD_NAMESPACE. NULL = an empty environment.

@@ -265,12 +265,14 @@ static void test_flags_override(void **state)
     (void)state;
     put_three();
     const char *groups[] = {"g9", NULL};
+    const char *extra[] = {"scopes=a", "scopes=b=c,d", NULL};
     struct kp_kube_config config = load((struct kp_kubeconfig_wishes){.context = "prod",
         .cluster = "one",
         .namespace = "n",
         .token = "flag",
         .as = "eve",
         .as_groups = groups,
+        .as_extra = extra,
         .insecure = true});
     assert_string_equal(config.server, "https://one:6443");
     assert_true(config.insecure); // and the CA of the file does not count
@@ -282,6 +284,9 @@ static void test_flags_override(void **state)
     assert_string_equal(config.as, "eve");
     assert_string_equal(config.as_groups[0], "g9");
     assert_null(config.as_groups[1]);
+    assert_int_equal(config.n_as_extra, 2);
+    assert_string_equal(config.as_extra[1].name, "scopes");
+    assert_string_equal(config.as_extra[1].value, "b=c,d");
     kp_kube_config_finish(&config);
 
     config = load((struct kp_kubeconfig_wishes){.server = "https://else", .user = "bob"});

@@ -38,6 +38,12 @@ static void list_free(struct kp_option_list *list)
     *list = (struct kp_option_list){0};
 }
 
+static void list_add_item(struct kp_option_list *list, const char *text, size_t len)
+{
+    list->items = kp_grow(list->items, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = kp_strndup(text, len);
+}
+
 static void list_add(struct kp_option_list *list, const char *text)
 {
     while (*text) {
@@ -50,8 +56,7 @@ static void list_add(struct kp_option_list *list, const char *text)
             len--;
         if (len == 0)
             continue;
-        list->items = kp_grow(list->items, list->n + 1, sizeof *list->items);
-        list->items[list->n++] = kp_strndup(start, len);
+        list_add_item(list, start, len);
     }
 }
 
@@ -144,6 +149,9 @@ static int set(const struct kp_option *row, const char *text, void *object, stru
     case KP_OPTION_LIST:
         list_add(value, text);
         return 0;
+    case KP_OPTION_TEXTS:
+        list_add_item(value, text, strlen(text));
+        return 0;
     case KP_OPTION_BOOL:
         return kp_parse_bool(text, value, err);
     case KP_OPTION_PERCENT:
@@ -160,7 +168,7 @@ static int set(const struct kp_option *row, const char *text, void *object, stru
 
 static void clear_list(const struct kp_option *row, void *object)
 {
-    if (row->type == KP_OPTION_LIST)
+    if (row->type == KP_OPTION_LIST || row->type == KP_OPTION_TEXTS)
         list_free(value_of(object, row));
 }
 

@@ -15,6 +15,7 @@ enum kp_option_type {
     KP_OPTION_STRING,   // char *, never NULL; "" if nothing is set
     KP_OPTION_CHOICE,   // char *; what names the allowed words: "text|json"
     KP_OPTION_LIST,     // struct kp_option_list; the flag may be repeated, values hold commas between items
+    KP_OPTION_TEXTS,    // struct kp_option_list; the flag may be repeated, each value is one item as it is
     KP_OPTION_BOOL,     // bool; --flag or --flag=false
     KP_OPTION_INT,      // int64_t within [min, max]
     KP_OPTION_PERCENT,  // double within [0, 100]; "1", "0.5" or "1%"

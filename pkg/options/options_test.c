@@ -16,7 +16,7 @@ struct values {
     char *namespace;
     bool all, watch;
     int64_t limit;
-    struct kp_option_list types;
+    struct kp_option_list types, groups;
 };
 
 #define AT(field) offsetof(struct values, field)
@@ -26,6 +26,7 @@ static const struct kp_option rows[] = {
     {"watch", NULL, KP_OPTION_BOOL, AT(watch), NULL, 0, 0, "Go on."},
     {"limit", "N", KP_OPTION_INT, AT(limit), "10", 1, 100, "At most."},
     {"type", "TYPE", KP_OPTION_LIST, AT(types), NULL, 0, 0, "Which."},
+    {"group", "NAME", KP_OPTION_TEXTS, AT(groups), NULL, 0, 0, "Who."},
 };
 static const struct kp_option_letter letters[] = {
     {'n', "namespace"}, {'A', "all-namespaces"}, {'w', "watch"}, {'t', "type"}, {0, NULL}};
@@ -97,6 +98,18 @@ static void test_a_letter_takes_its_value_in_three_ways(void **state)
     kp_options_finish(rows, N, &p.values);
 }
 
+static void test_texts_are_taken_as_they_are(void **state)
+{
+    (void)state;
+    struct parse p;
+    parse(&p, "cmd --group CN=a,OU=b --group= --group=c", false);
+    assert_int_equal(p.rc, 0);
+    assert_int_equal(p.values.groups.n, 3);
+    assert_string_equal(p.values.groups.items[0], "CN=a,OU=b");
+    assert_string_equal(p.values.groups.items[1], "");
+    kp_options_finish(rows, N, &p.values);
+}
+
 static void test_what_is_wrong_is_said(void **state)
 {
     (void)state;
@@ -136,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arguments_and_flags_may_be_mixed),
         cmocka_unit_test(test_a_letter_takes_its_value_in_three_ways),
+        cmocka_unit_test(test_texts_are_taken_as_they_are),
         cmocka_unit_test(test_what_is_wrong_is_said),
         cmocka_unit_test(test_help_is_asked_for_before_the_dashes_only),
     };
