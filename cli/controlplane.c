@@ -89,6 +89,11 @@ static int add_static_pods(struct kp_cli *cli, const struct component *component
     struct kp_captures *captures, struct kp_error *err)
 {
     struct kp_pods pods = {0};
+    if (cli->session->config.as != NULL)
+        return kp_fail(err, KP_INVALID,
+            "%s: it is shown your own credentials, which cannot act as '%.60s': only the API server knows "
+            "impersonation",
+            component->name, cli->session->config.as);
     kp_auto_free char *selector = kp_asprintf("component=%s", component->container);
     (void)which;
     int rc = kp_pods_list(cli, "kube-system", selector, is_static, cli, &pods, err);

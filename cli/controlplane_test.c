@@ -65,10 +65,26 @@ static void test_only_static_pods_are_asked(void **state)
     kp_peer_stop(peer);
 }
 
+// What is asked there would be asked as oneself.
+static void test_nobody_is_impersonated(void **state)
+{
+    struct kp_peer *peer = kp_peer_start(route, NULL);
+    struct kp_ran ran = {0};
+    (void)state;
+    kp_run(&ran, "control-plane", "capture", "scheduler", "--as", "ann", "--server", kp_peer_url(peer));
+    assert_int_equal(ran.status, 1);
+    assert_non_null(
+        strstr(ran.err, "scheduler: it is shown your own credentials, which cannot act as 'ann'"));
+    assert_int_equal(kp_peer_requests(peer), 0);
+    kp_ran_finish(&ran);
+    kp_peer_stop(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_static_pods_are_asked),
+        cmocka_unit_test(test_nobody_is_impersonated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,8 +134,9 @@ static int read_refusal(const struct kp_http_result *result, struct kp_error *er
 // What TLS calls an alert, and people cannot know.
 static void explain_alert(const struct kp_reach *reach, struct kp_error *err)
 {
-    const struct kp_kube_config *config = &reach->cli->session->config;
-    bool has_certificate = config->cert_file != NULL || config->cert_pem != NULL;
+    struct kp_http_tls tls = {0};
+    kp_kube_identity(reach->cli->session->kube, &tls);
+    bool has_certificate = tls.cert_file != NULL || tls.cert_pem != NULL;
     if (!reach->with_credentials || strstr(err->text, " alert ") == NULL)
         return;
     int code = err->code;
@@ -187,17 +188,10 @@ static int start_forward(struct kp_reach *reach, struct kp_error *err)
         return rc;
     kp_auto_free char *url =
         kp_asprintf("%s://localhost:%u%s", reach->https ? "https" : "http", reach->port, reach->path);
-    const struct kp_kube_config *config = &session->config;
-    bool shows_token = reach->with_credentials && config->token;
-    kp_auto_free char *token = shows_token ? kp_asprintf("Authorization: Bearer %s", config->token) : NULL;
-    const char *const headers[] = {"Accept: */*", token, NULL};
-    struct kp_http_tls tls = {.insecure = true};
-    if (reach->with_credentials) {
-        tls.cert_file = config->cert_file;
-        tls.cert_pem = config->cert_pem;
-        tls.key_file = config->key_file;
-        tls.key_pem = config->key_pem;
-    }
+    struct kp_http_tls tls = {0};
+    const char *who = reach->with_credentials ? kp_kube_identity(session->kube, &tls) : NULL;
+    const char *const headers[] = {"Accept: */*", who, NULL};
+    tls.insecure = true;
     kp_cli_verbose(
         reach->cli, 1, "%s/%s: by port-forward to port %u", reach->namespace, reach->pod, reach->port);
     const struct kp_http_request request = {.method = "GET",

@@ -74,6 +74,11 @@ void kp_kube_cancel(struct kp_kube_call *call); // on_done still comes, with KP_
 // Cancels; on_done does not come any more: for owners that are being destroyed. NULL is fine.
 void kp_kube_forget(struct kp_kube_call *call);
 
+// What shows others who we are, as it stands: a token, also a file's or an exec plugin's, once there was an
+// answer. Returns the header "Authorization: ...", NULL if there is none; certificate and key go to
+// *ret_tls, nothing else of which is set. Borrowed until the loop runs on.
+const char *kp_kube_identity(struct kp_kube *kube, struct kp_http_tls *ret_tls);
+
 // Server-side apply (force) of `object` on path; takes the json reference.
 KP_MUST_CHECK int kp_kube_apply(struct kp_kube *kube, const char *path, const char *field_manager,
     json_t *object, void (*on_done)(void *user, int http_status, json_t *json, const struct kp_error *err),

@@ -233,6 +233,20 @@ static void test_upgrades_log_in_too(void **state)
 
 // ---- what the plugin sees ----
 
+static void test_it_can_be_shown_to_others(void **state)
+{
+    (void)state;
+    struct peer_step steps[] = {{"Authorization: Bearer t1\r\n", 200, NULL, "{}", 0, 0, PEER_WHOLE}};
+    struct bench b;
+    struct kp_http_tls tls;
+    bench_begin(&b, "token t$n", steps, KP_COUNT(steps));
+    assert_null(kp_kube_identity(b.f.kube, &tls));
+    ask(&b, KP_OK);
+    assert_string_equal(kp_kube_identity(b.f.kube, &tls), "Authorization: Bearer t1");
+    assert_null(tls.cert_pem);
+    bench_end(&b);
+}
+
 static void test_environment_and_arguments(void **state)
 {
     (void)state;
@@ -427,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_expired_is_got_again_before_asking),
         cmocka_unit_test(test_lists_log_in_too),
         cmocka_unit_test(test_upgrades_log_in_too),
+        cmocka_unit_test(test_it_can_be_shown_to_others),
         cmocka_unit_test(test_environment_and_arguments),
         cmocka_unit_test(test_not_beside_a_token),
         cmocka_unit_test(test_plugins_that_fail),

@@ -104,6 +104,9 @@ func controlPlane(t *testing.T, w *world) {
 	nodes := components(t, w)
 	forge(t, nodes[0])
 	everything, little := operators(t, w)
+	// a token as exec plugins give them
+	login := write(t, filepath.Join(w.dir, "login"), "#!/bin/sh\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\"status\":{\"token\":\""+everything.token+"\"}}'\n", 0o755)
+	write(t, everything.config, kubeconfig(w.server(), fmt.Sprintf(`"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":%q,"interactiveMode":"Never"}`, login), w.ns), 0o600)
 	capture := func(u *user, dir string, args ...string) result {
 		return w.run(t, call{user: u, dir: dir, limit: 20 * time.Second}, append([]string{"control-plane", "capture"}, args...)...)
 	}
@@ -126,7 +129,7 @@ func controlPlane(t *testing.T, w *world) {
 		says  []string
 	}{
 		{w.admin, append(heaps, `kube-system_etcd-`+nodes[0]+`_etcd`), []string{etcds[1] + foreign, "note: kube-system/forged is no static pod"}}, // the cluster's certificate, as in kubeadm's admin.conf
-		{everything, heaps, []string{etcds[0] + wants, etcds[1] + wants}},                            // a token
+		{everything, heaps, []string{etcds[0] + wants, etcds[1] + wants}},                                                                         // a token
 		{little, nil, []string{forbidden(little, "control-plane/kube-apiserver", "/debug/pprof/heap"), `cannot list resource "nodes"`,
 			forbidden(little, "kube-system/kube-scheduler-"+nodes[0], "/debug/pprof/heap"), forbidden(little, "kube-system/kube-controller-manager-"+nodes[0], "/debug/pprof/heap")}},
 		{w.nothing, nil, []string{forbidden(w.nothing, "control-plane/kube-apiserver", "/debug/pprof/heap"), `cannot list resource "pods" in API group "" in the namespace "kube-system"`,
