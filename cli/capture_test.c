@@ -159,6 +159,17 @@ static void test_heap_and_allocs_are_asked_once(void **state)
     assert_int_equal(n, 1);
 }
 
+// Labels are decoded by the registry, each for itself.
+static void test_labels_of_what_is_pushed(void **state)
+{
+    struct world *w = *state;
+    CAPTURE(w, "web-1", "-t", "heap", "--push", "--label", "v=1+b%20c");
+    const struct kp_peer_request *last = kp_peer_request(w->peer, kp_peer_requests(w->peer) - 1);
+    assert_string_equal(last->method, "POST");
+    if (strstr(last->target, "labels=pod%3Dweb-1%2Ccontainer%3Dapp%2Cv%3D1%252Bb%252520c") == NULL)
+        fail_msg("%s", last->target);
+}
+
 static void test_a_workload_whose_one_pod_is_busy(void **state)
 {
     struct world *w = *state;
@@ -323,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_pod_each_type_a_file),
         TEST(test_heap_and_allocs_are_asked_once),
+        TEST(test_labels_of_what_is_pushed),
         TEST(test_a_workload_whose_one_pod_is_busy),
         TEST(test_what_pods_answer_instead),
         TEST(test_neither_way_is_allowed),

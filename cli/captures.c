@@ -212,8 +212,15 @@ static int push_file(struct kp_cli *cli, const struct file *file, struct kp_erro
     kp_auto_strbuf labels;
     kp_strbuf_init(&labels, 65536);
     kp_strbuf_addf(&labels, "pod=%s,container=%s", file->pod->name, file->container);
-    for (size_t i = 0; i < cli->flags.labels.n; i++)
-        kp_strbuf_addf(&labels, ",%s", cli->flags.labels.items[i]);
+    for (size_t i = 0; i < cli->flags.labels.n; i++) { // capture.c saw to the '='
+        const char *value = strchr(cli->flags.labels.items[i], '=') + 1;
+        kp_auto_free char *key =
+            kp_strndup(cli->flags.labels.items[i], (size_t)(value - 1 - cli->flags.labels.items[i]));
+        kp_strbuf_addc(&labels, ',');
+        kp_strbuf_add_url(&labels, key);
+        kp_strbuf_addc(&labels, '=');
+        kp_strbuf_add_url(&labels, value);
+    }
     kp_query_init(&query);
     kp_query_add(
         &query, "service", kp_cli_given(cli->flags.service) ? cli->flags.service : file->pod->workload_name);

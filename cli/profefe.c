@@ -49,6 +49,16 @@ static int add_time(
     return 0;
 }
 
+// It decodes labels twice: as a part of the question, and each for itself.
+static void add_label(struct kp_strbuf *labels, const char *key, const char *value)
+{
+    if (labels->len > 0)
+        kp_strbuf_addc(labels, ',');
+    kp_strbuf_add_url(labels, key);
+    kp_strbuf_addc(labels, '=');
+    kp_strbuf_add_url(labels, value);
+}
+
 // Its labels are equal or they are not: "a=b,c=d".
 static int add_labels(struct kp_strbuf *path, const char *selector, struct kp_error *err)
 {
@@ -66,7 +76,7 @@ static int add_labels(struct kp_strbuf *path, const char *selector, struct kp_er
         if (reqs[i].op != KP_SELECTOR_IN || reqs[i].n_values != 1)
             rc = kp_fail(err, KP_INVALID, "this registry is profefe's: it knows selectors with = only");
         else
-            kp_strbuf_addf(&labels, "%s%s=%s", labels.len ? "," : "", reqs[i].key, reqs[i].values[0]);
+            add_label(&labels, reqs[i].key, reqs[i].values[0]);
     }
     if (rc == 0)
         add(path, "labels", labels.data);
@@ -224,13 +234,15 @@ int kp_profefe_store(struct kp_cli *cli, const struct kp_query *query, const voi
     kp_strbuf_adds(&path, "/api/0/profiles");
     for (size_t i = 0; i < KP_COUNT(keys); i++)
         add(&path, keys[i], get(query, keys[i]));
+    int rc = kp_cli_given(get(query, "time")) ? add_time(&path, "created_at", get(query, "time"), 0, err) : 0;
     json_t *body = NULL;
     const struct kp_fetch fetch = {.method = "POST",
         .path = path.data,
         .content_type = "application/octet-stream",
         .body = data,
         .len = len};
-    int rc = check_path(&path, err);
+    if (rc == 0)
+        rc = check_path(&path, err);
     if (rc == 0)
         rc = ask(cli, &fetch, &body, err);
     const char *id = json_string_value(json_object_get(body, "id"));
