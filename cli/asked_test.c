@@ -432,6 +432,12 @@ static void test_load_goes_on(void **state)
     assert_int_equal(w->ran.status, 1);
     assert_string_equal(w->ran.err, "error: cannot read 'nothing.pb.gz': No such file or directory\n");
     assert_string_equal(w->ran.out, ID_C " custom " CORPUS "etcd-cpu.pb.gz\n");
+    RUN("load", cpu, trace, "--service", "batch", "-t", "heap", REG);
+    assert_int_equal(w->ran.status, 1);
+    assert_string_equal(w->ran.err,
+        "error: " CORPUS "etcd-cpu.pb.gz: it is of cpu, not of heap: leave --type out\n"
+        "error: " PROFILES "odd/trace.out: it is of trace, not of heap: leave --type out\n");
+    assert_string_equal(w->ran.out, "");
     RUN("load", cpu, "--service", "refused", REG);
     assert_int_equal(w->ran.status, 1);
     assert_non_null(strstr(w->ran.err, "that is no profile"));

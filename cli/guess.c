@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "base/banned.h"
@@ -70,4 +71,22 @@ const char *kp_guess_type(const struct kp_profile *p, char *out, size_t size)
     struct kp_str name = p->strings[p->sample_types[at].type];
     snprintf(out, size, "%.*s", (int)(name.len < size ? name.len : size - 1), name.data);
     return is_type_name(out) ? out : NULL;
+}
+
+// Types with one number have the same values; 0: not one of these.
+static int values_of(const char *type)
+{
+    static const char *const types[][2] = {{"cpu", "cpu"}, {"heap", "allocs"}, {"block", "mutex"},
+        {"goroutine", "goroutine"}, {"threadcreate", "threadcreate"}, {"trace", "trace"}};
+    for (int i = 0; i < (int)KP_COUNT(types); i++)
+        if (kp_streq(type, types[i][0]) || kp_streq(type, types[i][1]))
+            return i + 1;
+    return 0;
+}
+
+bool kp_guess_contradicts(const char *guessed, const char *said)
+{
+    int a = values_of(guessed);
+    int b = values_of(said);
+    return a != 0 && b != 0 && a != b;
 }

@@ -72,6 +72,19 @@ static void test_traces(void **state)
     assert_false(kp_guess_is_trace("", 0));
 }
 
+static void test_what_somebody_says(void **state)
+{
+    (void)state;
+    assert_true(kp_guess_contradicts("cpu", "heap"));
+    assert_true(kp_guess_contradicts("heap", "trace"));
+    assert_true(kp_guess_contradicts("trace", "goroutine"));
+    assert_false(kp_guess_contradicts("heap", "allocs"));
+    assert_false(kp_guess_contradicts("block", "mutex"));
+    assert_false(kp_guess_contradicts("cpu", "cpu"));
+    assert_false(kp_guess_contradicts("cpu", "render"));
+    assert_false(kp_guess_contradicts("wall", "cpu"));
+}
+
 // ---- go test ----
 
 // A profile of a test program with these functions.
@@ -210,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_traces),
+        cmocka_unit_test(test_what_somebody_says),
         cmocka_unit_test(test_one_benchmark),
         cmocka_unit_test(test_several_and_none),
         cmocka_unit_test(test_commit),

@@ -85,11 +85,14 @@ static char *labels_text(const struct file *file, const struct pairs *said)
 
 static int find_type(struct kp_cli *cli, struct file *file, struct kp_error *err)
 {
-    file->type = cli->flags.types.n > 0  ? cli->flags.types.items[0]
-                 : file->profile == NULL ? "trace"
-                                         : kp_guess_type(file->profile, file->guessed, sizeof file->guessed);
+    const char *said = cli->flags.types.n > 0 ? cli->flags.types.items[0] : NULL;
+    const char *guessed =
+        file->profile == NULL ? "trace" : kp_guess_type(file->profile, file->guessed, sizeof file->guessed);
+    file->type = said ? said : guessed;
     if (file->type == NULL)
         return kp_fail(err, KP_INVALID, "its sample types do not tell what it is of: say --type");
+    if (guessed != NULL && kp_guess_contradicts(guessed, file->type)) // it would spoil sums of that type
+        return kp_fail(err, KP_INVALID, "it is of %s, not of %s: leave --type out", guessed, file->type);
     return 0;
 }
 
