@@ -21,6 +21,7 @@ func TestAccess(t *testing.T) {
 		{"Tenants", tenants},
 		{"Watching", watching},
 		{"Audit", audit},
+		{"ManyReads", manyReads},
 		{"NamespacesGo", namespacesGo},
 		{"ARevokedTokenStops", revoked},
 		{"Evicted", evicted},

@@ -8,7 +8,9 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -368,5 +370,44 @@ func nothingOfOthersInAnyAnswer(t *testing.T, w *world) {
 		if took := time.Since(began); took < 95*time.Millisecond { // milliseconds of two clocks
 			t.Errorf("that %s is not there was said after %s", id, took)
 		}
+	}
+}
+
+// Who reads much costs the API server a question for each user, verb and namespace in half a minute.
+func manyReads(t *testing.T, w *world) {
+	const readers, each = 8, 250
+	questions := func() (n int) {
+		for _, m := range regexp.MustCompile(`(?m)^kube_pprof_registry_reviews_total\{.*\} (\d+)$`).FindAllStringSubmatch(f.Metrics(t, "registry"), -1) {
+			one, _ := strconv.Atoi(m[1])
+			n += one
+		}
+		return n
+	}
+	asks := []struct {
+		user *user
+		ns   string
+	}{{w.viewer, shop}, {w.editor, shop}, {w.both, shop}, {w.both, pay}}
+	before, began := questions(), time.Now()
+	if before < len(asks) {
+		t.Errorf("the metrics say that only %d questions were asked so far", before)
+	}
+	var wait sync.WaitGroup
+	for range readers {
+		wait.Go(func() {
+			for i := range each {
+				who := asks[i%len(asks)]
+				if a, err := w.reg.try("GET", "/api/v1/profiles?limit=1&namespace="+who.ns, who.user.direct, ""); err != nil || a.status != 200 {
+					t.Errorf("%s reads %s: %v, %v", who.user.name, who.ns, a, err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	took := time.Since(began)
+	// of rights and of tokens; beside them the controller asks, and who waits to be told that a token is good no more
+	n, most := questions()-before, 2*len(asks)*(1+int(took/(30*time.Second)))+20
+	if t.Logf("%d reads in %s cost %d questions", readers*each, took, n); n > most {
+		t.Errorf("%d reads cost %d questions, more than %d", readers*each, n, most)
 	}
 }

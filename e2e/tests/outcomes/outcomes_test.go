@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func wantResult(t *testing.T, limit time.Duration, ns, workload, container, kind
 	})
 }
 
-// failed wants the reason in the policy's status, with a sentence, and in the metrics.
+// failed wants the reason in the policy's status, with a sentence, and an Event of the policy that says so.
 func failed(t *testing.T, ns, policy, reason string) {
 	t.Helper()
 	p := f.PolicyIs(t, 30*time.Second, ns, policy, "failures show "+reason, func(p *f.Policy) error {
@@ -89,6 +90,14 @@ func failed(t *testing.T, ns, policy, reason string) {
 	if c := p.Condition("CapturesSucceeding"); c.Status != "False" || c.Message == "" {
 		t.Errorf("%s: CapturesSucceeding is %+v", policy, c)
 	}
+	f.Within(t, 20*time.Second, "an event of "+policy, func() error {
+		out, err := f.Kubectl("get", "events.events.k8s.io", "-n", ns, "-o",
+			`jsonpath={range .items[?(@.regarding.name=="`+policy+`")]}{.regarding.kind} {.type} {.reason} {.note}{"\n"}{end}`)
+		if err == nil && !regexp.MustCompile(`(?m)^ProfilingPolicy Warning `+reason+` .*CapturesSucceeding is false`).MatchString(out) {
+			err = fmt.Errorf("events are %s", out)
+		}
+		return err
+	})
 	if c := p.Condition("Ready"); c.Status != "True" {
 		t.Errorf("%s: a failing program must not make the policy unready: %+v", policy, c)
 	}
@@ -209,7 +218,7 @@ func TestEveryWorkloadHasItsOutcome(t *testing.T) {
 		failed(t, ns, "hang", "Timeout")
 	})
 	t.Run("metrics", func(t *testing.T) {
-		counted(t, "Succeeded", "NotPprof", "TooLarge", "Unreachable", "NotServed", "Empty", "TLSError", "Denied", "Busy", "Timeout")
+		counted(t, "Succeeded", "NotPprof", "TooLarge", "Unreachable", "NotServed", "Empty", "TLSError", "Denied", "Busy", "Contended", "Timeout")
 	})
 }
 
