@@ -202,7 +202,7 @@ static void test_neither_way_is_allowed(void **state)
     assert_string_equal(w->ran.err,
         "note: shop/web-1: not by the pod proxy: pods \"web-1\" is forbidden: User \"u\" cannot get resource "
         "\"pods/proxy\"\n"
-        "Error from server (Forbidden): shop/web-1 mutex: port 6061 of pod 'shop/web-1': cannot get resource "
+        "Error from server (Forbidden): shop/web-1 mutex: cannot get resource "
         "\"pods/portforward\"\n");
     assert_int_equal(count_files(w, ""), 0);
 }

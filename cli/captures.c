@@ -66,12 +66,11 @@ static void on_file(void *user, struct kp_taking *taking, const char *path, cons
     fflush(c->cli->out);
 }
 
-static void on_failure(void *user, struct kp_taking *taking, const struct kp_error *err)
+static void on_failure(void *user, const char *what, const struct kp_error *err)
 {
     struct kp_captures *c = user;
-    (void)taking;
     kp_progress_clear(c->cli);
-    kp_cli_complain(c->cli, err);
+    kp_cli_complain_of(c->cli, what, err);
 }
 
 static void start_some(struct kp_captures *c);

@@ -42,13 +42,19 @@ static const char *reason_of(int http_status)
     return "InternalError";
 }
 
-void kp_cli_complain(struct kp_cli *cli, const struct kp_error *err)
+void kp_cli_complain_of(struct kp_cli *cli, const char *what, const struct kp_error *err)
 {
     char before[64] = "error: ";
     cli->n_failures++;
     if (err->http_status >= 400)
         snprintf(before, sizeof before, "Error from server (%s): ", reason_of(err->http_status));
-    print_line(cli->err, before, err->text);
+    kp_auto_free char *text = kp_asprintf("%s%s%s", what, what[0] ? ": " : "", err->text);
+    print_line(cli->err, before, text);
+}
+
+void kp_cli_complain(struct kp_cli *cli, const struct kp_error *err)
+{
+    kp_cli_complain_of(cli, "", err);
 }
 
 void kp_cli_note(struct kp_cli *cli, const char *fmt, ...)

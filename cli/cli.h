@@ -30,6 +30,8 @@ struct kp_cli {
 // else "error: ...". The run ends with status 1 whatever else succeeds. One line each; control characters
 // never reach the terminal.
 void kp_cli_complain(struct kp_cli *cli, const struct kp_error *err);
+// As if kp_wrap() had put what it is of in front, but an error has no room for two long names.
+void kp_cli_complain_of(struct kp_cli *cli, const char *what, const struct kp_error *err);
 // A line on stderr that is no failure: "note: ...".
 void kp_cli_note(struct kp_cli *cli, const char *fmt, ...) KP_PRINTF(2, 3);
 // The same, with -v=LEVEL or more only.

@@ -191,10 +191,9 @@ static void next(struct kp_taking *t);
 
 static void fail(struct kp_taking *t, const struct kp_error *why)
 {
-    struct kp_error err = *why;
     const struct kp_pod *pod = t->target->pod;
-    kp_wrap(&err, "%s/%s %s", pod->namespace, pod->name, wanted(t)->type);
-    t->options.on_failure(t->options.user, t, &err);
+    kp_auto_free char *what = kp_asprintf("%s/%s %s", pod->namespace, pod->name, wanted(t)->type);
+    t->options.on_failure(t->options.user, what, why);
 }
 
 // What the pod's answer means, in the words of the controller.

@@ -19,8 +19,8 @@ struct kp_taking_options {
     int64_t duration_ms;   // of what takes time; 0 = as is usual for the type
     // A file is complete. Its path is borrowed.
     void (*on_file)(void *user, struct kp_taking *taking, const char *path, const char *type, uint64_t bytes);
-    // One type failed; the others go on.
-    void (*on_failure)(void *user, struct kp_taking *taking, const struct kp_error *err);
+    // One type failed; the others go on. what: "shop/web-1 cpu".
+    void (*on_failure)(void *user, const char *what, const struct kp_error *err);
     // All of it is over; the last callback. The taking may be destroyed from here on, not within it.
     void (*on_done)(void *user, struct kp_taking *taking);
     void *user;

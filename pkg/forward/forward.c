@@ -160,7 +160,8 @@ const char *kp_forward_socket(const struct kp_forward *forward)
 void kp_forward_failed(struct kp_forward *forward, const struct kp_error *err)
 {
     forward->error = *err;
-    kp_wrap(&forward->error, "%s", forward->name);
+    if (err->http_status != 403) // the API server names the pod itself, and there is much to say
+        kp_wrap(&forward->error, "%s", forward->name);
 }
 
 void kp_forward_error(const struct kp_forward *forward, struct kp_error *ret)

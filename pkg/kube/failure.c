@@ -73,6 +73,28 @@ struct said {
     int64_t code, retry_after_s;
 };
 
+// Sentences longer than an error holds lose the middle of the user's name, which people know, and not the
+// verb, the resource and the namespace behind it.
+static void fit(const char *sentence, char *out, size_t size)
+{
+    static const char before[] = "User \"";
+    static const char behind[] = "\" cannot ";
+    size_t len = strlen(sentence);
+    const char *user = strstr(sentence, before);
+    const char *end = user ? strstr(user, behind) : NULL;
+    size_t excess = len < size ? 0 : len - size + 1 + strlen("...");
+    size_t name = end ? (size_t)(end - user) - (sizeof before - 1) : 0;
+    if (excess == 0 || name < excess + 8) { // or cut at the end
+        kp_printable(out, size, sentence, len);
+        return;
+    }
+    size_t kept = (name - excess) / 2;
+    const char *tail = end - (name - excess - kept);
+    kp_auto_free char *text =
+        kp_asprintf("%.*s...%s", (int)((size_t)(user - sentence) + sizeof before - 1 + kept), sentence, tail);
+    kp_printable(out, size, text, strlen(text));
+}
+
 // Returns whether it says something.
 static bool tell(const struct said *said, int http_status, int retry_after_s, struct kp_error *err)
 {
@@ -85,7 +107,7 @@ static bool tell(const struct said *said, int http_status, int retry_after_s, st
         code = code_of_http(http_status);
     char text[sizeof err->text];
     const char *sentence = said->message && *said->message ? said->message : said->reason ? said->reason : "";
-    kp_printable(text, sizeof text, sentence, strlen(sentence));
+    fit(sentence, text, sizeof text);
     // all that the API server says of bad credentials
     if (code == KP_UNAUTHENTICATED && strcmp(text, "Unauthorized") == 0)
         kp_copy(text, sizeof text, "the API server does not accept our credentials (Unauthorized)");
