@@ -224,7 +224,8 @@ func TestStorage(t *testing.T) {
 		run  func(*testing.T, *world)
 	}{
 		{"Full", full},
-		{"ReadOnly", readOnly},
+		{"ReadOnly", refused("readonly", "Read-only file system")},
+		{"Broken", refused("broken", "Input/output error")},
 		{"Slow", slow},
 		{"FlippedBitsAndNoIndex", damaged},
 		{"OnAnotherNodeAfterANewerProgram", moved},
@@ -287,30 +288,33 @@ func full(t *testing.T, w *world) {
 	w.stays(t)
 }
 
-func readOnly(t *testing.T, w *world) {
-	before := w.list(t)
-	_, from := w.fails(t, "readonly")
-	f.Within(t, 60*time.Second, "readyz says that the disk is read-only", func() error {
-		return readyz("/readyz", "503", "[-]writes failed: cannot write to '/data/log/", "Read-only file system", "[+]store ok")
-	})
-	if err := errors.Join(readyz("/readyz?exclude=writes", "200"), metric("kube_pprof_registry_store_failing 1"),
-		logged(t, `"level":"error"`, "profiles cannot be stored", "Read-only file system")); err != nil {
-		t.Error(err)
+// refused: nothing can be written, for a reason that says so; captures wait in the spool.
+func refused(how, why string) func(t *testing.T, w *world) {
+	return func(t *testing.T, w *world) {
+		before := w.list(t)
+		_, from := w.fails(t, how)
+		f.Within(t, 60*time.Second, "readyz says why nothing is stored", func() error {
+			return readyz("/readyz", "503", "[-]writes failed: cannot write to '/data/log/", why, "[+]store ok")
+		})
+		if err := errors.Join(readyz("/readyz?exclude=writes", "200"), metric("kube_pprof_registry_store_failing 1"),
+			logged(t, `"level":"error"`, "profiles cannot be stored", why)); err != nil {
+			t.Error(err)
+		}
+		p, waited := w.wait(t)
+		if message := p.Condition("CapturesSucceeding").Message; !strings.Contains(message, why) {
+			t.Errorf("the policy does not say why: %s", message)
+		}
+		w.whole(t, before)
+		w.stays(t)
+		to, _ := w.fails(t, "")
+		w.drained(t, waited, from, to)
+		f.Within(t, 30*time.Second, "all is well", func() error {
+			return errors.Join(readyz("/readyz", "200"), metric("kube_pprof_registry_store_failing 0"))
+		})
+		w.whole(t, before)
+		w.stays(t)
+		w.nothingLost(t)
 	}
-	p, waited := w.wait(t)
-	if message := p.Condition("CapturesSucceeding").Message; !strings.Contains(message, "Read-only file system") {
-		t.Errorf("the policy does not say why: %s", message)
-	}
-	w.whole(t, before)
-	w.stays(t)
-	to, _ := w.fails(t, "")
-	w.drained(t, waited, from, to)
-	f.Within(t, 30*time.Second, "all is well", func() error {
-		return errors.Join(readyz("/readyz", "200"), metric("kube_pprof_registry_store_failing 0"))
-	})
-	w.whole(t, before)
-	w.stays(t)
-	w.nothingLost(t)
 }
 
 // A write of half a second: captures come late, none is lost, and who asks is answered.
