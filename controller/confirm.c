@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/share.h"
 #include "base/text.h"
 #include "kube/reflector.h"
@@ -16,6 +17,7 @@
 #define ASK_MS       1000 // patience with the watch
 #define FETCH_MS     2000
 #define AGAIN_MS     5000
+#define SET_MS       5000  // by which the clock was set, not put right little by little
 #define FAILED_MS    5000  // a failure is told then, whatever the watch says
 #define MAX_ASKED_MS 60000 // what a Retry-After may ask for
 
@@ -38,6 +40,8 @@ struct kp_confirm {
     struct kp_backoff backoff;
     int64_t asked_ms;      // the watch
     int64_t away_until_ms; // the API server does not answer or does not want to
+    int64_t behind_ms;     // our clock, that of the API server, at least
+    int64_t apart_ms;      // our clock and the monotonic one, when that was seen
     struct kp_timer *timer;
     struct kp_metric *waiting;
 };
@@ -67,6 +71,26 @@ static bool stands(const struct waiting *w, const struct kp_pod *pod)
     return false;
 }
 
+// By the API server's clock, as the age of namespaces: the registry keeps nothing from before.
+static void put_right(struct kp_confirm *confirm, struct kp_record *record, const struct kp_pod *pod)
+{
+    int64_t by_ms = pod->created_ms - record->start_ms;
+    if (by_ms <= 0)
+        return;
+    int64_t set_ms = kp_now_ms() - kp_mono_ms() - confirm->apart_ms;
+    if (set_ms > SET_MS || set_ms < -SET_MS) {
+        confirm->apart_ms += set_ms;
+        confirm->behind_ms = 0;
+    }
+    if (confirm->behind_ms == 0)
+        KP_WARN("the clock is behind that of the API server; captures of young pods get times by the latter",
+            KP_S("namespace", record->namespace), KP_S("pod", record->pod), KP_I("behindMs", by_ms));
+    if (by_ms > confirm->behind_ms)
+        confirm->behind_ms = by_ms;
+    record->start_ms += confirm->behind_ms;
+    record->end_ms += confirm->behind_ms;
+}
+
 static bool failed(const struct waiting *w)
 {
     return w->result.outcome != KP_OUTCOME_SUCCEEDED;
@@ -86,12 +110,14 @@ static void judge(struct waiting *w, const struct kp_pod *pod)
         settle(w, KP_OUTCOME_POD_GONE, "the pod ended while it was captured");
     else if (failed(w))
         settle(w, w->result.outcome, w->result.message);
-    else if (stands(w, pod))
-        settle(w, KP_OUTCOME_SUCCEEDED, "");
-    else
+    else if (!stands(w, pod))
         settle(w, KP_OUTCOME_POD_GONE,
             "the pod or its container was replaced while the capture ran: dropped, since the address "
             "may have answered for another process");
+    else {
+        put_right(w->owner, &w->result.record, pod);
+        settle(w, KP_OUTCOME_SUCCEEDED, "");
+    }
 }
 
 // What one is told counts for all: many results must not ask an API server that is in trouble one by one.

@@ -1,7 +1,8 @@
 // Was it the pod we meant? An address may pass to another pod while a capture runs. A result counts once the
 // watch has delivered something newer than the window's end (where it is silent for a second it is asked,
 // once for all that wait; after 2 s the pod is fetched, at most 10/s) and uid, address and container still
-// stand; else it is dropped as PodGone. While the API server is away results wait here, bounded.
+// stand; else it is dropped as PodGone. While the API server is away results wait here, bounded. What would
+// be older than its pod, by a clock that is behind, gets times by the API server's.
 #ifndef KP_CONTROLLER_CONFIRM_H
 #define KP_CONTROLLER_CONFIRM_H
 

@@ -24,6 +24,8 @@ struct bench {
     bool watch_moves, done, moves_when_asked;
     int n_asked;
     int n;
+    int64_t created_ms;       // of the pod
+    int64_t start_ms, end_ms; // of what is put, then as it was told
     enum kp_outcome outcome;
     // of the API server, where there is one
     char *server;
@@ -50,6 +52,8 @@ static void on_verdict(
     assert_true(outcome == KP_OUTCOME_SUCCEEDED || message[0] != '\0');
     assert_string_equal(result->record.pod, "a");
     b->outcome = outcome;
+    b->start_ms = result->record.start_ms;
+    b->end_ms = result->record.end_ms;
     b->n++;
     b->done = true;
 }
@@ -130,6 +134,7 @@ static void set_pod_of(
         .revision = "",
         .version = "",
         .phase = KP_POD_RUNNING,
+        .created_ms = b->created_ms,
         .deleting = deleting,
         .n_containers = 1,
         .containers = &container};
@@ -153,6 +158,8 @@ static void put_in(struct bench *b, const char *namespace)
     result.record.pod_uid = kp_strdup("u1");
     result.record.container = kp_strdup("app");
     result.record.container_id = kp_strdup("c1");
+    result.record.start_ms = b->start_ms;
+    result.record.end_ms = b->end_ms;
     kp_confirm_put(b->confirm, &result, "10.0.0.1");
     kp_capture_result_finish(&result); // taken: nothing is left in it
 }
@@ -185,6 +192,35 @@ static void test_verdicts(void **state)
     assert_int_equal(verdict("u1", "10.0.0.2", "c1"), KP_OUTCOME_POD_GONE); // another address
     assert_int_equal(verdict("u1", "10.0.0.1", "c2"), KP_OUTCOME_POD_GONE); // the container was restarted
     assert_int_equal(verdict(NULL, "", ""), KP_OUTCOME_POD_GONE);           // no such pod any more
+}
+
+static void captured(struct bench *b, int64_t start_ms, int64_t want_ms)
+{
+    b->start_ms = start_ms;
+    b->end_ms = start_ms + 2000;
+    b->done = false;
+    put(b);
+    assert_true(kp_loop_run_until(b->loop, &b->done, 5000));
+    assert_int_equal(b->outcome, KP_OUTCOME_SUCCEEDED);
+    assert_int_equal(b->start_ms, want_ms);
+    assert_int_equal(b->end_ms, want_ms + 2000);
+}
+
+// By a clock that is behind a pod is captured before it was made, and nothing of it would be kept.
+static void test_no_capture_is_older_than_its_pod(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b, 0);
+    b.created_ms = 7200000;
+    set_pod(&b, "u1", "10.0.0.1", "c1");
+    captured(&b, 7200000, 7200000);
+    captured(&b, 7300000, 7300000);
+    captured(&b, 3600000, 7200000); // an hour behind, as is known now
+    captured(&b, 3610000, 7210000); // and not all at once
+    captured(&b, 3500000, 7200000);
+    captured(&b, 7200000, 7200000);
+    bench_close(&b);
 }
 
 static void test_waits_for_the_watch(void **state)
@@ -442,6 +478,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_no_capture_is_older_than_its_pod),
         cmocka_unit_test(test_waits_for_the_watch),
         cmocka_unit_test(test_a_silent_watch_is_asked),
         cmocka_unit_test(test_a_namespace_leaves_room_for_others),

@@ -82,11 +82,12 @@ static void conclude(struct kp_pipeline *pipeline, const struct kp_record *recor
     const char *message)
 {
     int64_t now = kp_now_ms();
+    // by the API server's clock, where ours is behind (confirm.h); what we tell is by ours
+    int64_t start_ms = record->start_ms < now ? record->start_ms : now;
+    int64_t end_ms = record->end_ms != 0 && record->end_ms < now ? record->end_ms : now;
     kp_auto_free char *key = kp_asprintf("%s/%s/%u", record->pod_uid, record->container, record->port);
-    outcome =
-        kp_plan_outcome(pipeline->options.plan, key, record->type, outcome, message, record->start_ms, now);
-    count_for_all(
-        pipeline, record->policies, record->type, outcome, record->end_ms != 0 ? record->end_ms : now);
+    outcome = kp_plan_outcome(pipeline->options.plan, key, record->type, outcome, message, start_ms, now);
+    count_for_all(pipeline, record->policies, record->type, outcome, end_ms);
     kp_metric_inc(
         kp_metric_with(pipeline->outcomes, (const char *[]){kp_outcome_info(outcome)->name, record->type}));
     log_outcome(record, outcome, message);

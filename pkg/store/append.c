@@ -78,11 +78,20 @@ static int64_t forgotten_ms(const struct kp_store *store, const struct kp_record
     return kp_forgotten_before(&store->forgotten, record->namespace ? record->namespace : "");
 }
 
+// When something is received now. No note is of a time that was not yet: where it seems so the clock was set
+// back, and what comes after the note is not hidden by it.
+static int64_t received_ms(const struct kp_store *store, const struct kp_record *record)
+{
+    int64_t now_ms = kp_store_now(store);
+    int64_t before_ms = forgotten_ms(store, record);
+    return before_ms > now_ms + 1 ? before_ms : now_ms; // + 1: one may be about its own millisecond as well
+}
+
 // A late delivery of what belongs to the past of its namespace: as if it had been stored and gone since.
 static bool gone(struct kp_store *store, struct kp_append *entry)
 {
     struct kp_record *record = entry->record;
-    int64_t now_ms = kp_store_now(store);
+    int64_t now_ms = received_ms(store, record);
     if (!kp_forgotten_is_before(
             forgotten_ms(store, record), record->start_ms > 0 ? record->start_ms : now_ms, now_ms))
         return false;
@@ -122,7 +131,7 @@ static int encode(struct chunk *chunk, struct kp_append *entry, struct item *ite
     if (entry->body->len > KP_MAX_PROFILE_BYTES)
         return kp_fail(err, KP_INVALID, "a profile of %zu bytes, at most %d are stored", entry->body->len,
             KP_MAX_PROFILE_BYTES);
-    record->received_ms = kp_store_now(chunk->store);
+    record->received_ms = received_ms(chunk->store, record);
     record->size_bytes = entry->body->len;
     kp_free(record->id); // follows from where the profile lies
     record->id = NULL;

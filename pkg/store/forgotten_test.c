@@ -135,6 +135,33 @@ static void test_late_deliveries(void **state)
     end(&w);
 }
 
+// The clock is set back below the time of a note: what comes after the note is of after it all the same.
+static void test_clock_set_back(void **state)
+{
+    (void)state;
+    for (int tier = 0; tier < 3; tier++) {
+        struct world w;
+        begin(&w);
+        int64_t before_ms = clock_ms - MINUTES;
+        forget(&w, 0, before_ms);
+        clock_ms -= HOUR;
+        assert_int_equal(put_late(&w, "shop", "old", before_ms - 1), KP_APPEND_GONE);
+        assert_int_equal(put_late(&w, "shop", "new", before_ms + 1000), KP_APPEND_STORED);
+        assert_int_equal(put_late(&w, "pay", "other", before_ms), KP_APPEND_STORED);
+        size_t n = count_merged(w.store, "shop");
+        if (tier == 1)
+            seal_all(w.store, true);
+        retain_all(w.store);
+        restart(&w, tier);
+        assert_int_equal(count_merged(w.store, "shop"), n);
+        assert_int_equal(put_late(&w, "shop", "new", before_ms + 1000), KP_APPEND_KNOWN);
+        clock_ms += 2 * HOUR;
+        retain_all(w.store);
+        assert_int_equal(count_merged(w.store, "shop"), n);
+        end(&w);
+    }
+}
+
 static bool has_file(const char *dir, const char *name)
 {
     kp_auto_free char *path = kp_asprintf("%s/%s", dir, name);
@@ -294,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_the_latest_time_stands),
         cmocka_unit_test(test_several_with_one_note),
         cmocka_unit_test(test_late_deliveries),
+        cmocka_unit_test(test_clock_set_back),
         cmocka_unit_test(test_upkeep_removes_the_bytes),
         cmocka_unit_test(test_notes_are_forgotten_in_the_end),
         cmocka_unit_test(test_faults),

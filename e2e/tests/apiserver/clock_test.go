@@ -59,12 +59,7 @@ func getLease(t *testing.T) lease {
 func TestClock(t *testing.T) {
 	f.NeedOwn(t)
 	w := &clockWorld{Clock: f.NewClock(t, "controller", "deployment/kube-pprof-controller"), direct: f.NewDirect(t), ns: f.NewNamespace(t)}
-	f.Apply(t, w.ns, f.Workload(t, "checkout"))
-	f.Apply(t, w.ns, shortPolicy)
-	f.Rollout(t, w.ns, "deploy/checkout")
-	f.Within(t, 60*time.Second, "captures run", func() error { return w.eachStored(time.Time{}) })
-	w.restarts, w.lease, w.before = restarts(t), getLease(t), w.list(t)
-	w.news(t)
+	w.begin(t)
 	for _, step := range []struct {
 		name  string
 		ahead time.Duration
@@ -75,14 +70,22 @@ func TestClock(t *testing.T) {
 	}
 }
 
+func (w *clockWorld) begin(t *testing.T) {
+	f.Apply(t, w.ns, f.Workload(t, "checkout"))
+	f.Apply(t, w.ns, shortPolicy)
+	f.Rollout(t, w.ns, "deploy/checkout")
+	f.Within(t, 60*time.Second, "captures run", func() error { return w.eachStored(time.Time{}) })
+	w.restarts, w.lease, w.before = restarts(t), getLease(t), w.list(t)
+	w.news(t)
+}
+
 func (w *clockWorld) set(t *testing.T, ahead time.Duration) {
 	counted := w.captured(t)
 	at := time.Now()
 	w.Set(t, ahead)
 	f.Within(t, settled, "every pod was captured since, and the registry was told", func() error { return w.eachTold(at.Add(ahead)) })
-	if ahead >= 0 { // of before the namespace was made nothing is kept: that could be of another one of its name
-		f.Within(t, f.Slack, "that is stored", func() error { return w.eachStored(at) })
-	}
+	// of before the namespace was made nothing is kept: where the clock is behind, the times are by the API server's
+	f.Within(t, f.Slack, "that is stored", func() error { return w.eachStored(at) })
 	w.calm(t, counted, at)
 	w.edits++ // which is answered at once, the time alone is written once a minute
 	f.K(t, "patch", "profilingpolicies.kube-pprof.dev", "checkout", "-n", w.ns, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"budget":{"overheadPercent":%d}}}`, 10+w.edits))
@@ -99,8 +102,16 @@ func (w *clockWorld) set(t *testing.T, ahead time.Duration) {
 		t.Errorf("restarts: %s; before %s", now, w.restarts)
 	}
 	well(t, f.Slack)
+	behind := 0
 	for _, line := range w.news(t) {
-		t.Errorf("the controller warns: %s", line)
+		if ahead < 0 && strings.Contains(line, "the clock is behind that of the API server") {
+			behind++
+		} else {
+			t.Errorf("the controller warns: %s", line)
+		}
+	}
+	if ahead < 0 && behind != 1 {
+		t.Errorf("the controller warns %d times that its clock is behind", behind)
 	}
 }
 
