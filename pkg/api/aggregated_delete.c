@@ -69,6 +69,8 @@ static void work(void *arg)
         d->forgot = kp_store_forget_namespace(d->api->options.store, d->namespace,
                         d->now_ms + 1, // this millisecond's as well
                         &d->error) == 0;
+        if (d->forgot)
+            delete_matching(d); // received at a time that is yet to come, if the clock was set back
     } else {
         delete_matching(d);
     }

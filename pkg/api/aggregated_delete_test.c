@@ -201,6 +201,24 @@ static void test_all_of_a_namespace(void **state)
     check_names(w, "4");
 }
 
+// What was received while the clock was ahead goes as well, and nothing of the next namespace is taken for
+// it.
+static void test_all_after_the_clock_was_set_back(void **state)
+{
+    struct world *w = *state;
+    agg_clock_ms -= INT64_C(2) * 3600000;
+    ask(w, "DELETE", NS "shop/profiles", NULL, "{\"dryRun\":[\"All\"]}", 200);
+    assert_int_equal(n_here(w), 4);
+    ask(w, "DELETE", NS "shop/profiles", NULL, NULL, 200);
+    check_success(w, NULL);
+    assert_int_equal(n_here(w), 1);
+    ask(w, "GET", NS "shop/profiles", NULL, NULL, 200);
+    check_names(w, "");
+    put_profile(w, "shop", "api", "cpu", "api-1", "a");
+    ask(w, "GET", NS "shop/profiles", NULL, NULL, 200);
+    check_names(w, "4");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -211,6 +229,7 @@ int main(void)
         T(test_those_that_match),
         T(test_nothing_is_overlooked),
         T(test_all_of_a_namespace),
+        T(test_all_after_the_clock_was_set_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
