@@ -30,6 +30,7 @@
 #define LONG        N60 N60 N60 N60 "-the-end-web" // as long as names of pods may be
 #define OUTSIDE     "a/../../outside"
 #define LIST(items) "{\"kind\":\"PodList\",\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[" items "]}"
+#define NOTE(value) "\"annotations\":{\"kube-pprof.dev/enable\":\"" value "\"},"
 #define PROXY(pod)  "/api/v1/namespaces/shop/pods/" pod ":6061/proxy/debug/pprof/"
 #define STATUS(code, reason, message)                                                                        \
     "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"" reason                 \
@@ -56,6 +57,11 @@ static const struct {
             "web-2", "") "]}",
         200},
     {"/api/v1/namespaces/long/pods", "application/json", LIST(POD(LONG, "")), 200},
+    {"/api/v1/namespaces/shop/pods/no ", "application/json", POD("no", NOTE("false")), 200},
+    {"/api/v1/namespaces/shop/pods/odd ", "application/json", POD("odd", NOTE("maybe")), 200},
+    {"/api/v1/pods?", "application/json", LIST(POD("no", NOTE("false"))), 200},
+    {PROXY("no") "heap ", "application/octet-stream", profile, 200},
+    {PROXY("odd") "heap ", "application/octet-stream", profile, 200},
     {PROXY(LONG) "heap ", "application/octet-stream", profile, 200},
     {"/api/v1/namespaces/evil/pods", "application/json", LIST(POD(OUTSIDE, "")), 200},
     {PROXY(OUTSIDE) "heap ", "application/octet-stream", profile, 200},
@@ -157,6 +163,29 @@ static void test_heap_and_allocs_are_asked_once(void **state)
     for (size_t i = 0; i < kp_peer_requests(w->peer); i++)
         n += strstr(kp_peer_request(w->peer, i)->target, "/proxy/") != NULL;
     assert_int_equal(n, 1);
+}
+
+// Who names a pod wants it, whatever it says of policies.
+static void test_a_pod_that_says_no(void **state)
+{
+    static const char *const pods[][2] = {{"no", "note: shop/no: the pod carries kube-pprof.dev/enable: "
+                                                 "\"false\"; it is captured because you named it\n"},
+        {"odd", "note: shop/odd: kube-pprof.dev/enable: 'maybe' is neither true nor false; it is captured "
+                "because you named it\n"}};
+    struct world *w = *state;
+    for (size_t i = 0; i < KP_COUNT(pods); i++) {
+        CAPTURE(w, pods[i][0], "-t", "heap");
+        assert_string_equal(w->ran.err, pods[i][1]);
+        assert_int_equal(w->ran.status, 0);
+        CAPTURE(w, pods[i][0], "-t", "heap", "--port", "6061");
+        assert_string_equal(w->ran.err, pods[i][1]);
+        assert_int_equal(w->ran.status, 0);
+    }
+    assert_int_equal(count_files(w, "_heap_"), 4);
+    kp_run(&w->ran, "capture", "--server", kp_peer_url(w->peer), "-n", "no", "-A", "--output-dir", w->dir,
+        "--via", "proxy", "-t", "heap", "--port", "6061");
+    assert_int_equal(w->ran.status, 1);
+    assert_int_equal(count_files(w, "_heap_"), 4);
 }
 
 // Labels are decoded by the registry, each for itself.
@@ -334,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_pod_each_type_a_file),
         TEST(test_heap_and_allocs_are_asked_once),
+        TEST(test_a_pod_that_says_no),
         TEST(test_labels_of_what_is_pushed),
         TEST(test_a_workload_whose_one_pod_is_busy),
         TEST(test_what_pods_answer_instead),

@@ -111,7 +111,8 @@ static bool add(
         .dialects = KP_DIALECTS_DEFAULT | KP_DIALECT_GRAFANA | KP_DIALECT_PYROSCOPE | KP_DIALECT_COROOT,
         .allow_host_network = true,
         .path_prefixes = anywhere,
-        .allow_not_ready = true};
+        .allow_not_ready = true,
+        .is_named = e->is_named};
     struct kp_verdict verdict = {0};
     kp_target_build(pod, &policy, 1, NULL, KP_IP_OWN, &config, &verdict);
     *ret =
@@ -125,8 +126,7 @@ static bool add(
 
 static bool is_silent(enum kp_leftout reason)
 {
-    return reason == KP_LEFTOUT_NO_ENDPOINT || reason == KP_LEFTOUT_OPTED_OUT ||
-           reason == KP_LEFTOUT_NOT_OPTED_IN;
+    return reason == KP_LEFTOUT_NO_ENDPOINT || reason == KP_LEFTOUT_NOT_OPTED_IN;
 }
 
 // The port the pod itself names, where only path, container or scheme were asked for.
@@ -152,24 +152,36 @@ static int add_with_own_port(struct kp_cli *cli, struct kp_endpoints *e, const s
     return rc;
 }
 
+static int find_as_asked(struct kp_cli *cli, const struct kp_pod *pod, bool is_chosen, struct kp_endpoints *e,
+    struct kp_match *match, struct kp_error *err)
+{
+    const struct kp_cli_flags *f = &cli->flags;
+    if (kp_cli_given(f->port))
+        add(e, pod, e->guessed, match);
+    else if (kp_cli_given(f->container) || kp_cli_given(f->path) || kp_cli_given(f->scheme))
+        return add_with_own_port(cli, e, pod, match, err);
+    else if (!add(e, pod, e->asked, match) && is_chosen && is_silent(match->leftout))
+        add(e, pod, e->guessed, match);
+    return 0;
+}
+
+// A pod that says "no", or what cannot be read, is captured nevertheless where it was named.
 static int find_one(struct kp_cli *cli, const struct kp_pod *pod, bool is_chosen, struct kp_endpoints *e,
     struct kp_error *err)
 {
-    const struct kp_cli_flags *f = &cli->flags;
-    bool is_shaped = kp_cli_given(f->container) || kp_cli_given(f->path) || kp_cli_given(f->scheme);
     struct kp_match match = {0};
+    struct kp_match again = {0};
     size_t before = e->items.n;
-    int rc = 0;
-    if (kp_cli_given(f->port))
-        add(e, pod, e->guessed, &match);
-    else if (is_shaped)
-        rc = add_with_own_port(cli, e, pod, &match, err);
-    else if (!add(e, pod, e->asked, &match) && is_chosen && is_silent(match.leftout)) {
-        if (match.leftout == KP_LEFTOUT_OPTED_OUT)
-            kp_cli_note(cli,
-                "%s/%s says kube-pprof.dev/enable: \"false\"; it is captured because you named it",
-                pod->namespace, pod->name);
-        add(e, pod, e->guessed, &match);
+    int rc = find_as_asked(cli, pod, is_chosen, e, &match, err);
+    bool is_told_not_to = match.leftout == KP_LEFTOUT_OPTED_OUT || match.leftout == KP_LEFTOUT_BAD_ANNOTATION;
+    if (rc == 0 && e->items.n == before && is_told_not_to &&
+        (cli->n_args > 0 || kp_cli_given(cli->flags.selector))) {
+        e->is_named = true;
+        rc = find_as_asked(cli, pod, is_chosen, e, &again, err);
+        e->is_named = false;
+        if (e->items.n > before)
+            kp_cli_note(cli, "%s/%s: %s; it is captured because you named it", pod->namespace, pod->name,
+                match.message);
     }
     if (rc != 0 || e->items.n > before)
         return rc;

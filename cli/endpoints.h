@@ -12,6 +12,7 @@ struct kp_endpoints {
     KP_ARRAY(struct kp_target *) items; // one reference each; what is asked of each: its n_wanted
     size_t n_left_out;                  // pods of a list that do not say where pprof is
     struct kp_policy *asked, *guessed;  // private
+    bool is_named;                      // while one is looked for that is captured whatever it says
 };
 
 // Whether flags make sense, before anything is asked.

@@ -89,8 +89,11 @@ static const struct kp_annotation_problem *enable_problem(const struct kp_pod_wi
     return NULL;
 }
 
-static bool opted(const struct kp_policy *policy, const struct kp_pod_wishes *wishes, struct kp_match *match)
+static bool opted(const struct kp_policy *policy, const struct kp_pod_wishes *wishes,
+    const struct kp_target_config *config, struct kp_match *match)
 {
+    if (config->is_named)
+        return true;
     // a "no" that is misspelt is not taken for a "yes"
     const struct kp_annotation_problem *doubt = enable_problem(wishes, "kube-pprof.dev/enable");
     if (doubt == NULL && policy->annotations == KP_ANNOTATIONS_REQUIRE && !wishes->opted_in)
@@ -135,7 +138,7 @@ static void match_policy(struct kp_target_builder *builder, const struct kp_pod 
     struct kp_found found[KP_FOUND_MAX];
     bool wanted[KP_FOUND_MAX] = {false};
     bool path_refused = false;
-    if (!opted(policy, wishes, match) || !pod_usable(pod, ip_claim, config, match))
+    if (!opted(policy, wishes, config, match) || !pod_usable(pod, ip_claim, config, match))
         return;
     size_t n = kp_target_resolve(pod, policy, wishes, config, found, match);
     for (size_t i = 0; i < n; i++) {

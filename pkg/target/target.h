@@ -103,6 +103,7 @@ struct kp_target_config {
     bool allow_host_network;
     const char *const *path_prefixes; // NULL = {"/debug/", NULL}
     bool allow_not_ready;             // false: only Ready pods are scraped
+    bool is_named; // somebody asks for just this pod: whether it wants to be profiled does not count
 };
 
 // Who else has the pod's address.
