@@ -51,11 +51,21 @@ static json_t *data_of(const struct kp_secretdata_item *items)
     return data;
 }
 
+// Helm takes away what an older revision of a release had and the new one has not: so a Secret that somebody
+// made anew by hand, as the log tells him to, unless it says that it is kept.
+static json_t *kept_by_helm(const json_t *annotations)
+{
+    json_t *kept = annotations != NULL ? json_copy((json_t *)(uintptr_t)annotations) : json_object();
+    json_object_set_new(kept, "helm.sh/resource-policy", json_string("keep"));
+    return kept;
+}
+
 struct kp_blob *kp_secretdata_object(const json_t *read, const struct kp_secretdata_item *items)
 {
     json_t *object = json_pack("{s:s,s:s,s:o}", "apiVersion", "v1", "kind", "Secret", "data", data_of(items));
     json_t *metadata = json_copy(json_object_get(read, "metadata"));
     json_object_del(metadata, "managedFields");
+    json_object_set_new(metadata, "annotations", kept_by_helm(json_object_get(metadata, "annotations")));
     json_object_set_new(object, "metadata", metadata);
     json_object_set(object, "type", json_object_get(read, "type")); // cannot be changed
     char *text = json_dumps(object, JSON_COMPACT);

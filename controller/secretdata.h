@@ -13,7 +13,7 @@ struct kp_secretdata_item {
     const char *name, *text; // text NULL: left out
 };
 // A Secret to be written, as JSON: the one that was read (its metadata with the resourceVersion, its type)
-// with this data. items end with a row without name.
+// with this data, and for Helm to keep. items end with a row without name.
 struct kp_blob *kp_secretdata_object(const json_t *read, const struct kp_secretdata_item *items);
 // Overwrites the data of a Secret that is not needed any more. NULL is fine.
 void kp_secretdata_wipe(json_t *secret);

@@ -327,6 +327,20 @@ func theSecretsKeepWhatIsInThem(t *testing.T, _ *world) {
 		t.Fatal(err)
 	}
 	same("and helm install again")
+	// made anew by hand, as the controller's log says, and filled: it is none of the chart's then
+	f.K(t, "delete", "secret", "-n", f.Namespace, "kube-pprof-registry-tls")
+	f.K(t, "create", "secret", "generic", "-n", f.Namespace, "kube-pprof-registry-tls")
+	f.Within(t, time.Minute+f.Slack, "the controller fills the Secret", func() error {
+		before = data(t)
+		if !strings.Contains(before, "tls.key") {
+			return fmt.Errorf("they hold %d bytes", len(before))
+		}
+		return nil
+	})
+	if err := f.Install(values...); err != nil {
+		t.Fatal(err)
+	}
+	same("helm upgrade after one was made by hand")
 	captured(t, modest, "goroutine")
 }
 
