@@ -54,6 +54,17 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
     struct kp_target *const *targets, size_t n, int64_t now_ms,
     void (*on_cancel)(void *user, uint64_t order_id), void *user);
 
+// The same in parts, for workloads so large that it would hold the loop: begun with the set, whose targets
+// are referenced; step by step, each of at most so many targets or of one profile type of all; ended when a
+// step returns true, or before (NULL is fine). Until then what was put is neither sampled nor captured, and
+// what the set lacks stays. Of two sets of a workload the one that was begun last wins.
+struct kp_plan_update;
+struct kp_plan_update *kp_plan_update_begin(
+    struct kp_plan *plan, const char *workload, struct kp_target *const *targets, size_t n);
+bool kp_plan_update_step(struct kp_plan_update *update, size_t most, int64_t now_ms,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user);
+struct kp_plan_diff kp_plan_update_end(struct kp_plan_update *update);
+
 // Puts target in place of the one with its key, when nothing but what a capture takes along differs (labels,
 // service, the pod's status): its appointments stay as they are. False: nothing was done, hand over the whole
 // set.

@@ -50,6 +50,7 @@ struct kp_track {
     struct kp_list waiting;   // due, but no place is free
     struct kp_member *member;
     struct kp_group *group;
+    size_t place; // in group->tracks
     size_t at;    // of target->wanted
     int64_t slot; // of the appointment
     bool probe, retried;
@@ -75,8 +76,8 @@ struct kp_member {
     struct kp_work *work;
     struct kp_target *target;
     struct kp_track *tracks; // as many as target->n_wanted
-    uint64_t uid_hash;
-    bool seen; // while a set is handed over
+    uint64_t uid_hash, revision_hash;
+    uint64_t round; // of the last set that it was in
     UT_hash_handle hh;
 };
 
@@ -86,7 +87,9 @@ struct kp_group {
     struct kp_work *work;
     char *key;        // "container/port/type"
     const char *type; // inside key
+    unsigned port;
     uint64_t hash;
+    struct kp_list unsettled; // in plan->unsettled, or alone
     int64_t interval_ms, duration_ms;
     int64_t slot; // open now; INT64_MIN before the first
     KP_ARRAY(struct kp_track *) tracks;
@@ -108,8 +111,9 @@ struct kp_work {
     struct kp_member *members; // of this workload, hh2 below is the plan's
     KP_ARRAY(struct kp_member *) list;
     struct kp_group *groups;
+    struct kp_group *joined; // by a track last; NULL = none
     int running, allowed;
-    bool seen;
+    uint64_t round; // of the newest set
     UT_hash_handle hh;
 };
 
@@ -181,6 +185,8 @@ struct kp_plan {
     struct kp_member *members; // by target key
     struct kp_heap heap;
     struct kp_list waiting;
+    struct kp_list unsettled; // groups that others are in than were sampled
+    uint64_t rounds;          // sets handed over
     struct kp_running *running;
     struct kp_count *nodes, *namespaces, *pods;
     int n_running;
@@ -208,6 +214,24 @@ static inline const struct kp_wanted *kp_track_wanted(const struct kp_track *tra
     return &track->member->target->wanted[track->at];
 }
 
+// member.c
+// It is new to its groups then: they are to be settled.
+struct kp_member *kp_member_new(struct kp_plan *plan, struct kp_work *work, const struct kp_target *target);
+void kp_member_free(struct kp_plan *plan, struct kp_member *member);
+void kp_member_cancel(
+    const struct kp_member *member, void (*on_cancel)(void *user, uint64_t order_id), void *user);
+// Another target under the same key: what was asked changed.
+void kp_member_replace(struct kp_plan *plan, struct kp_member *member, const struct kp_target *target,
+    void (*on_cancel)(void *user, uint64_t order_id), void *user);
+// group.c: a group whose last track leaves is freed.
+void kp_group_join(struct kp_plan *plan, struct kp_track *track);
+void kp_group_leave(struct kp_plan *plan, struct kp_track *track); // fine if it is in none
+void kp_group_put_in_place(struct kp_plan *plan, struct kp_track *from, struct kp_track *to);
+void kp_group_free(struct kp_plan *plan, struct kp_group *group);
+// Samples and opens one of the groups that changed; false if there is none.
+bool kp_groups_settle_one(struct kp_plan *plan, int64_t now_ms);
+// update.c
+void kp_work_free(struct kp_plan *plan, struct kp_work *work);
 // sample.c: decides sampled, k, n of every track of the group and returns how many are sampled.
 size_t kp_group_sample(struct kp_group *group, int64_t now_ms);
 // slot.c: opens the slot of now: appointments of its sampled tracks, the next slot's start.

@@ -2,7 +2,6 @@
 // H(workload))): rotating, stable under scaling, and a canary is always seen.
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/hash.h"
 #include "plan/plan_private.h"
@@ -10,8 +9,7 @@
 
 struct candidate {
     struct kp_track *track;
-    const char *revision;
-    uint64_t score;
+    uint64_t revision, score;
 };
 
 static uint64_t epoch_of(double shift, int64_t rotation_ms, int64_t now_ms)
@@ -22,8 +20,9 @@ static uint64_t epoch_of(double shift, int64_t rotation_ms, int64_t now_ms)
 static int by_revision_and_score(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
-    int order = strcmp(x->revision, y->revision);
-    return order != 0 ? order : (x->score > y->score) - (x->score < y->score);
+    if (x->revision != y->revision)
+        return x->revision > y->revision ? 1 : -1;
+    return (x->score > y->score) - (x->score < y->score);
 }
 
 static int wanted_of_revision(const struct kp_track *track, size_t n)
@@ -44,13 +43,13 @@ size_t kp_group_sample(struct kp_group *group, int64_t now_ms)
         struct kp_track *track = group->tracks.items[i];
         uint64_t epoch = epoch_of(shift, kp_track_wanted(track)->rotation_ms, now_ms);
         list[i] = (struct candidate){
-            track, track->member->target->pod->revision, kp_hash64_mix(track->member->uid_hash, epoch)};
+            track, track->member->revision_hash, kp_hash64_mix(track->member->uid_hash, epoch)};
     }
     if (n > 1)
         qsort(list, n, sizeof *list, by_revision_and_score);
     for (size_t start = 0; start < n;) {
         size_t end = start + 1;
-        while (end < n && strcmp(list[end].revision, list[start].revision) == 0)
+        while (end < n && list[end].revision == list[start].revision)
             end++;
         int k = wanted_of_revision(list[start].track, end - start);
         for (size_t i = start; i < end; i++) {

@@ -118,16 +118,18 @@ void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
     group->slot = kp_plan_slot_number(group->hash, group->interval_ms, now_ms);
     kp_heap_set(&plan->heap, &group->node, kp_group_slot_end(group, group->slot));
     group->n_sampled = kp_group_sample(group, now_ms);
-    if (group->tracks.n > 1)
-        qsort(group->tracks.items, group->tracks.n, sizeof *group->tracks.items, by_uid);
-    size_t rank = 0;
+    size_t n = 0;
+    kp_auto_free struct kp_track **sampled = KP_NEW_ARRAY(struct kp_track *, group->n_sampled + 1);
     for (size_t i = 0; i < group->tracks.n; i++) {
-        struct kp_track *track = group->tracks.items[i];
-        if (track->sampled)
-            appoint(plan, group, track, rank++, now_ms);
+        if (group->tracks.items[i]->sampled)
+            sampled[n++] = group->tracks.items[i];
         else
-            kp_track_unschedule(plan, track);
+            kp_track_unschedule(plan, group->tracks.items[i]);
     }
+    if (n > 1)
+        qsort(sampled, n, sizeof *sampled, by_uid);
+    for (size_t rank = 0; rank < n; rank++)
+        appoint(plan, group, sampled[rank], rank, now_ms);
 }
 
 void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
