@@ -395,6 +395,7 @@ void kp_inventory_destroy(struct kp_inventory *inventory)
     kp_timer_destroy(inventory->timer);
     inventory->timer = NULL;
     inventory->open = false;
+    kp_plan_update_end(inventory->update);
     struct pod_entry *pod, *next_pod;
     HASH_ITER (hh, inventory->pods, pod, next_pod)
         pod_remove(inventory, pod);

@@ -83,6 +83,7 @@ struct kp_inventory {
     size_t n_all_stale; // workloads
     uint64_t version;   // of sorted
     struct kp_list dirty;
+    struct kp_plan_update *update; // of the first of them, which the plan has in part; NULL = none
     struct kp_timer *timer;
     bool open;
     int64_t opened_us;

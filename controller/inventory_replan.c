@@ -13,6 +13,8 @@
 #include "controller/inventory_private.h"
 #include "base/banned.h"
 
+#define STEP_TARGETS 50 // put into the plan between two looks at the clock: 0.1 ms
+
 typedef KP_ARRAY(struct kp_target *) target_array;
 
 // ---- one pod ----
@@ -195,7 +197,7 @@ static bool build_pods(struct kp_inventory *inventory, struct workload *workload
     return kp_list_empty(&workload->stale);
 }
 
-static void hand_over(struct kp_inventory *inventory, struct workload *workload)
+static struct kp_plan_update *begin_update(const struct kp_inventory *inventory, struct workload *workload)
 {
     target_array targets = {0};
     kp_list_foreach (node, &workload->pods) {
@@ -203,11 +205,27 @@ static void hand_over(struct kp_inventory *inventory, struct workload *workload)
         for (size_t i = 0; i < entry->n_targets; i++)
             *kp_array_add(&targets) = entry->targets[i];
     }
-    struct kp_plan_diff diff = kp_plan_set_workload(inventory->plan, workload->key, targets.items, targets.n,
-        kp_now_ms(), inventory->options.on_cancel, inventory->options.user);
-    KP_DEBUG("replanned workload", KP_S("workload", workload->key), KP_I("targets", (int64_t)targets.n),
-        KP_I("added", (int64_t)diff.added), KP_I("removed", (int64_t)diff.removed));
+    struct kp_plan_update *update =
+        kp_plan_update_begin(inventory->plan, workload->key, targets.items, targets.n);
     kp_array_free(&targets);
+    workload->told_changed = true;
+    workload->members_changed = false; // what changes from here on is handed over afterwards
+    return update;
+}
+
+// False if the time is over before the plan has all.
+static bool hand_over(struct kp_inventory *inventory, struct workload *workload, int64_t end_us)
+{
+    if (inventory->update == NULL)
+        inventory->update = begin_update(inventory, workload);
+    while (!kp_plan_update_step(
+        inventory->update, STEP_TARGETS, kp_now_ms(), inventory->options.on_cancel, inventory->options.user))
+        if (kp_mono_us() >= end_us)
+            return false;
+    struct kp_plan_diff diff = kp_plan_update_end(kp_take(inventory->update));
+    KP_DEBUG("replanned workload", KP_S("workload", workload->key), KP_I("added", (int64_t)diff.added),
+        KP_I("removed", (int64_t)diff.removed), KP_I("changed", (int64_t)diff.changed));
+    return true;
 }
 
 // Every pod event that changed something has had its effect now.
@@ -224,15 +242,22 @@ static void settled(struct kp_inventory *inventory, struct workload *workload)
     }
 }
 
+// What changed while the plan was told is told it afterwards.
+static bool is_told(const struct workload *workload)
+{
+    return !workload->members_changed && kp_list_empty((struct kp_list *)(uintptr_t)&workload->stale) &&
+           (!workload->all_stale || workload->all_listed);
+}
+
 static void replan_workload(struct kp_inventory *inventory, struct workload *workload, int64_t end_us)
 {
-    if (!build_pods(inventory, workload, end_us)) {
+    bool built = inventory->update != NULL || build_pods(inventory, workload, end_us);
+    if (!built || ((inventory->update != NULL || workload->members_changed) &&
+                      (!hand_over(inventory, workload, end_us) || !is_told(workload)))) {
         kp_list_append(inventory->dirty.next, &workload->in_dirty); // it goes on with this one
         return;
     }
-    bool differs = workload->members_changed || workload->told_changed || workload->all_stale;
-    if (workload->members_changed)
-        hand_over(inventory, workload);
+    bool differs = workload->told_changed || workload->all_stale;
     settled(inventory, workload);
     kp_metric_inc(inventory->replans);
     if (differs)

@@ -274,6 +274,58 @@ static void test_changes_while_a_workload_is_half_built(void **state)
     bench_close(&b);
 }
 
+static void set_many(struct bench *b, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char name[8], ip[16];
+        snprintf(name, sizeof name, "p%d", i);
+        snprintf(ip, sizeof ip, "10.0.1.%d", i + 1);
+        set_pod(b, name, ip, NULL, NULL);
+    }
+}
+
+static void until_half_told(struct bench *b, int n)
+{
+    for (int i = 0; i < 2 * n && targets(b) == 0; i++)
+        kp_inventory_on_timer(b->inventory);
+    assert_in_range(targets(b), 1, n - 1);
+    assert_true(kp_inventory_busy(b->inventory));
+}
+
+static void test_changes_while_the_plan_has_half_of_a_workload(void **state)
+{
+    enum { PODS = 120 };
+    struct bench b;
+    int64_t before = slice_us;
+    (void)state;
+    slice_us = -1;
+    bench_open(&b);
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_many(&b, PODS);
+    kp_inventory_open(b.inventory);
+    until_half_told(&b, PODS);
+    kp_inventory_set_pod(b.inventory, "shop/p0", NULL);
+    kp_inventory_set_pod(b.inventory, "shop/p119", NULL);
+    set_pod(&b, "late", "10.0.2.1", NULL, NULL);
+    settle(&b);
+    assert_int_equal(targets(&b), PODS - 1);
+    assert_int_equal(b.replanned, 1);
+    // all of them go
+    assert_null(kp_inventory_set_policy(b.inventory, "shop/p", NULL));
+    for (int i = 0; i < 2 * PODS; i++)
+        kp_inventory_on_timer(b.inventory);
+    assert_int_equal(targets(&b), 0);
+    assert_int_equal(b.replanned, 2);
+    bench_close(&b);
+    bench_open(&b); // the end comes in the midst of it
+    set_policy(&b, "shop/p", NAMESPACED, ALL, 1);
+    set_many(&b, PODS);
+    kp_inventory_open(b.inventory);
+    until_half_told(&b, PODS);
+    bench_close(&b);
+    slice_us = before;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_delays_are_counted_for_each_pod),
         cmocka_unit_test(test_addresses_of_others),
         cmocka_unit_test(test_changes_while_a_workload_is_half_built),
+        cmocka_unit_test(test_changes_while_the_plan_has_half_of_a_workload),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     slice_us = -1; // the same, a pod at a time
