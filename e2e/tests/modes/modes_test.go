@@ -50,13 +50,13 @@ func build(t *testing.T) *world {
 	t.Cleanup(func() {
 		f.K(t, "delete", "namespace", greedy, modest, "--ignore-not-found", "--wait=false")
 		f.K(t, "delete", "secret", "-n", f.Namespace, ownSecret, "--ignore-not-found")
+		f.RegistrySecret = "kube-pprof-registry-tls"
 		if t.Failed() { // helm wants the kind while its release has one
 			if err := f.Install(base...); err != nil {
 				t.Log(err)
 			}
 		}
 		f.K(t, "delete", "crd", "certificates.cert-manager.io", "--ignore-not-found", "--wait=false")
-		f.RegistrySecret = "kube-pprof-registry-tls"
 	})
 	tenant(t, greedy, "goroutine", "heap", "allocs", "block", "mutex", "threadcreate")
 	tenant(t, modest, "goroutine", "heap")
