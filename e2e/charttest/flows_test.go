@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"kube-pprof.dev/e2e/framework"
+	"sigs.k8s.io/yaml"
 )
 
 // end is a pod, or an address that belongs to none.
@@ -279,6 +284,44 @@ func everyRuleIsNeeded(t *testing.T, policies []networkingv1.NetworkPolicy, who 
 			spec.Ingress = append(append([]networkingv1.NetworkPolicyIngressRule(nil), spec.Ingress[:r]...), spec.Ingress[r+1:]...)
 			without(fmt.Sprintf("ingress rule %d of %s", r, policies[i].Name))
 			spec.Ingress = append(append(append([]networkingv1.NetworkPolicyIngressRule(nil), spec.Ingress[:r]...), all), spec.Ingress[r:]...)
+		}
+	}
+}
+
+// What docs/operations.md tells the owner of a namespace that is closed to others lets the controller in, and nobody else.
+func TestTheRecipeForAClosedNamespace(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(framework.Root(), "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, recipe, found := strings.Cut(string(data), "kubectl apply -n shop -f - <<EOF\n    apiVersion: networking.k8s.io/v1\n")
+	recipe, _, ended := strings.Cut(recipe, "    EOF\n")
+	if !found || !ended {
+		t.Fatal("there is no recipe")
+	}
+	var object map[string]any
+	text := "    apiVersion: networking.k8s.io/v1\n" + strings.ReplaceAll(recipe, "kubernetes.io/metadata.name: kube-pprof}", "kubernetes.io/metadata.name: prof}")
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(text, "\n    ", "\n")[4:]), &object); err != nil {
+		t.Fatal(err)
+	}
+	opened := typed[networkingv1.NetworkPolicy](t, object)
+	closed := networkingv1.NetworkPolicy{Spec: networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}}
+	opened.Namespace, closed.Namespace = "shop", "shop"
+	all := parse(t, rendered(t, "networkPolicy.enabled=true"))
+	who := ends(t, all)
+	other := who["checkout"]
+	other.ports = map[string]int32{"pprof": 7070}
+	who["named"] = other
+	policies := append(networkPolicies(t, all), closed)
+	for _, f := range []flow{tcp("controller", "checkout", 6060), tcp("controller", "named", 7070)} {
+		if allowed(t, policies, who, f) || !allowed(t, append(policies, opened), who, f) {
+			t.Errorf("%s: closed, it is not allowed; with the recipe it is", f)
+		}
+	}
+	for _, f := range []flow{tcp("controller", "checkout", 8080), tcp("controller", "checkout", 7070), tcp("registry", "checkout", 6060), tcp("Prometheus", "checkout", 6060),
+		tcp("neighbour", "checkout", 6060), tcp("other program", "named", 7070), tcp("kubelet", "checkout", 6060)} {
+		if allowed(t, append(policies, opened), who, f) {
+			t.Errorf("%s is allowed", f)
 		}
 	}
 }
