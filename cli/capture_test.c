@@ -62,6 +62,8 @@ static const struct {
     {"/api/v1/pods?", "application/json", LIST(POD("no", NOTE("false"))), 200},
     {PROXY("no") "heap ", "application/octet-stream", profile, 200},
     {PROXY("odd") "heap ", "application/octet-stream", profile, 200},
+    {"/api/v1/namespaces/shop/pods/web-1:6061/proxy/own/pprof/heap ", "application/octet-stream", profile,
+        200},
     {PROXY(LONG) "heap ", "application/octet-stream", profile, 200},
     {"/api/v1/namespaces/evil/pods", "application/json", LIST(POD(OUTSIDE, "")), 200},
     {PROXY(OUTSIDE) "heap ", "application/octet-stream", profile, 200},
@@ -163,6 +165,20 @@ static void test_heap_and_allocs_are_asked_once(void **state)
     for (size_t i = 0; i < kp_peer_requests(w->peer); i++)
         n += strstr(kp_peer_request(w->peer, i)->target, "/proxy/") != NULL;
     assert_int_equal(n, 1);
+}
+
+// What is said of where pprof is counts; the rest is as the pod says (here the port).
+static void test_container_and_path(void **state)
+{
+    struct world *w = *state;
+    CAPTURE(w, "web-1", "-t", "heap", "-c", "app", "--path", "/own/pprof");
+    assert_string_equal(w->ran.err, "");
+    assert_int_equal(w->ran.status, 0);
+    assert_int_equal(count_files(w, "shop_web-1_app_heap_"), 1);
+    CAPTURE(w, "web-1", "-t", "heap", "-c", "sidecar");
+    assert_int_equal(w->ran.status, 1);
+    assert_non_null(strstr(w->ran.err, "sidecar"));
+    assert_int_equal(count_files(w, ""), 1);
 }
 
 // Who names a pod wants it, whatever it says of policies.
@@ -363,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_pod_each_type_a_file),
         TEST(test_heap_and_allocs_are_asked_once),
+        TEST(test_container_and_path),
         TEST(test_a_pod_that_says_no),
         TEST(test_labels_of_what_is_pushed),
         TEST(test_a_workload_whose_one_pod_is_busy),

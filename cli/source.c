@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "cli/command.h"
 #include "profile/filter.h"
 #include "profile/merge.h"
 #include "base/banned.h"
@@ -74,6 +75,12 @@ static int check_same_kind(struct kp_cli *cli, char *const *args, size_t n, stru
     }
     if (first == KP_SOURCE_FILES && cli->flags.startup)
         return kp_cli_usage(cli, err, "--startup chooses among what is kept, but '%.80s' is a file", args[0]);
+    if (first != KP_SOURCE_WORKLOAD && cli->flags.types.n > 0 &&
+        kp_command_takes(cli->command, "sample-type"))
+        return kp_cli_usage(cli, err,
+            "--type chooses profiles of a workload, but '%.80s' is %s: which of its values is looked at says "
+            "--sample-type (inuse_space, alloc_objects, cpu ...)",
+            args[0], words[first]);
     if (first != KP_SOURCE_WORKLOAD && is_of_registry(&cli->flags))
         return kp_cli_usage(cli, err,
             "--service, --type, --selector, --revision, --from, --to and -A choose profiles of a workload, "

@@ -122,6 +122,7 @@ static void test_arguments_that_make_no_sense(void **state)
     WRONG("they are not added up", "top", "a.pb.gz", "b");
     WRONG("choose profiles of a workload", "top", "a.pb.gz", "--from", "-1h");
     WRONG("choose profiles of a workload", "merge", "01kd2p9v7q3m8x5tz4c6r1w0e", "-t", "heap");
+    WRONG("says --sample-type", "top", "a.pb.gz", "-t", "heap");
     WRONG("one type at a time", "top", "a", "-t", "cpu,heap");
     WRONG("no KIND/NAME", "top", "svc/a");
     WRONG("--by 'x'", "top", "a.pb.gz", "--by", "x");
