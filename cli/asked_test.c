@@ -97,8 +97,10 @@ static const struct kp_step *route(void *user, struct kp_peer *peer, const struc
     return json(peer, 404, "{\"error\":{\"reason\":\"NotFound\",\"message\":\"no such profile\"}}");
 }
 
+// The peer's threads must not read what they answer with meanwhile.
 static void set_pgo(struct world *w, const char *data, size_t len)
 {
+    kp_peer_stop(w->peer);
     kp_free(w->pgo);
     w->pgo = kp_memdup(data, len);
     w->pgo_len = len;
@@ -109,6 +111,7 @@ static void set_pgo(struct world *w, const char *data, size_t len)
         "\"\\\"%"
         "016llx%016llx\\\"\"}",
         len, (unsigned long long)kp_hash64(data, len, 1), (unsigned long long)kp_hash64(data, len, 2));
+    w->peer = kp_peer_start(route, w);
 }
 
 static int setup(void **state)
@@ -117,7 +120,6 @@ static int setup(void **state)
     w->cpu = kp_test_read_file(cpu, &w->cpu_len);
     w->dir = kp_test_tmpdir();
     set_pgo(w, w->cpu, w->cpu_len);
-    w->peer = kp_peer_start(route, w);
     *state = w;
     return 0;
 }
