@@ -55,6 +55,59 @@ func getLease(t *testing.T) lease {
 	return object.Spec
 }
 
+// The registry's clock is set an hour ahead, right again, and an hour behind, while it runs. The controller's is right. What is captured is
+// stored all the while, with the controller's times, and nothing of before is gone.
+func TestRegistryClock(t *testing.T) {
+	f.NeedOwn(t)
+	w := &clockWorld{Clock: f.NewClock(t, "registry", "statefulset/kube-pprof-registry"), direct: f.NewDirect(t), ns: f.NewNamespace(t)}
+	w.begin(t)
+	for _, step := range []struct {
+		name  string
+		ahead time.Duration
+	}{{"AnHourAhead", time.Hour}, {"RightAgain", 0}, {"AnHourBehind", -time.Hour}} {
+		if !t.Run(step.name, func(t *testing.T) { w.setRegistry(t, step.ahead) }) {
+			return
+		}
+	}
+}
+
+func (w *clockWorld) setRegistry(t *testing.T, ahead time.Duration) {
+	at := time.Now()
+	w.Set(t, ahead)
+	var items []f.Profile
+	f.Within(t, settled, "what is captured since is stored", func() error {
+		items = w.list(t)
+		have := map[string]bool{}
+		for _, p := range items {
+			if p.StartTime.After(at) && p.StartTime.Before(time.Now()) {
+				have[p.Pod+" "+p.Type] = true
+			}
+		}
+		return w.each(have)
+	})
+	early := at.Add(min(ahead, 0)) // what is younger than the namespace is received when that was made
+	for _, p := range items {
+		if off := p.ReceivedTime.Sub(p.EndTime); p.StartTime.After(at) && (p.ReceivedTime.Before(early) || off > max(ahead, 0)+settled) {
+			t.Errorf("%s ended at %s and was received at %s", p.ID, p.EndTime, p.ReceivedTime)
+		}
+	}
+	w.whole(t, at, ahead)
+	window := "&from=" + at.UTC().Format(time.RFC3339) + "&to=" + at.Add(time.Minute).UTC().Format(time.RFC3339) // without one: by the registry's clock
+	if out, err := f.Raw("/api/v1/merge?startup=true&type=cpu&namespace=" + w.ns + window); err != nil {
+		t.Errorf("merge: %v: %.300s", err, out)
+	}
+	if now := restarts(t); now != w.restarts {
+		t.Errorf("restarts: %s; before %s", now, w.restarts)
+	}
+	well(t, f.Slack)
+	if out, err := f.Readyz(t, "registry"); err != nil || !strings.Contains(out, "[+]writes ok") {
+		t.Errorf("the registry says %q (%v)", out, err)
+	}
+	for _, line := range w.news(t) {
+		t.Errorf("the controller warns: %s", line)
+	}
+}
+
 // The controller's clock is set an hour ahead, right again, and an hour behind, while it runs. The registry's is right.
 func TestClock(t *testing.T) {
 	f.NeedOwn(t)
