@@ -94,6 +94,7 @@ static void track_move(struct kp_plan *plan, struct kp_track *from, struct kp_tr
     to->last_slot = from->last_slot;
     to->is_new = from->is_new;
     to->sampled = from->sampled;
+    to->rank = from->rank;
     to->running = from->running;
     to->last_outcome = from->last_outcome;
     to->message = kp_take(from->message);

@@ -96,7 +96,7 @@ struct kp_plan_profile {
     const struct kp_wanted *wanted;
     bool sampled;                 // now
     int64_t interval_ms;          // stretched
-    int64_t next_ms;              // 0 = none planned
+    int64_t next_ms;              // as things stand; 0 = not sampled
     enum kp_outcome last_outcome; // NONE before the first
     const char *message;          // borrowed, "" if none
     int64_t last_ms, last_success_ms;

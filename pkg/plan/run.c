@@ -286,12 +286,11 @@ static void view_member(const struct kp_member *member,
     struct kp_plan_profile *profiles = many != NULL ? many : few;
     for (size_t i = 0; i < target->n_wanted; i++) {
         const struct kp_track *track = &member->tracks[i];
-        bool planned = track->node.place != 0 || !kp_list_empty((struct kp_list *)(uintptr_t)&track->waiting);
         profiles[i] = (struct kp_plan_profile){
             .wanted = &target->wanted[i],
             .sampled = track->sampled,
             .interval_ms = track->group->interval_ms * kp_track_every(track),
-            .next_ms = planned ? track->node.due_ms : 0,
+            .next_ms = kp_track_next_ms(track),
             .last_outcome = track->last_outcome,
             .message = track->message != NULL ? track->message : "",
             .last_ms = track->last_ms,

@@ -88,6 +88,7 @@ static void appoint(
 {
     int64_t place = kp_plan_place(
         group->hash, group->slot, group->interval_ms, group->duration_ms, rank, group->n_sampled);
+    track->rank = (uint32_t)rank;
     if (carry_over(group, track)) {
         kp_metric_inc(plan->throttled);
         return;
@@ -105,6 +106,28 @@ static void appoint(
     track->retried = false;
     track->slot = group->slot;
     kp_heap_set(&plan->heap, &track->node, place);
+}
+
+// An appointment; else the place in the next slot that it takes, if nobody joins or leaves its group.
+int64_t kp_track_next_ms(const struct kp_track *track)
+{
+    const struct kp_group *group = track->group;
+    if (track->node.place != 0 || !kp_list_empty((struct kp_list *)(uintptr_t)&track->waiting))
+        return track->node.due_ms;
+    if (!track->sampled || group->slot == INT64_MIN)
+        return 0;
+    int64_t every = kp_track_every(track);
+    int64_t quiet = kp_plan_slot_number(group->hash, group->interval_ms, track->quiet_until_ms);
+    int64_t slot = quiet > group->slot ? quiet : group->slot + 1;
+    slot += (int64_t)(((uint64_t)every - ((uint64_t)slot + track->member->uid_hash) % (uint64_t)every) %
+                      (uint64_t)every);
+    int64_t place = 0;
+    do {
+        place = kp_plan_place(
+            group->hash, slot, group->interval_ms, group->duration_ms, track->rank, group->n_sampled);
+        slot += every;
+    } while (place < track->quiet_until_ms);
+    return place;
 }
 
 static int by_uid(const void *a, const void *b)
