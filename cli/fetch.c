@@ -1,5 +1,6 @@
 #include "cli/fetch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -87,6 +88,10 @@ static void on_api_done(void *user, int http_status, json_t *json, const struct 
     run->is_done = true;
     if (err != NULL)
         run->err = *err;
+    size_t n = strlen(run->err.text);
+    // it does not know why either
+    if (kp_ends_with(run->err.text, "the API server answered 503"))
+        snprintf(run->err.text + n, sizeof run->err.text - n, "; see what is not well: kubectl pprof status");
 }
 
 int kp_fetch_api(

@@ -107,6 +107,18 @@ static bool has_arg(const json_t *workload, const char *arg)
     return false;
 }
 
+static char *what_to_do(
+    const char *kind, const char *namespace, const char *name, long long ready, long long wanted)
+{
+    if (wanted == 0)
+        return kp_asprintf(
+            "; it is scaled to none: kubectl -n %s scale %s/%s --replicas=1", namespace, kind, name);
+    if (ready < wanted)
+        return kp_asprintf("; for the reason see kubectl -n %s describe pods -l %s, and logs %s/%s",
+            namespace, "app.kubernetes.io/name=kube-pprof", kind, name);
+    return kp_strdup("");
+}
+
 static void look_at_workloads(struct status *s, const char *part, const char *path)
 {
     int rc;
@@ -126,9 +138,12 @@ static void look_at_workloads(struct status *s, const char *part, const char *pa
             s->n_controllers++;
             s->n_with_api += has_arg(item, "--api-service=true") ? 1 : 0;
         }
-        tell(s, part, ready >= wanted && wanted > 0 ? WELL : ILL, "%s/%s: %lld of %lld ready, version %s",
-            text_at(item, "metadata", "namespace"), text_at(item, "metadata", "name"), ready, wanted,
-            version ? version : "unknown");
+        const char *namespace = text_at(item, "metadata", "namespace");
+        const char *name = text_at(item, "metadata", "name");
+        const char *kind = kp_streq(part, "controller") ? "deployment" : "statefulset";
+        kp_auto_free char *advice = what_to_do(kind, namespace, name, ready, wanted);
+        tell(s, part, advice[0] == '\0' ? WELL : ILL, "%s/%s: %lld of %lld ready, version %s%s", namespace,
+            name, ready, wanted, version ? version : "unknown", advice);
     }
     if (rc == 0 && n == 0)
         tell(s, part, ILL, "none is there (label app.kubernetes.io/name=kube-pprof)");

@@ -152,6 +152,48 @@ static void test_without_an_api_service(void **state)
     }
 }
 
+// Scaled to none, or not ready: what to do about it.
+static void test_what_to_do_about_workloads(void **state)
+{
+    static const struct {
+        const char *replicas, *says[2];
+    } rows[] = {
+        {"0", {"not well   kp/kp: 0 of 0 ready, version unknown; it is scaled to none: "
+               "kubectl -n kp scale deployment/kp --replicas=1",
+                  "not well   kp/kp: 0 of 0 ready, version unknown; it is scaled to none: "
+                  "kubectl -n kp scale statefulset/kp --replicas=1"}},
+        {"2", {"kp/kp: 0 of 2 ready, version unknown; for the reason see kubectl -n kp describe pods -l "
+               "app.kubernetes.io/name=kube-pprof, and logs deployment/kp",
+                  "and logs statefulset/kp"}},
+    };
+    (void)state;
+    for (size_t i = 0; i < KP_COUNT(rows); i++) {
+        struct ran_at_server r;
+        kp_auto_free char *workload = kp_asprintf(
+            "{\"items\":[{\"metadata\":{\"name\":\"kp\",\"namespace\":\"kp\"},\"spec\":{\"replicas\":%s,"
+            "\"template\":{\"spec\":{\"containers\":[{\"args\":[\"--api-service=true\"]}]}}}}]}",
+            rows[i].replicas);
+        const struct peer_step steps[] = {
+            {.expect = "GET /version ", .status = 200, .body = "{\"gitVersion\":\"v1.33.0\"}"},
+            {.expect = "GET /apis/kube-pprof.dev/v1alpha1 ", .status = 200, .body = "{}"},
+            {.expect = "/apis/apps/v1/deployments?", .status = 200, .body = workload},
+            {.expect = "/apis/apps/v1/statefulsets?", .status = 200, .body = workload},
+            {.expect = "/apiservices/v1alpha1.data.kube-pprof.dev ", .status = 404, .body = NO_SERVICE},
+            {.expect = "/namespaces/shop/profiles/-/services", .status = 503, .body = "service unavailable"},
+            {.expect = "/namespaces/shop/profiles/-/services", .status = 503, .body = "service unavailable"},
+            {.expect = "/namespaces/shop/profiles/-/services", .status = 503, .body = "service unavailable"},
+            {.expect = "/namespaces/shop/profilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+            {.expect = "/clusterprofilingpolicies ", .status = 200, .body = "{\"items\":[]}"},
+        };
+        run_at_server(steps, KP_COUNT(steps), (const char *const[]){"status", NULL}, &r);
+        for (size_t k = 0; k < KP_COUNT(rows[i].says); k++)
+            if (strstr(r.ran.out, rows[i].says[k]) == NULL)
+                fail_msg("'%s' is not in\n%s", rows[i].says[k], r.ran.out);
+        assert_non_null(strstr(r.ran.out, "answered 503; see what is not well: kubectl pprof status"));
+        kp_ran_finish(&r.ran);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_pods_that_are_left_out),
         cmocka_unit_test(test_a_suspended_policy),
         cmocka_unit_test(test_without_an_api_service),
+        cmocka_unit_test(test_what_to_do_about_workloads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
