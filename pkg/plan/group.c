@@ -85,9 +85,12 @@ void kp_group_leave(struct kp_plan *plan, struct kp_track *track)
     group->tracks.items[track->place] = last;
     last->place = track->place;
     track->group = NULL;
-    if (group->tracks.n == 0)
+    if (group->tracks.n == 0) { // settling any other says how many of the workload may run
+        struct kp_work *work = group->work;
         kp_group_free(plan, group);
-    else
+        group = work->groups;
+    }
+    if (group != NULL)
         unsettle(plan, group);
 }
 
@@ -125,17 +128,17 @@ static void group_settle(struct kp_plan *plan, struct kp_group *group, int64_t n
         interval = wanted->interval_ms < interval ? wanted->interval_ms : interval;
         duration = wanted->duration_ms > duration ? wanted->duration_ms : duration;
     }
-    bool other = interval != group->interval_ms || duration != group->duration_ms;
-    group->interval_ms = interval;
-    group->duration_ms = duration;
-    if (other) {
-        // other slots: numbers of the old ones say nothing any more
+    bool other_slots = interval != group->interval_ms;
+    if (other_slots || duration != group->duration_ms) {
         for (size_t i = 0; i < group->tracks.n; i++) {
-            group->tracks.items[i]->last_slot = INT64_MIN;
+            if (other_slots) // numbers of the old ones say nothing any more
+                group->tracks.items[i]->last_slot = INT64_MIN;
             kp_track_unschedule(plan, group->tracks.items[i]);
         }
         group->slot = INT64_MIN;
     }
+    group->interval_ms = interval;
+    group->duration_ms = duration;
     if (group->slot == INT64_MIN)
         kp_group_open(plan, group, now_ms);
     else

@@ -95,6 +95,9 @@ static void track_move(struct kp_plan *plan, struct kp_track *from, struct kp_tr
     to->is_new = from->is_new;
     to->sampled = from->sampled;
     to->rank = from->rank;
+    to->k = from->k;
+    to->n = from->n;
+    to->lacks = from->lacks;
     to->running = from->running;
     to->last_outcome = from->last_outcome;
     to->message = kp_take(from->message);

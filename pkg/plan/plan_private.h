@@ -241,8 +241,8 @@ void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms
 void kp_track_unschedule(struct kp_plan *plan, struct kp_track *track);
 int64_t kp_group_slot_end(const struct kp_group *group, int64_t slot);
 // Takes every so-many-th slot of its group: because of the stretch, and of what it asks for itself.
-int64_t kp_track_next_ms(const struct kp_track *track); // as struct kp_plan_profile tells it
 int kp_track_every(const struct kp_track *track);
+int64_t kp_track_next_ms(const struct kp_track *track); // as struct kp_plan_profile tells it
 // stretch.c
 void kp_work_set_allowed(struct kp_work *work);
 void kp_stretching_begin(struct kp_plan *plan);

@@ -222,6 +222,8 @@ static void retry_busy(struct kp_plan *plan, struct kp_track *track, int64_t now
     if (kp_track_wanted(track)->on_busy != KP_ON_BUSY_RETRY || track->retried || room < RETRY_MIN_MS ||
         track->slot != track->group->slot)
         return;
+    if (track->node.place != 0 || !kp_list_empty(&track->waiting))
+        return; // its turn comes anyway: this was the capture of an earlier slot
     track->retried = true;
     int64_t jitter = (int64_t)(kp_random_next(&plan->random) % (uint64_t)room);
     kp_heap_set(&plan->heap, &track->node, now_ms + RETRY_MIN_MS + jitter);

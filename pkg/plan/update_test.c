@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "plan/plan_fixture.h"
+#include "plan/plan_private.h"
 #include "base/banned.h"
 
 #define NOW  INT64_C(1790000000000)
@@ -17,7 +18,7 @@ struct town {
     struct kp_plan *plan;
     struct fixture_cluster cluster;
     const struct fixture_workload *workload;
-    size_t seen, sampled, orders, cancelled;
+    size_t seen, sampled, orders, of_nothing, cancelled;
 };
 
 static void on_cancel(void *user, uint64_t order_id)
@@ -29,6 +30,7 @@ static void on_cancel(void *user, uint64_t order_id)
 static void on_order(void *user, struct kp_order *order)
 {
     ((struct town *)user)->orders++;
+    ((struct town *)user)->of_nothing += order->sample_n == 0;
     kp_target_unref(order->target);
 }
 
@@ -215,6 +217,47 @@ static void test_given_up_leaves_nothing_behind(void **state)
     close_town(&town);
 }
 
+// Captures that start before the set is whole say of which sample they are all the same.
+static void test_a_sample_is_told_of_meanwhile(void **state)
+{
+    struct town town;
+    (void)state;
+    open_town(&town);
+    fixture_set_profile(&town.cluster, 0, "heap", 60000, 0);
+    finish(&town, begin(&town, PODS));
+    town.cluster.budget = "{\"concurrentPerWorkload\":\"50%\"}";
+    fixture_set_profile(&town.cluster, 0, "heap", 60000, 0);
+    struct kp_plan_update *update = begin(&town, PODS);
+    assert_false(kp_plan_update_step(update, PODS, NOW, on_cancel, &town));
+    kp_plan_run(town.plan, NOW + 10000, on_order, &town);
+    assert_int_equal(town.orders, K);
+    assert_int_equal(town.of_nothing, 0);
+    finish(&town, update);
+    close_town(&town);
+}
+
+// Also when all that go are of a type that no other asks for, so that no group of theirs is left.
+static void test_how_many_run_follows_how_many_there_are(void **state)
+{
+    struct town town;
+    struct kp_target *targets[PODS + 8];
+    const struct kp_work *work;
+    (void)state;
+    open_town(&town);
+    town.cluster.budget = "{\"concurrentPerWorkload\":\"25%\"}";
+    fixture_set_profile(&town.cluster, 0, "cpu", 60000, 10000);
+    fixture_set_profile(&town.cluster, 1, "heap", 60000, 0);
+    memcpy(targets, town.workload->targets.items, PODS * sizeof *targets);
+    memcpy(targets + PODS, town.cluster.workloads[1].targets.items, 8 * sizeof *targets);
+    kp_plan_set_workload(town.plan, town.workload->key, targets, PODS + 8, NOW, on_cancel, &town);
+    HASH_FIND_STR(town.plan->works, town.workload->key, work);
+    assert_non_null(work);
+    assert_int_equal(work->allowed, 12);
+    kp_plan_set_workload(town.plan, town.workload->key, targets, PODS, NOW, on_cancel, &town);
+    assert_int_equal(work->allowed, 10);
+    close_town(&town);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +268,8 @@ int main(void)
         cmocka_unit_test(test_a_later_set_wins),
         cmocka_unit_test(test_pods_leave_between_steps),
         cmocka_unit_test(test_given_up_leaves_nothing_behind),
+        cmocka_unit_test(test_a_sample_is_told_of_meanwhile),
+        cmocka_unit_test(test_how_many_run_follows_how_many_there_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
