@@ -253,8 +253,13 @@ static void replan_workload(struct kp_inventory *inventory, struct workload *wor
 {
     bool built = inventory->update != NULL || build_pods(inventory, workload, end_us);
     if (!built || ((inventory->update != NULL || workload->members_changed) &&
-                      (!hand_over(inventory, workload, end_us) || !is_told(workload)))) {
+                      !hand_over(inventory, workload, end_us))) {
         kp_list_append(inventory->dirty.next, &workload->in_dirty); // it goes on with this one
+        return;
+    }
+    if (!is_told(workload)) { // one that always changes must not keep the others waiting
+        kp_list_append(&inventory->dirty, &workload->in_dirty);
+        inventory->options.on_replanned(inventory->options.user, workload->space->name);
         return;
     }
     bool differs = workload->told_changed || workload->all_stale;
