@@ -93,8 +93,10 @@ static bool gone(struct kp_store *store, struct kp_append *entry)
     struct kp_record *record = entry->record;
     int64_t now_ms = received_ms(store, record);
     if (!kp_forgotten_is_before(
-            forgotten_ms(store, record), record->start_ms > 0 ? record->start_ms : now_ms, now_ms))
+            forgotten_ms(store, record), record->start_ms > 0 ? record->start_ms : now_ms, now_ms)) {
+        record->received_ms = now_ms; // asked again, a clock that went on would say something else
         return false;
+    }
     kp_free(record->id);
     record->id = NULL;
     entry->status = KP_APPEND_GONE;
@@ -131,7 +133,6 @@ static int encode(struct chunk *chunk, struct kp_append *entry, struct item *ite
     if (entry->body->len > KP_MAX_PROFILE_BYTES)
         return kp_fail(err, KP_INVALID, "a profile of %zu bytes, at most %d are stored", entry->body->len,
             KP_MAX_PROFILE_BYTES);
-    record->received_ms = received_ms(chunk->store, record);
     record->size_bytes = entry->body->len;
     kp_free(record->id); // follows from where the profile lies
     record->id = NULL;
