@@ -185,9 +185,9 @@ static void test_container_and_path(void **state)
 static void test_a_pod_that_says_no(void **state)
 {
     static const char *const pods[][2] = {{"no", "note: shop/no: the pod carries kube-pprof.dev/enable: "
-                                                 "\"false\"; it is captured because you named it\n"},
+                                                 "\"false\"; it is captured because you asked for it\n"},
         {"odd", "note: shop/odd: kube-pprof.dev/enable: 'maybe' is neither true nor false; it is captured "
-                "because you named it\n"}};
+                "because you asked for it\n"}};
     struct world *w = *state;
     for (size_t i = 0; i < KP_COUNT(pods); i++) {
         CAPTURE(w, pods[i][0], "-t", "heap");

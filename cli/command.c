@@ -208,7 +208,8 @@ const struct kp_command kp_cli_commands[] = {
         .about = "Through the API server, with the rights you have; a right that is missing is named: get on "
                  "/debug/pprof/* for the API server, get nodes/proxy for kubelets. The other components are "
                  "found where they are static pods (kubeadm), and asked by port-forward with the "
-                 "kubeconfig's token or certificate.",
+                 "kubeconfig's token or certificate, also an exec plugin's (not as somebody else: only the "
+                 "API server knows --as).",
         .examples = "kubectl pprof control-plane capture apiserver -t cpu,heap --duration 30s\n",
         .flags = "type duration output-dir open parallel",
         .max_args = MANY,

@@ -180,7 +180,7 @@ static int find_one(struct kp_cli *cli, const struct kp_pod *pod, bool is_chosen
         rc = find_as_asked(cli, pod, is_chosen, e, &again, err);
         e->is_named = false;
         if (e->items.n > before)
-            kp_cli_note(cli, "%s/%s: %s; it is captured because you named it", pod->namespace, pod->name,
+            kp_cli_note(cli, "%s/%s: %s; it is captured because you asked for it", pod->namespace, pod->name,
                 match.message);
     }
     if (rc != 0 || e->items.n > before)

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "cli/command.h"
 #include "kube/proxy.h"
 #include "base/banned.h"
 
@@ -25,7 +26,7 @@ struct run {
     struct kp_http_call *http_call;
     struct kp_strbuf body;
     struct kp_fetched *ret;
-    bool is_done;
+    bool is_done, is_status; // asked by `status` itself
     struct kp_error err;
 };
 
@@ -89,8 +90,8 @@ static void on_api_done(void *user, int http_status, json_t *json, const struct 
     if (err != NULL)
         run->err = *err;
     size_t n = strlen(run->err.text);
-    // it does not know why either
-    if (kp_ends_with(run->err.text, "the API server answered 503"))
+    // where no registry is ready the API server says no more than that
+    if (!run->is_status && kp_ends_with(run->err.text, "the API server answered 503"))
         snprintf(run->err.text + n, sizeof run->err.text - n, "; see what is not well: kubectl pprof status");
 }
 
@@ -101,7 +102,7 @@ int kp_fetch_api(
     if (rc != 0)
         return rc;
     *ret = (struct kp_fetched){0};
-    struct run run = {.ret = ret};
+    struct run run = {.ret = ret, .is_status = kp_streq(cli->command->name, "status")};
     kp_strbuf_init(&run.body, KP_FETCH_MAX);
     struct kp_blob *body = fetch->body ? kp_blob_copy(fetch->body, fetch->len) : NULL;
     const struct kp_kube_request request = {.method = fetch->method ? fetch->method : "GET",

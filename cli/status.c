@@ -114,8 +114,9 @@ static char *what_to_do(
         return kp_asprintf(
             "; it is scaled to none: kubectl -n %s scale %s/%s --replicas=1", namespace, kind, name);
     if (ready < wanted)
-        return kp_asprintf("; for the reason see kubectl -n %s describe pods -l %s, and logs %s/%s",
-            namespace, "app.kubernetes.io/name=kube-pprof", kind, name);
+        return kp_asprintf(
+            "; for the reason see kubectl -n %s describe pods -l %s, and kubectl -n %s logs %s/%s", namespace,
+            "app.kubernetes.io/name=kube-pprof", namespace, kind, name);
     return kp_strdup("");
 }
 
