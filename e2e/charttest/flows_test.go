@@ -315,7 +315,7 @@ func TestTheRecipeForAClosedNamespace(t *testing.T) {
 	policies := append(networkPolicies(t, all), closed)
 	for _, f := range []flow{tcp("controller", "checkout", 6060), tcp("controller", "named", 7070)} {
 		if allowed(t, policies, who, f) || !allowed(t, append(policies, opened), who, f) {
-			t.Errorf("%s: closed, it is not allowed; with the recipe it is", f)
+			t.Errorf("%s: want it refused while closed, and allowed with the recipe", f)
 		}
 	}
 	for _, f := range []flow{tcp("controller", "checkout", 8080), tcp("controller", "checkout", 7070), tcp("registry", "checkout", 6060), tcp("Prometheus", "checkout", 6060),

@@ -46,7 +46,7 @@ KP_MUST_CHECK int kp_forward_create(struct kp_loop *loop, struct kp_kube *kube,
     const struct kp_forward_options *options, struct kp_forward **ret, struct kp_error *err);
 const char *kp_forward_socket(const struct kp_forward *forward); // its path, until destroy
 // The last failure of a connection, code KP_OK if there was none since the start: "port 6060 of pod
-// 'shop/web-0': pods "web-0" is forbidden: ...". Codes and http_status as of kp_kube_start(); KP_NETWORK when
+// 'shop/web-0': connection refused: ...". Codes and http_status as of kp_kube_start(); KP_NETWORK when
 // nothing listens in the pod.
 void kp_forward_error(const struct kp_forward *forward, struct kp_error *ret);
 // Closes all connections and removes the socket. No callback comes from here at any time. NULL is fine.
