@@ -110,6 +110,10 @@ func (b *bench) observe() error {
 	if err := b.scheduled(b.pods); err != nil {
 		return err
 	}
+	pods, err := b.world.stored(b.ctx)
+	if err != nil {
+		return err
+	}
 	b.settle()
 	before, err := readMetrics(controllerMetrics)
 	if err != nil {
@@ -121,7 +125,7 @@ func (b *bench) observe() error {
 		}
 	}
 	hold := watchHold()
-	took, err := b.world.update(b.ctx, b.updates, b.rate)
+	took, err := b.world.update(b.ctx, pods, b.updates, b.rate)
 	if err != nil {
 		return err
 	}

@@ -78,9 +78,13 @@ func (c *captures) run(b *bench) error {
 		return err
 	}
 	// A capture counts when the watch has delivered something newer than it. In no cluster of so many pods all are still.
+	pods, err := b.world.stored(b.ctx)
+	if err != nil {
+		return err
+	}
 	ctx, still := context.WithCancel(b.ctx)
 	defer still()
-	go func() { _, _ = b.world.update(ctx, 1<<30, 1) }()
+	go func() { _, _ = b.world.update(ctx, pods, 1<<30, 1) }()
 	time.Sleep(c.interval + c.duration + 5*time.Second)
 	if err := c.count60(b, data); err != nil {
 		return err

@@ -72,20 +72,16 @@ func (w *world) stored(ctx context.Context) ([]*corev1.Pod, error) {
 
 // update changes a label that the policy asks for, of one pod after the other in an order that jumps between workloads, so many times a
 // second: each is a change of the schedule. Returns how many seconds it took.
-func (w *world) update(ctx context.Context, n, rate int) (float64, error) {
-	pods, err := w.stored(ctx)
-	if err != nil {
-		return 0, err
-	}
+func (w *world) update(ctx context.Context, pods []*corev1.Pod, n, rate int) (float64, error) {
 	encoder := protobuf.NewSerializer(clientgoscheme.Scheme, clientgoscheme.Scheme)
 	began := time.Now()
-	err = parallel(n, func(k int) error {
+	err := parallel(n, func(k int) error {
 		select {
 		case <-time.After(time.Until(began.Add(time.Duration(k) * time.Second / time.Duration(rate)))):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		pod := *pods[k*7919%w.pods] // a prime: every pod in turn
+		pod := *pods[k*7919%len(pods)] // a prime: every pod in turn
 		labels := maps.Clone(pod.Labels)
 		// other than what any update before wrote: else it is none, and nobody is told
 		labels["release"] = fmt.Sprintf("r%d-%d", began.UnixNano(), k)
