@@ -9,6 +9,8 @@
 #include "plan/plan_private.h"
 #include "base/banned.h"
 
+#define OPEN_LATE_MS 2000
+
 uint64_t kp_plan_workload_hash(const char *workload, const char *type)
 {
     return kp_hash64_str(type, kp_hash64_str(workload, 0));
@@ -83,11 +85,13 @@ static bool carry_over(struct kp_group *group, struct kp_track *track)
     return true;
 }
 
-static void appoint(
-    struct kp_plan *plan, struct kp_group *group, struct kp_track *track, size_t rank, int64_t now_ms)
+static void appoint(struct kp_plan *plan, struct kp_group *group, struct kp_track *track, size_t rank,
+    int64_t now_ms, bool is_in_turn)
 {
     int64_t place = kp_plan_place(
         group->hash, group->slot, group->interval_ms, group->duration_ms, rank, group->n_sampled);
+    if (is_in_turn && place < now_ms)
+        place = now_ms; // nobody could keep it
     track->rank = (uint32_t)rank;
     if (carry_over(group, track)) {
         kp_metric_inc(plan->throttled);
@@ -138,7 +142,12 @@ static int by_uid(const void *a, const void *b)
 
 void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
 {
+    int64_t before = group->slot;
     group->slot = kp_plan_slot_number(group->hash, group->interval_ms, now_ms);
+    // one after the other, and late by no more than a busy machine makes it: else places that passed are left
+    bool is_in_turn =
+        before != INT64_MIN && before + 1 == group->slot &&
+        now_ms - kp_plan_slot_start(group->hash, group->interval_ms, group->slot) <= OPEN_LATE_MS;
     kp_heap_set(&plan->heap, &group->node, kp_group_slot_end(group, group->slot));
     group->n_sampled = kp_group_sample(group, now_ms);
     size_t n = 0;
@@ -152,7 +161,7 @@ void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
     if (n > 1)
         qsort(sampled, n, sizeof *sampled, by_uid);
     for (size_t rank = 0; rank < n; rank++)
-        appoint(plan, group, sampled[rank], rank, now_ms);
+        appoint(plan, group, sampled[rank], rank, now_ms, is_in_turn);
 }
 
 void kp_group_reset(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
