@@ -84,8 +84,7 @@ static void put_right(struct kp_confirm *confirm, struct kp_record *record, cons
     }
     if (confirm->behind_ms == 0)
         KP_WARN("the clock is behind that of the API server: see to the time service of this node; captures "
-                "of young "
-                "pods get times by the API server's",
+                "of young pods get times by the API server's",
             KP_S("namespace", record->namespace), KP_S("pod", record->pod), KP_I("behindAtLeastMs", by_ms));
     if (by_ms > confirm->behind_ms)
         confirm->behind_ms = by_ms;

@@ -57,8 +57,8 @@ struct kp_plan_diff kp_plan_set_workload(struct kp_plan *plan, const char *workl
 // The same in parts, for workloads so large that it would hold the loop: begun with the set, whose targets
 // are referenced; step by step, each of at most so many targets or of one profile type of all; ended when a
 // step returns true, or before (NULL is fine). Until then what was put is sampled and captured only where a
-// slot opens meanwhile, and what the set lacks stays. Of two sets of a workload the
-// one that was begun last wins, unless that is empty.
+// slot opens meanwhile, and what the set lacks stays. Of two sets of a workload the one that was begun last
+// wins, unless that is empty.
 struct kp_plan_update;
 struct kp_plan_update *kp_plan_update_begin(
     struct kp_plan *plan, const char *workload, struct kp_target *const *targets, size_t n);

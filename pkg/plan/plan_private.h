@@ -109,7 +109,6 @@ struct kp_group {
 struct kp_work {
     char *key;
     char *namespace;
-    struct kp_member *members; // of this workload, hh2 below is the plan's
     KP_ARRAY(struct kp_member *) list;
     struct kp_group *groups;
     struct kp_group *joined; // by a track last; NULL = none

@@ -9,7 +9,7 @@
 #include "plan/plan_private.h"
 #include "base/banned.h"
 
-#define OPEN_LATE_MS 2000
+#define OPEN_LATE_MS 2000 // that a busy machine may be late for a slot
 
 uint64_t kp_plan_workload_hash(const char *workload, const char *type)
 {
@@ -144,7 +144,7 @@ void kp_group_open(struct kp_plan *plan, struct kp_group *group, int64_t now_ms)
 {
     int64_t before = group->slot;
     group->slot = kp_plan_slot_number(group->hash, group->interval_ms, now_ms);
-    // one after the other, and late by no more than a busy machine makes it: else places that passed are left
+    // else, after a start or with another clock, places that passed are left
     bool is_in_turn =
         before != INT64_MIN && before + 1 == group->slot &&
         now_ms - kp_plan_slot_start(group->hash, group->interval_ms, group->slot) <= OPEN_LATE_MS;
