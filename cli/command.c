@@ -48,10 +48,10 @@ const struct kp_command kp_cli_commands[] = {
         .about =
             "One profile goes into a pipe or to -O FILE. Several, or one on a terminal, become files named "
             "NAMESPACE_POD_CONTAINER_TYPE_TIME.pb.gz; their paths are printed.",
-        .examples =
-            "kubectl pprof download 01kd2p9v7q3m8x5tz4c6r1w0e | go tool pprof -top /dev/stdin\nkubectl pprof "
-            "get profiles --service checkout -o name | xargs kubectl pprof download --output-dir "
-            "profiles\n",
+        .examples = "kubectl pprof download 01kd2p9v7q3m8x5tz4c6r1w0e -O cpu.pb.gz && go tool pprof -top "
+                    "cpu.pb.gz\nkubectl pprof "
+                    "get profiles --service checkout -o name | xargs kubectl pprof download --output-dir "
+                    "profiles\n",
         .flags = "output-file output-dir force " FROM_REGISTRY,
         .min_args = 1,
         .max_args = MANY,
