@@ -56,3 +56,11 @@ quiet() {
   echo "(all of it: $log)" >&2
   return $rc
 }
+
+# failures LOG: of what tests said (go test -v) the end without what passed, and after it the sentences that say what failed, which what
+# was dumped with them would hide.
+failures() {
+  { grep -vE '^(=== |ok |\?|--- PASS|    --- PASS)' "$1" || true; } | tail -n 120 >&2
+  echo "(all of it: $1) Of that:" >&2
+  { grep -E '^ *[a-z0-9_]+\.go:[0-9]+: ' "$1" | grep -v '(bound ' || true; } | cut -c1-1000 | tail -n 30 >&2
+}
