@@ -280,3 +280,19 @@ func (c *Direct) PostNode(t *testing.T, name string) {
 		}
 	})
 }
+
+// PostWorkload posts n pods of one owner, name-0 and on, labelled app=name, on a posted node of the same name, and returns the address of
+// each: the hosts from 10 on of that subnet of FleetNetwork.
+func (c *Direct) PostWorkload(t *testing.T, ns, name string, subnet, n int) (address func(i int) string) {
+	t.Helper()
+	address = func(i int) string { return fmt.Sprintf("%s.%d.%d", FleetNetwork, subnet, 10+i) }
+	c.PostNode(t, name)
+	uid, err := c.PostOwner(ns, name)
+	for i := 0; i < n && err == nil; i++ {
+		err = c.PostPod(ns, fmt.Sprintf("%s-%d", name, i), address(i), name, map[string]string{"app": name}, name, uid)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}

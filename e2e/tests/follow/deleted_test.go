@@ -24,15 +24,7 @@ func TestNothingIsAskedOfAPodThatWasDeleted(t *testing.T) {
 	f.NeedOwn(t)
 	const pods = 9
 	direct, fleet, ns := f.NewDirect(t), f.NewFleet(t, true), f.NewNamespace(t)
-	direct.PostNode(t, "posted-follow")
-	uid, err := direct.PostOwner(ns, "posted")
-	address := func(i int) string { return fmt.Sprintf("%s.2.%d", f.FleetNetwork, 10+i) }
-	for i := 0; i < pods && err == nil; i++ {
-		err = direct.PostPod(ns, fmt.Sprintf("posted-%d", i), address(i), "posted-follow", map[string]string{"app": "posted"}, "posted", uid)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := direct.PostWorkload(t, ns, "posted", 2, pods)
 	f.Apply(t, ns, fleetPolicy)
 	asked := func(i int, from time.Time) (n int) {
 		for _, v := range fleet.Visits() {

@@ -24,17 +24,9 @@ type large struct {
 
 func newLarge(t *testing.T) *large {
 	t.Helper()
-	direct := f.NewDirect(t)
 	l := &large{fleet: f.NewFleet(t, true), ns: f.NewNamespace(t)}
 	l.size = l.fleet.Grow(t, largeSize)
-	direct.PostNode(t, "posted-large")
-	uid, err := direct.PostOwner(l.ns, "large")
-	for i := 0; i < largePods && err == nil; i++ {
-		err = direct.PostPod(l.ns, fmt.Sprintf("large-%d", i), fmt.Sprintf("%s.1.%d", f.FleetNetwork, 10+i), "posted-large", map[string]string{"app": "large"}, "large", uid)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.NewDirect(t).PostWorkload(t, l.ns, "large", 1, largePods)
 	f.Apply(t, l.ns, `
 apiVersion: kube-pprof.dev/v1alpha1
 kind: ProfilingPolicy
