@@ -165,15 +165,44 @@ func (c *Cluster) Recover(ctx context.Context) error {
 	return errors.Join(err, os.Remove(c.disturbed()))
 }
 
-// RestartClients starts anew everything that talks to the API server: what it read of files is read again.
+// RestartClients starts anew everything that talks to the API server: what it read of files is read again. The kubelets come last:
+// what they find changed when they start is in the pods at once, what changes later is there after a minute or more.
 func (c *Cluster) RestartClients(ctx context.Context) (err error) {
 	for _, name := range []string{"kcm", "scheduler", "coredns"} {
 		err = errors.Join(err, c.cp.restart(ctx, name))
 	}
+	err = errors.Join(err, wait(ctx, 60*time.Second, "ca.crt to be published", func() error { return c.published(ctx) }))
 	for _, n := range c.nodes {
 		err = errors.Join(err, n.restart(ctx, "kubelet"), n.restart(ctx, "proxy"))
 	}
 	return err
+}
+
+// published is whether the controller manager has told every namespace of ca.crt as it is.
+func (c *Cluster) published(ctx context.Context) error {
+	var told struct {
+		Items []struct {
+			Metadata struct{ Namespace string }
+			Data     map[string]string
+		}
+	}
+	api, err := c.api()
+	if err != nil {
+		return err
+	}
+	if err := api.get(ctx, "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-root-ca.crt", &told); err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(c.PKI("ca.crt"))
+	if err != nil {
+		return err
+	}
+	for _, item := range told.Items {
+		if item.Data["ca.crt"] != string(ca) {
+			return fmt.Errorf("namespace %s has another one", item.Metadata.Namespace)
+		}
+	}
+	return nil
 }
 
 // Revive starts a component that does not run.

@@ -361,11 +361,11 @@ func logged(t *testing.T, words ...string) {
 	}
 }
 
-// inController is what a command prints that runs on the controller's node, its file system in $root.
-func (w *world) inController(script string) (string, error) {
+// inside is what a command prints that runs on the node of the controller or the registry, that one's file system in $root.
+func (w *world) inside(role, script string) (string, error) {
 	for _, node := range w.own.Nodes() {
 		argv, err := w.own.Node(node, "sh", "-c", `for p in /proc/[0-9]*; do
-			if [ "$(tr '\0' ' ' <$p/cmdline 2>/dev/null | cut -d' ' -f1,2)" = "/kube-pprof controller" ]; then root=$p/root; `+script+`; fi; done; true`)
+			if [ "$(tr '\0' ' ' <$p/cmdline 2>/dev/null | cut -d' ' -f1,2)" = "/kube-pprof `+role+`" ]; then root=$p/root; `+script+`; fi; done; true`)
 		if err != nil {
 			return "", err
 		}
@@ -373,7 +373,7 @@ func (w *world) inController(script string) (string, error) {
 			return out, err
 		}
 	}
-	return "", fmt.Errorf("no process of the controller was found")
+	return "", fmt.Errorf("no process of the %s was found", role)
 }
 
 // renewServiceAccount deletes the controller's account and makes it again: no token of before is good any more.
@@ -405,7 +405,7 @@ func everythingElse(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := w.inController("cat " + secrets + "/token")
+	token, err := w.inside("controller", "cat "+secrets+"/token")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,13 +413,18 @@ func everythingElse(t *testing.T, w *world) {
 	if err := w.own.RestartClients(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	f.Within(t, 120*time.Second, "the kubelet brings the authority and a token", func() error {
-		ca, err := w.inController("cat " + secrets + "/ca.crt")
-		if n := strings.Count(ca, "BEGIN CERTIFICATE"); err == nil && n < 2 {
-			err = fmt.Errorf("%d authorities", n)
+	f.Within(t, 120*time.Second, "the kubelets bring the authority and a token", func() error {
+		for _, role := range []string{"controller", "registry"} {
+			ca, err := w.inside(role, "cat "+secrets+"/ca.crt")
+			if err != nil {
+				return err
+			}
+			if n := strings.Count(ca, "BEGIN CERTIFICATE"); n < 2 {
+				return fmt.Errorf("%d authorities in the %s", n, role)
+			}
 		}
-		now, tokenErr := w.inController("cat " + secrets + "/token")
-		if err == nil && tokenErr == nil && now == token {
+		now, err := w.inside("controller", "cat "+secrets+"/token")
+		if err == nil && now == token {
 			err = fmt.Errorf("the token is the old one")
 		}
 		return err
