@@ -1,5 +1,6 @@
 #include "store/index.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -118,9 +119,25 @@ static int check(struct kp_index *index, struct kp_error *err)
     return rc;
 }
 
+static const char *const suffixes[] = {"", "-wal", "-shm"};
+
+// It names what the profiles are of. SQLite gives its other files the mode of the first; earlier programs let
+// others read all three.
+static void keep_private(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    for (size_t i = 0; i < KP_COUNT(suffixes); i++) {
+        kp_auto_free char *file = kp_asprintf("%s%s", path, suffixes[i]);
+        (void)!chmod(file, 0600);
+    }
+}
+
 static int open_once(const char *path, struct kp_index **ret, bool *ret_fresh, struct kp_error *err)
 {
     struct kp_index *index = KP_NEW(struct kp_index);
+    keep_private(path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(path, &index->db, flags, NULL) == SQLITE_OK ? 0 : fail(index, "be opened", err);
     if (rc == 0)
@@ -149,7 +166,6 @@ bool kp_index_is_lost(const struct kp_index *index)
 
 static void put_aside(const char *path)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
     for (size_t i = 0; i < KP_COUNT(suffixes); i++) {
         kp_auto_free char *from = kp_asprintf("%s%s", path, suffixes[i]);
         kp_auto_free char *to = kp_asprintf("%s.broken%s", path, suffixes[i]);

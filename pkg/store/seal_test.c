@@ -1,7 +1,9 @@
 // Moving profiles from the log into segments: nothing that a store shows may change by it.
 #include "store/seal_testing.h"
 
+#include <ftw.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "store/state.h"
 #include "base/banned.h"
@@ -69,6 +71,36 @@ static void test_bytes_of_services(void **state)
         store = open_store(dir, small_files);
     }
     kp_store_close(store);
+    kp_test_rmdir(dir);
+}
+
+static int assert_private(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)type;
+    if (where->level > 0 && (st->st_mode & 077) != 0)
+        fail_msg("%s has the mode %o", path, st->st_mode);
+    return 0;
+}
+
+// A folder on a disk that others see: nobody else reads what is in it, nor what its index names.
+static void test_files_are_private(void **state)
+{
+    (void)state;
+    clock_ms = T0;
+    mode_t mask = umask(022);
+    char *dir = kp_test_tmpdir();
+    kp_auto_free char *index = kp_asprintf("%s/index.db", dir);
+    for (int round = 0; round < 2; round++) {
+        struct kp_store *store = open_store(dir, small_files);
+        fill(store, 200);
+        clock_ms += HOUR;
+        assert_true(seal_all(store, false) > 0 || round > 0);
+        fill(store, 203);
+        assert_int_equal(nftw(dir, assert_private, 8, FTW_PHYS), 0);
+        kp_store_close(store);
+        assert_int_equal(chmod(index, 0644), 0); // as earlier programs made it
+    }
+    umask(mask);
     kp_test_rmdir(dir);
 }
 
@@ -407,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_of_services),
+        cmocka_unit_test(test_files_are_private),
         cmocka_unit_test(test_nothing_changes),
         cmocka_unit_test(test_two_tiers),
         cmocka_unit_test(test_services),
