@@ -18,7 +18,7 @@ import (
 // Versions of what is built. Kubernetes' own is the one in go.mod.
 const (
 	KubernetesVersion = "v1.36.3"
-	HelmVersion       = "v3.22.0"
+	HelmVersion       = "v3.22.0" // unless KP_E2E_HELM names another
 	CoreDNSVersion    = "v1.15.0"
 	PrometheusVersion = "v0.316.0" // v3.x of the program
 	OperatorVersion   = "v0.93.0"  // of the Prometheus operator: only its CRDs
@@ -57,13 +57,20 @@ func CacheDir() string {
 	return filepath.Join(home, ".cache", "kube-pprof")
 }
 
+func helmVersion() string {
+	if v := os.Getenv("KP_E2E_HELM"); v != "" {
+		return v
+	}
+	return HelmVersion
+}
+
 // FindTools names the paths without building anything.
 func FindTools() *Tools {
 	c := CacheDir()
 	return &Tools{
 		Cache:   c,
 		K8s:     filepath.Join(c, "kubernetes-"+KubernetesVersion),
-		Helm:    filepath.Join(c, "helm-"+HelmVersion, "helm"),
+		Helm:    filepath.Join(c, "helm-"+helmVersion(), "helm"),
 		CoreDNS: filepath.Join(c, "coredns-"+CoreDNSVersion, "coredns"),
 		Prom:    filepath.Join(c, "prometheus-"+PrometheusVersion),
 		Debian:  filepath.Join(c, "debian-"+codename()),
@@ -219,7 +226,9 @@ func (b *builder) kubernetes() error {
 			return err
 		}
 	}
-	return b.goInstall(b.t.Helm, "helm.sh/helm/v3/cmd/helm@"+HelmVersion, "")
+	version := helmVersion()
+	major, _, _ := strings.Cut(version, ".")
+	return b.goInstall(b.t.Helm, "helm.sh/helm/"+major+"/cmd/helm@"+version, "")
 }
 
 // goInstall builds a program of a module of its own, with the versions that module names.

@@ -22,7 +22,14 @@ func theEarlierVersion(t *testing.T, w *world) {
 	f.Apply(t, notes, strings.NewReplacer("replicas: 3", "replicas: 1", "team: shop}}", `team: shop}, annotations: {kube-pprof.dev/enable: "true"}}`).Replace(f.Workload(t, "checkout")))
 	// an older CRD: one column less
 	w.served = f.K(t, "get", crds, "-o", "jsonpath="+columns)
-	f.K(t, "patch", crds, "--type=json", "-p", `[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns/7"}]`)
+	less, err := f.KubectlIn(f.K(t, "get", crds, "-o", "json", "--show-managed-fields=false"), "patch", "--local", "-f", "-", "--type=json", "-o", "json",
+		"-p", `[{"op":"remove","path":"/spec/versions/0/additionalPrinterColumns/7"},{"op":"remove","path":"/metadata/resourceVersion"}]`)
+	if err == nil {
+		_, err = f.KubectlIn(less, "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	until(t, everything()...)
 	for _, policy := range everything() {
 		f.Within(t, 90*time.Second, policy+" counts them", func() error {
