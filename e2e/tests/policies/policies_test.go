@@ -158,6 +158,7 @@ func TestTwoPoliciesShareACapture(t *testing.T) {
 }
 
 func TestAnInfeasiblePolicySaysByHowMuch(t *testing.T) {
+	t.Parallel()
 	ns := checkout(t)
 	// 9 s of CPU profile in every 10: 2.7 % of each process, 0.5 are allowed
 	f.Apply(t, ns, `
@@ -244,6 +245,7 @@ func TestASecretWithoutTheLabelIsNotUsed(t *testing.T) {
 
 // Examples are documentation: each one has to work.
 func TestExamplesApply(t *testing.T) {
+	t.Parallel()
 	ns := f.NewNamespace(t)
 	files, err := filepath.Glob(filepath.Join(f.Root(), "crds/examples/*.yaml"))
 	if err != nil || len(files) == 0 {
@@ -264,6 +266,7 @@ func TestExamplesApply(t *testing.T) {
 var messageLine = regexp.MustCompile(`(?m)^# message: *(.*)$`)
 
 func TestWrongPoliciesAreRefusedWithTheMessageBesideThem(t *testing.T) {
+	t.Parallel()
 	ns := f.NewNamespace(t)
 	files, err := filepath.Glob(filepath.Join(f.Root(), "crds/examples/invalid/*.yaml"))
 	if err != nil || len(files) == 0 {
