@@ -2,6 +2,7 @@
 package faults
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -227,5 +228,31 @@ func TestRegistryAwayForTwoMinutes(t *testing.T) {
 	for _, kind := range []string{"cpu", "heap"} {
 		steady(t, after, kind, time.Time{}, killed.Add(-interval)) // what was on its way to the disk is lost
 		steady(t, after, kind, again, now)
+	}
+}
+
+func TestAPIServerAway(t *testing.T) {
+	own := f.NeedOwn(t)
+	ns := setup(t)
+	before, restarts := list(t, ns), f.RestartCount(t, "controller")
+	ctx := context.Background()
+	if err := own.Stop(ctx, "0", "apiserver", "KILL"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Second)
+	if err := own.Start(ctx, "0", "apiserver"); err != nil {
+		t.Fatal(err)
+	}
+	f.Within(t, 60*time.Second, "API server answers", func() error { _, err := f.Kubectl("get", "--raw", "/readyz"); return err })
+	f.Ready(t, 60*time.Second, "controller")
+	time.Sleep(interval + duration)
+	var after []f.Profile
+	f.Within(t, 30*time.Second, "the registry lists", func() (err error) { after, err = f.List("namespace=" + ns); return err })
+	whole(t, before, after)
+	if g := gap(after, "cpu"); g > 2*interval+late {
+		t.Errorf("captures stopped with the API server: %s between two CPU profiles of a pod", g)
+	}
+	if now := f.RestartCount(t, "controller"); now != restarts {
+		t.Errorf("the controller was restarted while the API server was away: %s times, before %s", now, restarts)
 	}
 }

@@ -112,7 +112,7 @@ func growth(samples []sample, from time.Duration, value func(sample) float64) (g
 func duration(t *testing.T) time.Duration {
 	text := os.Getenv("KP_E2E_SOAK")
 	if text == "" {
-		return 30 * time.Second
+		return 40 * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
